@@ -1,0 +1,1 @@
+"""The three deployed functions: one module each, one public `handle` in each."""

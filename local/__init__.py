@@ -1,0 +1,1 @@
+"""Running and proving the system on one machine. Nothing here is deployed."""

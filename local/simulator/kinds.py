@@ -1,0 +1,110 @@
+"""The six kinds of records: one row each. Names, required and verbose-only fields are those of DrChrono's API documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PATIENTS, APPOINTMENTS, NOTES = "patients", "appointments", "clinical_notes"
+MEDICATIONS, PROBLEMS, ALLERGIES = "medications", "problems", "allergies"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How one kind is addressed, read, written and announced."""
+
+    name: str
+    scope: str
+    """First part of the OAuth scope: `patients` in `patients:read`."""
+    verbose_only: frozenset[str] = frozenset()
+    required: tuple[str, ...] = ()
+    methods: frozenset[str] = frozenset({"GET", "POST", "PUT", "PATCH"})
+    filters: tuple[str, ...] = ("patient", "doctor")
+    timed: bool = False
+    """Whether records say when they were changed, so that lists know `since`."""
+    bulk: bool = False
+    live_events: dict[str, str] = field(default_factory=dict)
+    """Event sent after an action (create, modify, delete, lock, unlock) in the live form."""
+    guide_events: dict[str, str] = field(default_factory=dict)
+    page_sizes: tuple[int, int] = (250, 50)
+    """Default and largest page, plain and verbose."""
+
+
+_INSURANCES = ("primary", "secondary", "tertiary", "auto_accident", "workers_comp")
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name=PATIENTS,
+            scope="patients",
+            verbose_only=frozenset(f"{which}_insurance" for which in _INSURANCES)
+            | {"custom_demographics", "patient_flags", "patient_flags_attached", "referring_doctor"},
+            required=("gender", "doctor"),
+            methods=frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"}),
+            filters=(
+                *("first_name", "last_name", "date_of_birth", "gender", "email", "chart_id"),
+                *("doctor", "race", "ethnicity", "preferred_language"),
+            ),
+            timed=True,
+            bulk=True,
+            live_events={"create": "PATIENT_CREATE", "modify": "PATIENT_MODIFY"},
+            guide_events={"create": "PATIENT_CREATE", "modify": "PATIENT_MODIFY"},
+        ),
+        Kind(
+            name=APPOINTMENTS,
+            scope="calendar",
+            verbose_only=frozenset(
+                {"clinical_note", "vitals", "custom_vitals", "custom_fields", "reminders"}
+                | {"status_transitions", "extended_updated_at"}
+            ),
+            required=("doctor", "exam_room", "office", "patient", "scheduled_time"),
+            methods=frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"}),
+            filters=("patient", "doctor", "office", "status"),
+            timed=True,
+            bulk=True,
+            live_events={
+                "create": "APPOINTMENT_CREATE",
+                "modify": "APPOINTMENT_MODIFY",
+                "delete": "APPOINTMENT_DELETE",
+            },
+            guide_events={"create": "APPOINTMENT_CREATE", "modify": "APPOINTMENT_MODIFY"},
+            # The documentation's prose says 20, its schema 25 with verbose=true.
+            page_sizes=(20, 25),
+        ),
+        Kind(
+            name=NOTES,
+            scope="clinical",
+            methods=frozenset({"GET"}),
+            filters=("patient", "doctor", "office"),
+            timed=True,
+            bulk=True,
+            # Live there is no event for an edit: a note that is not locked can only be found by polling.
+            live_events={"lock": "CLINICAL_NOTE_LOCK", "unlock": "CLINICAL_NOTE_UNLOCK"},
+            guide_events={
+                "create": "CLINICAL_NOTE_MODIFY",
+                "modify": "CLINICAL_NOTE_MODIFY",
+                "unlock": "CLINICAL_NOTE_MODIFY",
+                "lock": "CLINICAL_NOTE_LOCK",
+            },
+        ),
+        *(
+            Kind(
+                name=name,
+                scope="clinical",
+                verbose_only=frozenset({"description"} if name == ALLERGIES else ()),
+                required=("doctor", "patient"),
+                # The guide's six events know nothing of these three.
+                live_events={"create": f"PATIENT_{word}_CREATE", "modify": f"PATIENT_{word}_MODIFY"},
+            )
+            for name, word in ((MEDICATIONS, "MEDICATION"), (PROBLEMS, "PROBLEM"), (ALLERGIES, "ALLERGY"))
+        ),
+    )
+}
+
+
+def kind_of_event(event: str) -> str | None:
+    """The kind an event is about; None for an unknown event or PING."""
+    for kind in KINDS.values():
+        if event in kind.live_events.values() or event in kind.guide_events.values():
+            return kind.name
+    return None

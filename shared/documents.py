@@ -1,0 +1,65 @@
+"""The document store as the rest sees it: Firestore in the cloud, SQLite on one machine.
+
+A path is `collection/id`. A document is a dict of JSON values, and of aware UTC datetimes (Firestore timestamps).
+Every method may raise `StoreUnavailable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+Data = dict[str, Any]
+T = TypeVar("T")
+
+
+class Where(NamedTuple):
+    """One condition of a query: `field` may be dotted (`_sync.deleted`), `op` is `==`, `<`, `<=`, `>` or `>=`."""
+
+    field: str
+    op: str
+    value: Any
+
+
+class Transaction(Protocol):
+    """Reads, then writes that happen together or not at all. All reads come before the first write.
+
+    A document that is read here and then written is guarded: if another writer came between, the work runs again. One
+    that is only read is not, and one that is written without being read is written whatever is there.
+    """
+
+    def get(self, path: str) -> Data | None: ...
+
+    def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
+        """The documents that exist, by path; only the top-level `fields` of each where given."""
+
+    def set(self, path: str, data: Data) -> None:
+        """Write the whole document."""
+
+    def update(self, path: str, data: Data) -> None:
+        """Replace these top-level fields of a document that exists, and leave the others."""
+
+    def delete(self, path: str) -> None: ...
+
+
+class Documents(Protocol):
+    def get(self, path: str) -> Data | None: ...
+
+    def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]: ...
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` until nothing interfered: it may run several times, so it has no other effect."""
+
+    def query(
+        self,
+        collection: str,
+        where: Sequence[Where] = (),
+        *,
+        order_by: Sequence[str] = (),
+        limit: int | None = None,
+        after_id: str | None = None,
+        fields: Sequence[str] = (),
+    ) -> Iterator[tuple[str, Data]]:
+        """Pairs of id and document; by id where `order_by` is empty, and then `after_id` continues a walk."""
+
+    def count(self, collection: str, where: Sequence[Where] = ()) -> int: ...

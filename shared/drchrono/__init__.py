@@ -1,0 +1,1 @@
+"""The DrChrono API: the client and its OAuth tokens."""

@@ -1,0 +1,101 @@
+"""The kinds of record that are kept, one row each. A new kind is one row and one fixture.
+
+Paths, filters and scopes: guide, "API Endpoints" and "OAuth 2.0 Flow"; page sizes and `verbose`: DrChrono's API
+documentation (app.drchrono.com/api-docs), where it differs from the guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of record.
+
+    name: the collection in Firestore and the path segment under `/api/`.
+    scope: the OAuth scope that reading needs.
+    changes: the list that takes `since` (`patients_list`), or None where there is no such list.
+    listed_by: the filter of the list that holds the full set of its owner (`patient`), or None.
+    page_size: what to ask for; never trusted to be honoured.
+    window_days: the longest date window the list takes, or None where `since` alone is enough.
+    key_fields: the first of these that a record has is its id.
+    children: kinds whose per-patient lists may have changed with a record of this kind.
+    volatile: dotted paths that differ with every read (signed links) and so say nothing about a change.
+    writable: whether this system may create and update it.
+    sync_minutes: how often `run_job sync` asks for changes.
+    """
+
+    name: str
+    scope: str
+    changes: str | None
+    listed_by: str | None
+    page_size: int
+    window_days: int | None = None
+    key_fields: tuple[str, ...] = ("id",)
+    children: tuple[str, ...] = ()
+    volatile: tuple[str, ...] = ()
+    writable: bool = False
+    sync_minutes: int = 15
+
+
+_CHILDREN = ("medications", "problems", "allergies")
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name="patients",
+            scope="patients:read",
+            changes="patients_list",
+            listed_by=None,
+            page_size=1000,
+            children=_CHILDREN,
+            volatile=("patient_photo",),
+            writable=True,
+        ),
+        Kind(
+            name="appointments",
+            scope="calendar:read",
+            changes="appointments_list",
+            listed_by=None,
+            page_size=1000,
+            window_days=180,
+            # The link to the PDF is signed anew with each read and lives one hour.
+            volatile=("clinical_note.pdf",),
+            writable=True,
+        ),
+        Kind(
+            name="clinical_notes",
+            scope="clinical:read",
+            changes="clinical_notes",
+            listed_by="appointment",
+            page_size=20,  # guide: "Paginated at 5 per page (max 20)"
+            # Live notes carry no id of their own; there the appointment is the key.
+            key_fields=("id", "appointment"),
+            children=_CHILDREN,
+            sync_minutes=60,
+        ),
+        Kind(name="medications", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
+        Kind(name="problems", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
+        Kind(name="allergies", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
+    )
+}
+
+
+def key_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
+    """The document id of `record`, or None where it has none that can be used."""
+    for field in kind.key_fields:
+        value = record.get(field)
+        if isinstance(value, bool):
+            continue
+        if isinstance(value, int) or (isinstance(value, str) and is_plain_id(value)):
+            return str(value)
+    return None
+
+
+def is_plain_id(value: str) -> bool:
+    """Whether `value` may be part of a URL and a document path: appointment ids are "usually numeric, not always"."""
+    return 0 < len(value) <= 100 and value.isascii() and value.replace("_", "").replace("-", "").isalnum()

@@ -1,0 +1,186 @@
+"""Settings: environment variables, read here and nowhere else, each function only its own, all problems at once.
+
+The names of the guide stay (`GCP_PROJECT`, `DRCHRONO_*`). A variable that begins like ours but is none of ours is
+an error too: a misspelt setting must not be silently without effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from shared.errors import SettingsError
+from shared.quota import Window, parse_windows
+
+Environment = Mapping[str, str]
+
+DRCHRONO_NAMES = (
+    "DRCHRONO_WEBHOOK_SECRET",
+    "DRCHRONO_WEBHOOK_SIGNATURE",
+    "DRCHRONO_WEBHOOK_HANDSHAKE",
+    "DRCHRONO_CLIENT_ID",
+    "DRCHRONO_CLIENT_SECRET",
+    "DRCHRONO_URL",
+    "DRCHRONO_QUOTA",
+    "DRCHRONO_BACKGROUND_SHARE",
+    "DRCHRONO_TIMEZONE",
+    "DRCHRONO_REDIRECT_URI",
+)
+
+
+@dataclass(frozen=True)
+class CloudSettings:
+    """Where the project keeps things. The three hosts are the local stand-ins, None in the cloud."""
+
+    project: str
+    topic: str
+    token_secret: str
+    database: str
+    firestore_host: str | None
+    pubsub_host: str | None
+    secret_manager_host: str | None
+
+
+@dataclass(frozen=True)
+class WebhookSettings:
+    """`secrets`: one, or several while rotating. `signature`: `either`, `hmac` or `token`."""
+
+    secrets: tuple[str, ...]
+    signature: str
+    handshake: bool
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """`url` is DrChrono's origin, without a path. `background_share` is what of the quota backfills may use (0-1)."""
+
+    url: str
+    client_id: str
+    client_secret: str
+    quota: tuple[Window, ...]
+    background_share: float
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """`deadline_seconds`: how long one run may work before it leaves the rest to the next."""
+
+    deadline_seconds: int
+
+
+class _Reader:
+    """Reads variables and gathers what is wrong with them."""
+
+    def __init__(self, environ: Environment) -> None:
+        self._environ = environ
+        self.problems: list[str] = []
+
+    def text(self, *names: str, default: str | None = None, remedy: str = "") -> str:
+        for name in names:
+            value = self._environ.get(name, "").strip()
+            if value:
+                return value
+        if default is None:
+            self.problems.append(f"{' or '.join(names)} is not set: {remedy}.")
+            return ""
+        return default
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name, default=allowed[0])
+        if value not in allowed:
+            self.problems.append(f"{name} must be one of {', '.join(allowed)}; it is something else.")
+        return value
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        value = self.text(name, default=str(default))
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not low <= number <= high:
+            self.problems.append(f"{name} must be a number from {low:g} to {high:g}, for example {default:g}.")
+        return number
+
+    def finish(self) -> None:
+        for name in self._environ:
+            if name.startswith("DRCHRONO_") and name not in DRCHRONO_NAMES:
+                near = difflib.get_close_matches(name, DRCHRONO_NAMES, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(DRCHRONO_NAMES)}."
+                self.problems.append(f"{name} is not a setting: {hint}")
+        if self.problems:
+            raise SettingsError(self.problems)
+
+
+def cloud_settings(environ: Environment) -> CloudSettings:
+    """Raises SettingsError, as all of these do."""
+    read = _Reader(environ)
+    settings = CloudSettings(
+        project=read.text("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", remedy="set it to the id of the Google Cloud project"),
+        topic=read.text("EVENTS_TOPIC", default="drchrono-events"),
+        token_secret=read.text("TOKEN_SECRET", default="drchrono-oauth-token"),
+        database=read.text("FIRESTORE_DATABASE", default="(default)"),
+        firestore_host=read.text("FIRESTORE_EMULATOR_HOST", default="") or None,
+        pubsub_host=read.text("PUBSUB_EMULATOR_HOST", default="") or None,
+        secret_manager_host=read.text("SECRET_MANAGER_EMULATOR_HOST", default="") or None,
+    )
+    read.finish()
+    return settings
+
+
+def webhook_settings(environ: Environment) -> WebhookSettings:
+    read = _Reader(environ)
+    listed = read.text(
+        "DRCHRONO_WEBHOOK_SECRET",
+        remedy="set it to the secret token of the webhook in DrChrono's API console, "
+        "or to two separated by a comma while rotating",
+    )
+    secrets = tuple(part.strip() for part in listed.split(",") if part.strip())
+    if listed and not secrets:
+        read.problems.append("DRCHRONO_WEBHOOK_SECRET holds only commas: set it to the webhook's secret token.")
+    if any(not (secret.isascii() and secret.isprintable()) for secret in secrets):
+        read.problems.append("DRCHRONO_WEBHOOK_SECRET must be plain ASCII, as an HTTP header carries it.")
+    settings = WebhookSettings(
+        secrets=secrets,
+        signature=read.choice("DRCHRONO_WEBHOOK_SIGNATURE", ("either", "hmac", "token")),
+        handshake=read.choice("DRCHRONO_WEBHOOK_HANDSHAKE", ("on", "off")) == "on",
+    )
+    read.finish()
+    return settings
+
+
+def api_settings(environ: Environment) -> ApiSettings:
+    read = _Reader(environ)
+    url = read.text("DRCHRONO_URL", default="https://drchrono.com").rstrip("/")
+    parts = urlsplit(url)
+    loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if not parts.hostname or parts.path or parts.query or not (parts.scheme == "https" or loopback):
+        read.problems.append("DRCHRONO_URL must be an origin such as https://app.drchrono.com, without a path.")
+    written = read.text("DRCHRONO_QUOTA", default="100/minute")
+    quota: tuple[Window, ...] = ()
+    try:
+        quota = parse_windows(written)
+    except ValueError as problem:
+        read.problems.append(f"DRCHRONO_QUOTA {problem}: write it like 100/minute or 10/second,500/hour.")
+    settings = ApiSettings(
+        url=url,
+        client_id=read.text("DRCHRONO_CLIENT_ID", remedy="copy it from the application in DrChrono's API console"),
+        client_secret=read.text(
+            "DRCHRONO_CLIENT_SECRET", remedy="copy it from the application in DrChrono's API console"
+        ),
+        quota=quota,
+        background_share=read.number("DRCHRONO_BACKGROUND_SHARE", 0.8, 0.1, 1.0),
+    )
+    if re.search(r"\s", settings.client_id + settings.client_secret):
+        read.problems.append("DRCHRONO_CLIENT_ID and DRCHRONO_CLIENT_SECRET must hold no blanks: copy them again.")
+    read.finish()
+    return settings
+
+
+def job_settings(environ: Environment) -> JobSettings:
+    read = _Reader(environ)
+    settings = JobSettings(deadline_seconds=int(read.number("JOB_DEADLINE_SECONDS", 840, 10, 3500)))
+    read.finish()
+    return settings

@@ -1,0 +1,57 @@
+"""The parts that tests share: both stores, the emulators (started once, on free ports, always stopped)."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.embedded import EmbeddedDocuments
+from local.emulators import Emulators, EmulatorsMissing, find, required
+from shared.documents import Documents
+
+
+@pytest.fixture(scope="session")
+def emulators() -> Iterator[Emulators]:
+    """Both emulators, and the variables by which Google's clients find them."""
+    try:
+        find()
+    except EmulatorsMissing as missing:
+        if required(os.environ):
+            pytest.fail(f"REQUIRE_EMULATORS=1, but {missing}")
+        pytest.skip(f"emulator test left out: {missing}")
+    with Emulators() as running:
+        os.environ.update(running.environment)
+        yield running
+        for name in running.environment:
+            del os.environ[name]
+
+
+@pytest.fixture
+def project() -> str:
+    """A project id of its own for each test: the emulators keep projects apart, so tests cannot meet."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Documents:
+    return EmbeddedDocuments(tmp_path / "store.sqlite3")
+
+
+@pytest.fixture
+def firestore_documents(emulators: Emulators, project: str) -> Documents:
+    from google.cloud import firestore
+
+    from shared.cloud.firestore import FirestoreDocuments
+
+    return FirestoreDocuments(firestore.Client(project=project))
+
+
+@pytest.fixture(params=["embedded", pytest.param("firestore", marks=pytest.mark.emulator)])
+def documents(request: pytest.FixtureRequest) -> Documents:
+    """Each test that takes this runs on both stores."""
+    name = {"embedded": "embedded", "firestore": "firestore_documents"}[request.param]
+    return request.getfixturevalue(name)  # type: ignore[no-any-return]
