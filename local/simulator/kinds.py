@@ -1,4 +1,4 @@
-"""The six kinds of records: one row each. Names, required and verbose-only fields are those of DrChrono's API documentation."""
+"""The six kinds of records, one row each; the fields named are those of DrChrono's API documentation."""
 
 from __future__ import annotations
 
