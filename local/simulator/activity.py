@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
-from local.simulator.clinic import CHART, Clinic, NoSuchRecordError
+from local.simulator.clinic import Clinic, NoSuchRecordError
+from local.simulator.drafts import CHART
 from local.simulator.kinds import APPOINTMENTS, NOTES, PATIENTS
 from local.simulator.store import Record
 
@@ -16,7 +17,7 @@ _LONGEST_BURST = 4  # a form saved field by field
 class Activity:
     """Makes about `per_second` changes each second of the simulator's clock."""
 
-    def __init__(self, clinic: Clinic, per_second: float = 0.0) -> None:
+    def __init__(self, clinic: Clinic) -> None:
         self._clinic = clinic
         self._rng = Random(f"{clinic.config.seed} activity")
         self._run = 0
@@ -31,7 +32,6 @@ class Activity:
             (4, lambda: self._create(PATIENTS)),
             (4, self._cancel_visit),
         ]
-        self.set(per_second)
 
     def set(self, per_second: float) -> None:
         """Work faster, slower, or (0) not at all."""
@@ -39,12 +39,13 @@ class Activity:
             raise ValueError("per_second must not be negative")
         self._run += 1
         self.per_second = per_second
-        self._plan(self._run)
+        self._plan(self._run, made=1)
 
-    def _plan(self, run: int) -> None:
+    def _plan(self, run: int, made: int) -> None:
+        """Rest as long as the changes just made should have taken."""
         # `run` tells a timer of an earlier speed that it is not wanted any more.
         if self.per_second and run == self._run:
-            pause = self._rng.expovariate(self.per_second)
+            pause = made * self._rng.expovariate(self.per_second)
             clock = self._clinic.clock
             clock.at(clock.now() + pause, lambda: self._work(run))
 
@@ -52,9 +53,10 @@ class Activity:
         if run != self._run:
             return
         weights, deeds = zip(*self._deeds, strict=True)
+        before = self._clinic.changes
         with suppress(NoSuchRecordError):  # a small practice may lack such a record; the next deed will find one
             self._rng.choices(deeds, weights)[0]()
-        self._plan(run)
+        self._plan(run, max(1, self._clinic.changes - before))
 
     def _create(self, kind: str) -> None:
         self._clinic.create(kind, {})

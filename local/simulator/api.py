@@ -68,7 +68,6 @@ class Api:
         raise RefusedError(404, NOT_FOUND)
 
     def _throttle(self, wait: float) -> Response:
-        self._stats.count("throttled")
         seconds = math.ceil(wait)
         style = self._config.retry_after or ("none" if self._config.live else "seconds")
         if style == "none":

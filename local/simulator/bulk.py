@@ -30,11 +30,13 @@ class Job:
     """Of this page live; of all pages in the guide's prose variant."""
     pagination: dict[str, int]
     verbose: bool
+    whole: bool
+    """Whether all pages are here."""
     polls: int = 0
 
-    def head(self) -> bytes:
+    def head(self, pagination: dict[str, int]) -> bytes:
         """The answer's fields before the results, as the beginning of a JSON object."""
-        head: dict[str, Any] = {"status": "Complete", "pagination": self.pagination, "uuid": self.uuid}
+        head: dict[str, Any] = {"status": "Complete", "pagination": pagination, "uuid": self.uuid}
         return json.dumps(head)[:-1].encode()
 
 
@@ -54,12 +56,20 @@ class Bulk:
         self._lock = Lock()
         self._jobs: dict[str, Job] = {}
 
-    def start(self, path: str, versions: Sequence[Version], pagination: dict[str, int], *, verbose: bool) -> Job:
+    def start(
+        self,
+        path: str,
+        versions: Sequence[Version],
+        pagination: dict[str, int],
+        *,
+        verbose: bool,
+        whole: bool = False,
+    ) -> Job:
         with self._lock:
             uuid = str(UUID(int=self._rng.getrandbits(128), version=4))
             now = self._clock.now()
             self._jobs = {key: job for key, job in self._jobs.items() if now - job.born_at < self._config.uuid_seconds}
-            self._jobs[uuid] = Job(uuid, path, now, versions, pagination, verbose)
+            self._jobs[uuid] = Job(uuid, path, now, versions, pagination, verbose, whole)
             return self._jobs[uuid]
 
     def poll(self, path: str, uuid: str) -> tuple[Job, bool]:

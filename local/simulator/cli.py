@@ -61,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     limits.add_argument("--lag", type=float, default=0, metavar="SECONDS", help="how far reads are behind (0)")
     limits.add_argument("--polls", type=int, default=1, metavar="N", help="polls until a bulk list is complete (1)")
 
+    limits.add_argument(
+        "--missing-filter", choices=("400", "empty"), default="400", help="unbounded appointment lists (400)"
+    )
+
     oauth = parser.add_argument_group("OAuth")
     oauth.add_argument("--client-id", default=_DEFAULT.client_id, help=f"({_DEFAULT.client_id})")
     oauth.add_argument("--client-secret", default=_DEFAULT.client_secret, help=f"({_DEFAULT.client_secret})")

@@ -7,22 +7,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from local.simulator import charts, people, words
+from local.simulator import charts, drafts, people
 from local.simulator.clock import Clock
 from local.simulator.config import Config
-from local.simulator.kinds import (
-    ALLERGIES,
-    APPOINTMENTS,
-    MEDICATIONS,
-    NOTES,
-    PATIENTS,
-    PROBLEMS,
-)
+from local.simulator.kinds import APPOINTMENTS, NOTES, PATIENTS
 from local.simulator.localtime import LocalTime
 from local.simulator.numbering import Numbering
 from local.simulator.store import Fields, Record, Store, Version
-
-CHART = {MEDICATIONS: charts.medication, PROBLEMS: charts.problem, ALLERGIES: charts.allergy}
 
 
 class NoSuchRecordError(LookupError):
@@ -54,6 +45,7 @@ class Clinic:
         self.store = Store()
         self.listeners: list[Callable[[Change], None]] = []
         self.changes = 0
+        self._noted: set[str] = set()  # appointments that have, or had, a clinical note: there is never a second one
         self.rng = Random(f"{config.seed} clinic")
         self.numbering = Numbering(self.rng)
         staff = Random(f"{config.seed} staff")
@@ -64,8 +56,8 @@ class Clinic:
     def create(self, kind: str, given: Fields, *, draft: bool = True) -> Change:
         """Add a record: `given` on top of a made-up one, or (`draft=False`) on top of an empty one."""
         with self.store.lock:
-            now = self.clock.now()
-            fields = {**(self._draft(kind, given) if draft else self.blank(kind)), **given}
+            now, given = self.clock.now(), dict(given)
+            fields = {**(self._draft(kind, given) if draft else drafts.blank(kind, live=self.config.live)), **given}
             if kind != NOTES:
                 number = self.numbering.next(kind)
                 fields["id"] = str(number) if kind == APPOINTMENTS and self.config.live else number
@@ -90,7 +82,9 @@ class Clinic:
         """Change a record's fields; without `given`, something that people do change."""
         with self.store.lock:
             record = self.find(kind, key)
-            fields = self._edit(kind, record.current.fields) if given is None else given
+            fields = given
+            if fields is None:
+                fields = drafts.edit(self.rng, kind, record.current.fields, live=self.config.live)
             return self._tell(self._put(record, fields), "modify")
 
     def delete(self, kind: str, key: object) -> Change:
@@ -134,7 +128,7 @@ class Clinic:
 
     def has_note(self, visit: Record) -> bool:
         """Whether there ever was a note of this appointment."""
-        return visit.key in self.numbering.noted
+        return visit.key in self._noted
 
     def _put(self, record: Record, fields: Fields, *, deleted: bool = False) -> Record:
         now = self.clock.now()
@@ -156,7 +150,7 @@ class Clinic:
     def _show_on_visit(self, note: Record, *, at: float) -> None:
         """Live, a note's lock, PDF and time of change stand on its appointment."""
         visit_key = str(note.current.fields["appointment"])
-        self.numbering.noted.add(visit_key)
+        self._noted.add(visit_key)
         if not self.config.live:
             return
         visit = self.store.by_key[APPOINTMENTS][visit_key]
@@ -179,68 +173,23 @@ class Clinic:
             listener(change)
         return change
 
-    def blank(self, kind: str) -> Fields:
-        """A record of which nothing is known yet."""
-        if kind == PATIENTS:
-            return people.NEW_PATIENT
-        if kind == APPOINTMENTS:
-            return charts.NEW_APPOINTMENT | ({"clinical_note": None} if self.config.live else {})
-        sample = self._draft(kind, {})
-        return {name: _empty(value) for name, value in sample.items()} | {"status": "active"}
-
     def _draft(self, kind: str, given: Fields) -> Fields:
-        """A made-up new record; its id is still to be given."""
-        today, rng = self.local.day(self.clock.now()), self.rng
-        doctor, office = rng.choice(self.doctors)["id"], rng.choice(self.offices)["id"]
-        if kind == PATIENTS:
-            fields = people.patient(rng, 0, doctor, office, today)
-            return {**fields, "chart_id": "", "email": f"new.{rng.randrange(10**6)}@example.com"}
+        """A made-up new record to go with what is given of it; its id is still to come."""
+        doctor, office = self.rng.choice(self.doctors)["id"], self.rng.choice(self.offices)["id"]
         if kind == NOTES:
-            return self._draft_note(given)
-        patient = given["patient"] if "patient" in given else self.pick(PATIENTS).current.fields["id"]
-        if kind == APPOINTMENTS:
-            blank = self.blank(kind)
-            day = today.fromordinal(today.toordinal() + rng.randrange(1, 60))
-            links = {"patient": patient, "doctor": doctor, "office": office}
-            return blank | charts.appointment(rng, 0, day, past=False, index=99, **links)
-        return CHART[kind](rng, 0, patient, doctor, today, live=self.config.live)
+            return self._draft_note(given.pop("appointment", None))
+        patient = given.get("patient")
+        if kind != PATIENTS and "patient" not in given:
+            patient = self.pick(PATIENTS).current.fields["id"]
+        today = self.local.day(self.clock.now())
+        return drafts.draft(self.rng, kind, today, live=self.config.live, patient=patient, doctor=doctor, office=office)
 
-    def _draft_note(self, given: Fields) -> Fields:
+    def _draft_note(self, visit_key: object) -> Fields:
         def open_visit(visit: Record) -> bool:
             return visit.current.fields["patient"] is not None and not self.has_note(visit)
 
-        chosen = given.get("appointment")
-        visit = self.pick(APPOINTMENTS, open_visit) if chosen is None else self.find(APPOINTMENTS, chosen)
+        visit = self.pick(APPOINTMENTS, open_visit) if visit_key is None else self.find(APPOINTMENTS, visit_key)
+        if not open_visit(visit):
+            raise NoSuchRecordError(f"appointment {visit.key} is a break, or has its note already")
         make = charts.live_note if self.config.live else charts.guide_note
         return make(self.rng, self.numbering.next(NOTES), visit.current.fields, locked=False)
-
-    def _edit(self, kind: str, fields: Fields) -> Fields:
-        """What somebody at the desk might change in such a record."""
-        rng = self.rng
-        if kind == PATIENTS:
-            city, state, zip_code = rng.choice(words.PLACES)
-            return rng.choice(
-                (
-                    {"cell_phone": people.phone(rng)},
-                    {"email": f"changed.{rng.randrange(10**6)}@example.com"},
-                    {"address": f"{rng.randrange(1, 9999)} {rng.choice(words.STREETS)}", "city": city}
-                    | {"state": state, "zip_code": zip_code},
-                    {"primary_insurance": people.insurance(rng, fields)},
-                )
-            )
-        if kind == APPOINTMENTS:
-            if fields["patient"] is not None and rng.random() < 0.7:
-                return {"status": rng.choice([status for status in charts.STATUSES if status != fields["status"]])}
-            return {"notes": f"Moved by phone, call {rng.randrange(10**6)}"}
-        if kind == NOTES and self.config.live:
-            first, *rest = fields["clinical_note_sections"]
-            value = {**first["values"][0], "value": f"{charts.text(rng)} ({rng.randrange(10**6)})"}
-            return {"clinical_note_sections": [{**first, "values": [value]}, *rest]}
-        if kind == NOTES:
-            changed = {rng.choice(words.SECTIONS): f"{charts.text(rng)} ({rng.randrange(10**6)})"}
-            return {"sections": fields["sections"] | changed}
-        return {"notes": f"Reviewed, entry {rng.randrange(10**6)}"}
-
-
-def _empty(value: Any) -> Any:
-    return {str: "", bool: False, list: []}.get(type(value))

@@ -43,6 +43,8 @@ class Clock:
         return self._base + (time.monotonic() - self._since) * self._speed
 
     def set_speed(self, speed: float) -> None:
+        if speed < 0:
+            raise ValueError("the clock does not go back")
         with self._changed:
             self._base, self._since, self._speed = self.now(), time.monotonic(), speed
             self._changed.notify_all()

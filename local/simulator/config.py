@@ -92,6 +92,8 @@ class Config:
         for name in ("patients", "children", "activity", "lag_seconds", "grace_seconds", "speed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"port must be from 0 to 65535, not {self.port}")
         if self.start is not None and self.start.tzinfo is None:
             raise ValueError("start needs an offset, as in 2026-03-10T15:00:00+00:00")
         parse_quota(self.quota, self.limiter, self.burst)

@@ -55,7 +55,8 @@ class Lists:
             return self._cursor_page(selection, request, PAGE_SIZE, PAGE_SIZE)
         versions = self._ordered(selection, request)
         _, pagination = slice_of(versions, 1, min(_number(request, "page_size", PAGE_SIZE), PAGE_SIZE))
-        return answer(200, {"uuid": self._bulk.start(request.path, versions, pagination, verbose=True).uuid})
+        job = self._bulk.start(request.path, versions, pagination, verbose=True, whole=True)
+        return answer(200, {"uuid": job.uuid})
 
     def empty(self, kind: Kind, request: Request, *, bulk: bool) -> Response:
         """What an application without `calendar:read` gets of appointments: an empty list, not a 403."""
@@ -70,19 +71,17 @@ class Lists:
         job, complete = self._bulk.poll(request.path, uuid)
         if not complete:
             return answer(200, {"status": "In progress", "uuid": uuid})
-        if self._config.form == "guide-uuid" and job.pagination["count"] > len(job.versions[:PAGE_SIZE]):
+        if job.whole:
             return self._prose_page(job, request)
-        if self._config.form == "guide-uuid":
-            return self._results(job.head(), job.versions, verbose=True, rest={"next": None})
-        return self._results(job.head(), job.versions, verbose=job.verbose)
+        return self._results(job.head(job.pagination), job.versions, verbose=job.verbose)
 
     def _prose_page(self, job: Job, request: Request) -> Response:
         """The guide's prose: the finished uuid has results, and `next` for more of them."""
         page = _number(request, "page", 1)
-        found, job.pagination = slice_of(job.versions, page, job.pagination["page_size"])
-        more = page < job.pagination["pages"]
+        found, pagination = slice_of(job.versions, page, job.pagination["page_size"])
+        more = page < pagination["pages"]
         following = request.link(self._config.link_origin, page=page + 1) if more else None
-        return self._results(job.head(), found, verbose=True, rest={"next": following})
+        return self._results(job.head(pagination), found, verbose=True, rest={"next": following})
 
     def _cursor_page(self, selection: Selection, request: Request, default: int, most: int) -> Response:
         size = min(_number(request, "page_size", default), most)

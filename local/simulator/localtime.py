@@ -21,7 +21,10 @@ class LocalTime:
         try:
             self.zone = ZoneInfo(zone)
         except ZoneInfoNotFoundError:
-            self.zone = ZoneInfo(_MODERN_NAMES.get(zone, zone))
+            try:
+                self.zone = ZoneInfo(_MODERN_NAMES.get(zone, zone))
+            except ZoneInfoNotFoundError:
+                raise ValueError(f"unknown time zone {zone!r}") from None
         self.name = zone
 
     def text(self, instant: float) -> str:

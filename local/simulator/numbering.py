@@ -22,8 +22,6 @@ class Numbering:
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._last = dict(_FIRST)
-        self.noted: set[str] = set()
-        """Keys of the appointments that have, or had, a clinical note: there is never a second one."""
 
     def next(self, kind: str) -> int:
         self._last[kind] += self._rng.randrange(1, 8)

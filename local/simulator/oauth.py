@@ -14,9 +14,8 @@ from local.simulator.tokens import SCOPES, InvalidGrantError, Tokens
 
 _PAGE = """<!doctype html><title>Authorize</title><h1>Simulated DrChrono</h1>
 <p>Application <b>{client}</b> asks for: {scope}</p>
-<form method="post">{hidden}<button name="allow" value="yes">Authorize</button>
+<form method="post"><button name="allow" value="yes">Authorize</button>
 <button name="allow" value="no">Cancel</button></form>"""
-_PASSED_ON = ("client_id", "redirect_uri", "response_type", "scope", "state")
 
 
 class OAuth:
@@ -61,9 +60,8 @@ class OAuth:
         if not set(scope.split()) <= SCOPES:
             return back(error="invalid_scope")
         if approve == "page":
-            pairs = ((name, escape(str(asked[name]))) for name in _PASSED_ON if name in asked)
-            hidden = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in pairs)
-            return html(200, _PAGE.format(client=self._config.client_id, scope=escape(scope), hidden=hidden))
+            # The form posts to its own address, query included.
+            return html(200, _PAGE.format(client=escape(self._config.client_id), scope=escape(scope)))
         if approve == "deny":
             return back(error="access_denied")
         return back(code=self._tokens.new_code(redirect_uri, scope))

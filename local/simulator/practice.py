@@ -6,7 +6,8 @@ from datetime import date, timedelta
 from random import Random
 
 from local.simulator import charts, people
-from local.simulator.clinic import CHART, Clinic
+from local.simulator.clinic import Clinic
+from local.simulator.drafts import CHART
 from local.simulator.kinds import APPOINTMENTS, NOTES, PATIENTS
 from local.simulator.store import Fields, Record
 

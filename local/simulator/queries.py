@@ -91,9 +91,11 @@ def _visit(clinic: Clinic, version: Version) -> Fields:
 
 
 def _instant(clinic: Clinic, name: str, text: str) -> float:
+    if "T" in text:
+        text = text.replace(" ", "+")  # an offset's plus sign that was not escaped
     try:
         # Live, a Z or an offset is refused; the guide's own example ends in Z.
-        return clinic.local.instant(text.replace(" ", "+"), offset_allowed=not clinic.config.live)
+        return clinic.local.instant(text, offset_allowed=not clinic.config.live)
     except ValueError:
         raise RefusedError(400, {name: ["Enter a valid date/time."]}) from None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
@@ -12,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from local.simulator.messages import Request, Response
 
+logger = logging.getLogger("simulator")
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 _MOST_BYTES = 10 * 1024 * 1024  # nobody sends a chart larger than this
 
@@ -60,7 +63,9 @@ class Server(ThreadingHTTPServer):
             self._open.discard(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is not worth a traceback."""
+        """A client that hangs up is not worth a traceback; anything else is."""
+        if not isinstance(sys.exception(), (OSError, ValueError)):
+            logger.exception("the simulator failed to read a request")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -81,7 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
         request = self._read()
         if request is None:
             return
-        response = self.server.application(request)
+        try:
+            response = self.server.application(request)
+        except Exception:
+            logger.exception("the simulator failed at %s %s", request.method, request.path)
+            response = Response(status=500, body=b"the simulator failed; see its stderr", content_type="text/plain")
         if response.delay_seconds:
             self.server.stopping.wait(response.delay_seconds)
         if response.wire in ("reset", "closed"):

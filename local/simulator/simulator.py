@@ -66,7 +66,7 @@ class Simulator:
         )
         self._muted = False
         self.clinic.listeners += [lambda change: self.statistics.count("changes"), self._announce]
-        self.activity = Activity(self.clinic, config.activity)
+        self.activity = Activity(self.clinic)
         self._oauth = OAuth(config, self.tokens)
         self._api = Api(self.clinic, self.lists, self.tokens, self.quota, self.statistics)
         self._control = Control(self)
@@ -81,8 +81,13 @@ class Simulator:
         return f"http://{f'[{host}]' if ':' in host else host}:{self._server.server_port}"
 
     def start(self) -> Self:
-        self._server = Server(self.config.host, self.config.port, self.handle)
+        try:
+            self._server = Server(self.config.host, self.config.port, self.handle)
+        except OSError:
+            self.stop()
+            raise
         self._server.start()
+        self.activity.set(self.config.activity)
         return self
 
     def stop(self) -> None:
@@ -111,6 +116,8 @@ class Simulator:
             response = self._answer(self._part(request), request)
             if rule is not None:
                 response = spoil(rule, response)
+        if response.status == 429:
+            self.statistics.count("throttled")
         outcome = str(response.status) if response.wire == "whole" else response.wire
         self.statistics.seen(
             endpoint(request),
@@ -156,8 +163,7 @@ class Simulator:
         """Delete a record; without a kind, an appointment that never took place."""
         kind = _known(kind or APPOINTMENTS)
         if id is None:
-            suits = self.clinic.has_note if kind == APPOINTMENTS else lambda record: False
-            id = self.clinic.pick(kind, lambda record: not suits(record)).key
+            id = self.clinic.pick(kind, lambda record: kind != APPOINTMENTS or not self.clinic.has_note(record)).key
         return self._do(webhook, lambda: self.clinic.delete(kind, id))
 
     def lock(self, id: object = None, locked: bool = True, webhook: bool = True) -> dict[str, Any]:

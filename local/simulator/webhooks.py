@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 from threading import Lock
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from local.simulator.clinic import Change, Clinic
@@ -116,7 +116,7 @@ class Webhooks:
         """The console's handshake: `GET ?msg=<nonce>` wants `secret_token`, the hex HMAC of the nonce."""
         with self._lock:
             nonce = f"{self._rng.getrandbits(128):032x}"
-        status, body = self._request("GET", f"?msg={quote(nonce)}", b"", {})
+        status, body = self._request("GET", f"msg={nonce}", b"", {})
         try:
             answered = json.loads(body).get("secret_token") if status == 200 else None
         except (ValueError, AttributeError):
@@ -177,7 +177,8 @@ class Webhooks:
         secure = parts.scheme == "https"
         connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = connect(parts.hostname or "", parts.port, timeout=self.settings.timeout_seconds)
-        path = (parts.path or "/") + (query or (f"?{parts.query}" if parts.query else ""))
+        queries = "&".join(filter(None, (parts.query, query)))
+        path = (parts.path or "/") + (f"?{queries}" if queries else "")
         try:
             connection.request(method, path, body or None, headers)
             response = connection.getresponse()

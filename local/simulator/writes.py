@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from local.simulator.clinic import Clinic
+from local.simulator.drafts import blank
 from local.simulator.kinds import APPOINTMENTS, PATIENTS, Kind
 from local.simulator.messages import RefusedError
 from local.simulator.store import Fields
@@ -61,12 +62,12 @@ class Writes:
 
     def _clean(self, kind: Kind, given: Fields) -> Fields:
         """The fields that exist and can be written, each in its own type."""
-        known = self._clinic.blank(kind.name)
+        known = blank(kind.name, live=self._clinic.config.live)
         fields, problems = {}, {}
         for name, value in given.items():
             if name in known and name not in _READ_ONLY:
                 try:
-                    fields[name] = self._clean_one(kind, name, value, given)
+                    fields[name] = self._clean_one(kind, name, _typed(value, known[name]), given)
                 except ValueError as error:
                     problems[name] = [str(error)]
         if problems:
@@ -104,6 +105,23 @@ class Writes:
         other = self._clinic.store.overlapping(fields, key)
         if other is not None:
             raise RefusedError(409, [f"Appointment overlaps with [{other.key}]"])
+
+
+def _typed(value: Any, empty: Any) -> Any:
+    """The value, if it is of the field's type, which the empty record shows; text for numbers is fine."""
+    if isinstance(empty, dict):
+        if not isinstance(value, dict):
+            raise ValueError("Expected a dictionary.")
+        return {**empty, **value}
+    if isinstance(empty, list) and not isinstance(value, list):
+        raise ValueError("Expected a list of items.")
+    if isinstance(empty, str):
+        if value is None:
+            raise ValueError("This field may not be null.")
+        if isinstance(value, (dict, list, bool)):
+            raise ValueError("Not a valid string.")
+        return str(value)
+    return value
 
 
 def _no_such(value: Any) -> str:
