@@ -8,6 +8,7 @@
     ├── StoreUnavailable        Firestore could not be reached or refused for now
     ├── RecordTooLarge          over what one Firestore document can hold
     ├── QuotaExhausted          no permit now: says when there will be one
+    ├── LookAgain               the API shows an older version than is known of: its replicas lag
     ├── LeaseLost               another instance holds what we thought was ours
     ├── TokenError
     │   ├── TokenMissing        never authorized
@@ -26,6 +27,7 @@
         ├── OutcomeUnknown      a write was sent and not answered: it may or may not have happened
         ├── ForeignHost         a link leads off DrChrono's hosts: not followed
         ├── BulkExpired         the uuid of a bulk list is too old: ask for the same page again
+        ├── BulkFailed          DrChrono gave up making a bulk list: ask for the same page again
         └── BulkNotReady        a bulk list is still being made: resume from its position later
 
 Messages hold kinds, ids, statuses and remedies; never a field of a record, a token, a body or a query value.
@@ -91,6 +93,14 @@ class QuotaExhausted(SyncError):
     def __init__(self, until: datetime) -> None:
         super().__init__(f"no request permit before {until:%Y-%m-%d %H:%M:%S} UTC")
         self.until = until
+
+
+class LookAgain(SyncError):
+    """`reason` is `lag`, or `empty_list` for a list that was not empty before."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class LeaseLost(SyncError):
@@ -180,6 +190,10 @@ class ForeignHost(DrChronoError):
 
 class BulkExpired(DrChronoError):
     reason = "bulk_expired"
+
+
+class BulkFailed(DrChronoError):
+    reason = "bulk_failed"
 
 
 class BulkNotReady(DrChronoError):

@@ -96,6 +96,11 @@ def key_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
     return None
 
 
+def is_deleted(record: Mapping[str, Any]) -> bool:
+    """Deleted appointments are shown to who asks with `show_archived=true`, and carry this flag."""
+    return record.get("deleted_flag") is True
+
+
 def is_plain_id(value: str) -> bool:
     """Whether `value` may be part of a URL and a document path: appointment ids are "usually numeric, not always"."""
     return 0 < len(value) <= 100 and value.isascii() and value.replace("_", "").replace("-", "").isalnum()

@@ -10,6 +10,8 @@ import json
 import sys
 from typing import Literal, TypedDict, Unpack
 
+from shared.errors import SyncError
+
 Severity = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 LONGEST_TEXT = 200  # a label, an id or a reason is never longer; whatever is, is cut
@@ -58,3 +60,15 @@ def log(label: str, severity: Severity = "INFO", **fields: Unpack[Fields]) -> No
         line[name] = value[:LONGEST_TEXT] if isinstance(value, str) else value
     sys.stdout.write(json.dumps(line, default=lambda _: "unprintable") + "\n")
     sys.stdout.flush()
+
+
+def log_crash(function: str, error: BaseException) -> None:
+    """An error that nobody handled, as one line: its type and place; its text only where it is one of ours, since any
+    other may hold a record.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_name}:{place.tb_lineno}" if place is not None else ""
+    text = str(error) if isinstance(error, SyncError) else ""
+    log("function.crashed", "CRITICAL", function=function, error=type(error).__name__, where=where, reason=text)

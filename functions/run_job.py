@@ -1,0 +1,177 @@
+"""`run_job`: what Cloud Scheduler and `python -m ops` start. It always answers what was done and why it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import flask
+
+from shared.errors import LeaseLost, StoreUnavailable, TokenError
+from shared.jobs import backfill, reconcile
+from shared.jobs.run import Parts, Run, Stopped
+from shared.jobs.sync import report_positions, sync
+from shared.log import log
+from shared.watermark import EARLIEST
+
+JOBS = ("sync", "backfill", "reconcile", "refresh-token")
+LONGEST_BODY_BYTES = 10_000
+LEASE_GRACE = timedelta(minutes=3)  # a run may finish the page or entry that it is in
+
+
+class BadJob(Exception):
+    """The body is not a job; the text says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What the function works with. refresh_token: `Custody.refresh_if_due` (argument: force)."""
+
+    parts: Callable[[], Parts]
+    refresh_token: Callable[[bool], dict[str, Any]]
+    deadline: timedelta
+
+
+@dataclass(frozen=True)
+class Order:
+    job: str
+    kinds: tuple[str, ...]
+    since: date
+    force: bool
+
+
+def handle(request: flask.Request, jobs: Jobs) -> flask.Response:
+    """200 with the report, also where the run stopped early; 400 with what is allowed; 503 where a retry helps."""
+    if request.method != "POST":
+        return _answer(405, {"reason": "method_not_allowed"}, Allow="POST")
+    try:
+        order = parse(request.stream.read(LONGEST_BODY_BYTES))
+    except BadJob as error:
+        return _answer(400, {"reason": "bad_job", "message": str(error)})
+    try:
+        return _answer(200, _run(order, jobs))
+    except StoreUnavailable as error:
+        log("job.failed", "ERROR", job=order.job, reason=error.reason)
+        return _answer(503, {"job": order.job, "reason": error.reason})
+
+
+def parse(body: bytes) -> Order:
+    """`{"job", "kind"?, "since"?, "force"?}`. Raises BadJob."""
+    try:
+        fields = json.loads(body or b"null")
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or fields.get("job") not in JOBS:
+        raise BadJob(f'send {{"job": …}} with one of: {", ".join(JOBS)}')
+    unknown = fields.keys() - {"job", "kind", "since", "force"}
+    if unknown:
+        raise BadJob("beside job, only kind, since and force are known")
+    kind = fields.get("kind", "all")
+    if kind != "all" and kind not in backfill.KIND_NAMES:
+        raise BadJob(f"kind is one of: all, {', '.join(backfill.KIND_NAMES)}")
+    try:
+        since = date.fromisoformat(fields.get("since", EARLIEST.isoformat()))
+    except (TypeError, ValueError):
+        raise BadJob("since is a date like 2024-01-01") from None
+    if not isinstance(fields.get("force", False), bool):
+        raise BadJob("force is true or false")
+    return Order(
+        job=fields["job"],
+        kinds=backfill.KIND_NAMES if kind == "all" else (kind,),
+        since=since,
+        force=fields.get("force", False),
+    )
+
+
+def _run(order: Order, jobs: Jobs) -> dict[str, Any]:
+    if order.job == "refresh-token":
+        return _refresh_token(order, jobs)
+    parts = jobs.parts()
+    started = parts.now()
+    run = Run(parts, deadline=started + jobs.deadline)
+    stopped = None
+    try:
+        with parts.leases.hold(order.job, run.deadline + LEASE_GRACE) as kept:
+            stopped = _work(order, run)
+            report = _report(order, run, started, stopped)
+            kept.update(report)
+    except LeaseLost:
+        report = _report(order, run, started, "running")
+    log(
+        "job.done",
+        job=order.job,
+        finished=report["finished"],
+        stopped=report["stopped"] or "",
+        seconds=report["seconds"],
+        count=run.counts["seen"],
+        stored=run.counts["store"] + run.counts["stored"],
+    )
+    return report
+
+
+def _work(order: Order, run: Run) -> str | None:
+    """Why it stopped before the end, if it did."""
+    try:
+        if order.job == "sync":
+            sync(run)
+        elif order.job == "backfill":
+            backfill.start(run.parts, order.kinds, order.since)
+            backfill.go_on(run)
+        else:
+            reconcile.start(run.parts, order.kinds)
+            reconcile.go_on(run)
+    except Stopped as stopped:
+        return stopped.reason
+    finally:
+        report_positions(run.parts)
+        _report_pending(run.parts)
+    return None
+
+
+def _refresh_token(order: Order, jobs: Jobs) -> dict[str, Any]:
+    try:
+        report = jobs.refresh_token(order.force)
+    except TokenError as error:
+        stopped = "revoked" if error.reason in ("token_revoked", "token_missing") else "token"
+        log("job.done", "ERROR", job=order.job, finished=False, stopped=stopped)
+        return {"job": order.job, "finished": False, "stopped": stopped, "message": str(error)}
+    log("job.done", job=order.job, finished=True, stopped="")
+    return {"job": order.job, "finished": True, "stopped": None, "token": report}
+
+
+def _report(order: Order, run: Run, started: datetime, stopped: str | None) -> dict[str, Any]:
+    positions = {name: run.parts.positions.get(name) for name in order.kinds}
+    return {
+        "job": order.job,
+        "finished": stopped is None,
+        "stopped": stopped,
+        "seconds": round((run.parts.now() - started).total_seconds(), 1),
+        "counts": {str(name): count for name, count in sorted(run.counts.items()) if count},
+        "pending": run.parts.pending.waiting(),
+        "position": {
+            name: {
+                "watermark": position.watermark,
+                "complete_at": position.complete_at.isoformat() if position.complete_at else None,
+                "problem": position.problem["reason"] if position.problem else None,
+            }
+            for name, position in positions.items()
+        },
+    }
+
+
+def _report_pending(parts: Parts) -> None:
+    now = parts.now()
+    for row in parts.pending.backlog():
+        log(
+            "pending.state",
+            reason=row.reason,
+            count=row.count,
+            oldest_seconds=round((now - row.oldest).total_seconds()),
+        )
+
+
+def _answer(status: int, body: dict[str, Any], **headers: str) -> flask.Response:
+    return flask.Response(json.dumps(body) + "\n", status, headers, mimetype="application/json")

@@ -1,0 +1,116 @@
+"""`store_record`: one event from Pub/Sub becomes a stored record, or an entry of the pending list."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.errors import MessageUnusable, StoreUnavailable, SyncError
+from shared.events import Change, decode
+from shared.flights import Flights
+from shared.kinds import KINDS
+from shared.log import log
+from shared.order import LAG_LIMIT, Outcome, already_done
+from shared.pending import Entry, Priority, Target, attempted, due_after
+from shared.state.pending import Pending
+from shared.state.positions import Positions
+from shared.state.records import Records, Source
+from shared.state.refresh import Known, Refresh
+
+
+@dataclass(frozen=True)
+class Store:
+    """What the function works with; one for the life of an instance."""
+
+    refresh: Refresh
+    records: Records
+    pending: Pending
+    positions: Positions
+    flights: Flights
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+
+
+def handle(event: Mapping[str, Any], store: Store) -> Outcome:
+    """Take one Pub/Sub push (`message.data` is base64). Returning means: finished, or safely on the pending list.
+
+    Raises MessageUnusable, which Pub/Sub answers by carrying the message to the dead-letter topic, and
+    StoreUnavailable, which it answers by delivering again.
+    """
+    try:
+        change = decode(_data(event))
+    except MessageUnusable as error:
+        log("event.unusable", "ERROR", reason=error.reason)
+        raise
+    began = store.now()
+    outcome, reason = _bring_up_to_date(change, store)
+    now = store.now()
+    log(
+        "event.done",
+        event=change.event,
+        kind=change.kind,
+        id=change.id,
+        delivery=change.delivery,
+        outcome=outcome,
+        reason=reason,
+        seconds=round((now - change.received_at).total_seconds(), 3),
+        ms=round((now - began).total_seconds() * 1000, 1),
+    )
+    return outcome
+
+
+def _bring_up_to_date(change: Change, store: Store) -> tuple[Outcome, str]:
+    """The outcome, and why where it is not plain."""
+    target = Target(change.kind, change.id)
+    with store.flights.turn(target, change.received_at) as flight:
+        copy = store.records.copy(KINDS[change.kind], change.id)
+        done = already_done(change, copy, _synced_at(change, store))
+        if done is not None:
+            return done, ""
+        known = Known(flight.latest, change.updated_at, creates=change.creates, deletes=change.deletes)
+        try:
+            outcome = store.refresh.run(target, known, Source("webhook", change.event, known.last_seen))
+        except StoreUnavailable:
+            raise
+        except SyncError as error:
+            store.pending.fold([_entry(target, change, error, store)])
+            return Outcome.DEFERRED, error.reason
+        store.pending.settle(target, known.last_seen)
+        return outcome, ""
+
+
+def _synced_at(change: Change, store: Store) -> datetime | None:
+    """Looked up for late events only: a sync cannot yet have seen the change behind a fresh one."""
+    if store.now() - change.received_at < LAG_LIMIT:
+        return None
+    return store.positions.get(change.kind).synced_at
+
+
+def _entry(target: Target, change: Change, error: SyncError, store: Store) -> Entry:
+    return Entry(
+        target=target,
+        reason=error.reason,
+        priority=Priority.EVENT,
+        first_seen=change.received_at,
+        last_seen=change.received_at,
+        due=due_after(error, 0, store.now(), store.random),
+        attempts=int(attempted(error)),
+        updated_at=change.updated_at,
+        deletes=change.deletes,
+        deliveries=(change.delivery,),
+    )
+
+
+def _data(event: Mapping[str, Any]) -> bytes:
+    message = event.get("message")
+    data = message.get("data") if isinstance(message, Mapping) else None
+    if not isinstance(data, str | bytes):
+        raise MessageUnusable("no_data")
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise MessageUnusable("not_base64") from None

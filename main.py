@@ -1,0 +1,276 @@
+"""The entry points that Google Cloud calls, and all wiring. No decisions.
+
+Nothing is built at import: the server imports this in its master process and serves in a forked worker, which gRPC
+does not survive. What is built is built once, at the first request that needs it, under a lock; and what a function
+does not use (Firestore, for a webhook on its normal way) is not even imported.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import flask
+import functions_framework
+
+from shared.errors import MessageUnusable, SettingsError, StoreUnavailable
+from shared.log import log_crash
+from shared.quota import Lane
+from shared.settings import Environment, api_settings, cloud_settings, job_settings, webhook_settings
+
+if TYPE_CHECKING:
+    from cloudevents.http import CloudEvent
+
+    from functions.run_job import Jobs
+    from functions.store_record import Store
+    from shared.cloud.pubsub import Publisher
+    from shared.documents import Documents
+    from shared.drchrono.client import DrChrono
+    from shared.events import Change
+    from shared.jobs.run import Parts
+    from shared.state.custody import Custody
+    from shared.state.pending import Pending
+    from shared.state.permits import Permits
+    from shared.state.refresh import Refresh
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """A value that is built at the first call and kept. What fails is tried again at the next."""
+
+    def __init__(self, build: Callable[[], T]) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self._built: list[T] = []
+
+    def __call__(self) -> T:
+        if not self._built:
+            with self._lock:
+                if not self._built:
+                    self._built.append(self._build())
+        return self._built[0]
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class System:
+    """Every part, from the environment. `local` puts its own store and queue in the place of two of them."""
+
+    def __init__(self, environ: Environment) -> None:
+        self.cloud = Once(lambda: cloud_settings(environ))
+        self.webhook = Once(lambda: webhook_settings(environ))
+        self.api = Once(lambda: api_settings(environ))
+        self.job = Once(lambda: job_settings(environ))
+        self.instance = Once(lambda: uuid.uuid4().hex[:12])
+        self.documents: Callable[[], Documents] = Once(self._documents)
+        self.publish: Callable[[], Callable[[bytes, Mapping[str, str]], None]] = Once(lambda: self._publisher().publish)
+        self.pending = Once(self._pending)
+        self.permits = Once(self._permits)
+        self.custody = Once(self._custody)
+        self.drchrono = Once(self._drchrono)
+        self.store = Once(self._store)
+        self.parts = Once(self._parts)
+        self.jobs = Once(self._jobs)
+
+    def _documents(self) -> Documents:
+        from shared.cloud.firestore import connect
+
+        return connect(self.cloud())
+
+    def _publisher(self) -> Publisher:
+        from shared.cloud.pubsub import connect
+
+        return connect(self.cloud())
+
+    def _pending(self) -> Pending:
+        from shared.state.pending import Pending
+
+        return Pending(self.documents())
+
+    def _permits(self) -> Permits:
+        from shared.state.permits import Permits
+
+        return Permits(
+            self.documents(),
+            self.api().quota,
+            background_share=self.api().background_share,
+            now=utc_now,
+            sleep=time.sleep,
+            instance=self.instance(),
+        )
+
+    def _custody(self) -> Custody:
+        from shared.drchrono.oauth import TokenEndpoint
+
+        from shared.cloud.secret_manager import SecretVersions, by_hand, connect
+        from shared.state.custody import Custody
+
+        cloud, api = self.cloud(), self.api()
+        client = connect(cloud)
+        endpoint = TokenEndpoint(url=api.url, client_id=api.client_id, client_secret=api.client_secret, now=utc_now)
+        return Custody(
+            documents=self.documents(),
+            vault=SecretVersions(client, project=cloud.project, secret=cloud.token_secret),
+            refresh=endpoint.refresh,
+            now=utc_now,
+            sleep=time.sleep,
+            random=random.random,
+            owner=self.instance(),
+            by_hand=lambda: by_hand(client, cloud.project),
+        )
+
+    def _drchrono(self) -> DrChrono:
+        from shared.drchrono.client import DrChrono
+
+        return DrChrono(
+            url=self.api().url,
+            tokens=self.custody(),
+            permits=self.permits(),
+            now=utc_now,
+            sleep=time.sleep,
+            random=random.random,
+            way=self._way(),
+        )
+
+    def _way(self) -> Mapping[str, str] | None:
+        """How DrChrono answered other instances' bulk lists."""
+        return (self.documents().get("sync_state/api") or {}).get("way")
+
+    def remember_way(self) -> None:
+        way = self.drchrono().way
+        if way is not None and way != self._way():
+            self.documents().transact(lambda transaction: transaction.set("sync_state/api", {"way": dict(way)}))
+
+    def _refresh(self, lane: Lane) -> Refresh:
+        from shared.state.records import Records
+        from shared.state.refresh import Refresh
+
+        return Refresh(
+            api=self.drchrono().in_lane(lane),
+            records=Records(self.documents(), utc_now),
+            pending=self.pending(),
+            now=utc_now,
+        )
+
+    def _store(self) -> Store:
+        from functions.store_record import Store
+        from shared.flights import Flights
+        from shared.state.positions import Positions
+        from shared.state.records import Records
+
+        return Store(
+            refresh=self._refresh(Lane.LIVE),
+            records=Records(self.documents(), utc_now),
+            pending=self.pending(),
+            positions=Positions(self.documents()),
+            flights=Flights(),
+            now=utc_now,
+            random=random.random,
+        )
+
+    def _parts(self) -> Parts:
+        from shared.jobs.run import Parts
+        from shared.state.leases import Leases
+        from shared.state.positions import Positions
+        from shared.state.records import Records
+        from shared.state.seen import Seen
+
+        documents = self.documents()
+        return Parts(
+            lists=self.drchrono().in_lane(Lane.BACKGROUND),
+            events=self._refresh(Lane.LIVE),
+            children=self._refresh(Lane.BACKGROUND),
+            records=Records(documents, utc_now),
+            pending=self.pending(),
+            positions=Positions(documents),
+            leases=Leases(documents, utc_now, lambda: uuid.uuid4().hex),
+            seen=Seen(documents),
+            now=utc_now,
+            random=random.random,
+        )
+
+    def _jobs(self) -> Jobs:
+        from functions.run_job import Jobs
+
+        return Jobs(
+            parts=self.parts,
+            refresh_token=lambda force: self.custody().refresh_if_due(force=force).as_json(),
+            deadline=timedelta(seconds=self.job().deadline_seconds),
+        )
+
+    def defer(self, change: Change) -> None:
+        """Put an event on the pending list that Pub/Sub would not take."""
+        from shared.pending import unpublished
+
+        self.pending().fold([unpublished(change)])
+
+
+def receive(system: System, request: flask.Request) -> flask.Response:
+    import functions.receive_webhook as door
+
+    try:
+        system.cloud()
+        settings = system.webhook()
+    except SettingsError as error:
+        return door.misconfigured(error)
+    return door.handle(
+        request,
+        settings=settings,
+        publish=lambda data, attributes: system.publish()(data, attributes),
+        defer=system.defer,
+        now=utc_now,
+    )
+
+
+def store(system: System, event: Mapping[str, Any]) -> None:
+    """Whatever is not 2xx, Pub/Sub delivers again, and at last carries to the dead-letter topic."""
+    from functions.store_record import handle
+
+    try:
+        handle(event, system.store())
+    except MessageUnusable:
+        flask.abort(400)
+    except StoreUnavailable:
+        flask.abort(503)
+    except Exception as error:  # a traceback would show what was being handled
+        log_crash("store_record", error)
+        flask.abort(500)
+
+
+def run(system: System, request: flask.Request) -> flask.Response:
+    from functions.run_job import handle
+
+    try:
+        answer = handle(request, system.jobs())
+        system.remember_way()
+    except Exception as error:  # a traceback would show what was being handled
+        log_crash("run_job", error)
+        flask.abort(500)
+    return answer
+
+
+SYSTEM = System(os.environ)
+
+
+@functions_framework.http
+def receive_webhook(request: flask.Request) -> flask.Response:
+    return receive(SYSTEM, request)
+
+
+@functions_framework.cloud_event
+def store_record(event: CloudEvent) -> None:
+    store(SYSTEM, event.data)
+
+
+@functions_framework.http
+def run_job(request: flask.Request) -> flask.Response:
+    return run(SYSTEM, request)

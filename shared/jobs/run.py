@@ -1,0 +1,109 @@
+"""One run of a job: what it works with, what it has done, and why it stopped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared.drchrono.records import Page
+from shared.errors import (
+    BulkNotReady,
+    MalformedAnswer,
+    QuotaExhausted,
+    ServerError,
+    SyncError,
+    Throttled,
+    TokenError,
+    Unreachable,
+)
+from shared.kinds import Kind
+from shared.state.leases import Leases
+from shared.state.pending import Pending
+from shared.state.positions import Positions
+from shared.state.records import Records
+from shared.state.refresh import Refresh
+from shared.state.seen import Seen
+
+
+class Lists(Protocol):
+    """Of `shared.drchrono.client.DrChrono`: walking the lists of changes."""
+
+    def list_changed(
+        self,
+        kind: Kind,
+        *,
+        since: str | None,
+        window: tuple[str, str] | None = None,
+        resume: Mapping[str, Any] | None = None,
+        bulk: bool = True,
+        archived: bool = False,
+    ) -> Iterator[Page]: ...
+
+
+class Stopped(Exception):
+    """The run ends here and the next goes on: `reason` is `deadline`, `quota`, `revoked`, `token`, `waiting`,
+    `unavailable`, `running`, `restarted` (somebody began the job anew meanwhile) or `mass_deletion`. position: where a list goes on that was not ready.
+    """
+
+    def __init__(self, reason: str, position: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.position = position
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the jobs work with; one for the life of an instance. events: refreshes with the live share of the quota."""
+
+    lists: Lists
+    events: Refresh
+    children: Refresh
+    records: Records
+    pending: Pending
+    positions: Positions
+    leases: Leases
+    seen: Seen
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+
+
+@dataclass
+class Run:
+    """deadline (UTC): no new page or entry is begun after it."""
+
+    parts: Parts
+    deadline: datetime
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def check(self) -> None:
+        if self.parts.now() >= self.deadline:
+            raise Stopped("deadline")
+
+
+@contextmanager
+def stops() -> Iterator[None]:
+    """What ends a run though nothing is wrong with the work itself, as Stopped."""
+    try:
+        yield
+    except BulkNotReady as error:
+        raise Stopped("waiting", error.position) from None
+    except SyncError as error:
+        reason = stop_reason(error)
+        if reason is None:
+            raise
+        raise Stopped(reason) from None
+
+
+def stop_reason(error: SyncError) -> str | None:
+    """Why `error` ends the whole run, or None where it concerns one target only."""
+    if isinstance(error, QuotaExhausted | Throttled):
+        return "quota"
+    if isinstance(error, TokenError):
+        return "revoked" if error.reason in ("token_revoked", "token_missing") else "token"
+    if isinstance(error, ServerError | Unreachable | MalformedAnswer):
+        return "unavailable"
+    return None

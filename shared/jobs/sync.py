@@ -1,0 +1,149 @@
+"""The incremental sync: the pending list first, then the changes of each kind, then what follows from them.
+
+It is also what goes on with an unfinished backfill or reconciliation, so that one schedule keeps everything moving.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared import watermark
+from shared.errors import BadRequest, Forbidden
+from shared.jobs import backfill, reconcile
+from shared.jobs.run import Parts, Run
+from shared.jobs.walk import walk
+from shared.jobs.worklist import work_off
+from shared.kinds import KINDS, Kind
+from shared.log import log
+from shared.pending import Priority
+from shared.state.positions import Position, Round
+from shared.state.records import Source
+
+# From this many pending records of one kind on, the list of its changes costs fewer requests than they do.
+MANY = 20
+
+# How long the slow round over all patients takes: medications, problems and allergies have no list of changes, and
+# what is deleted or edited there without an event is found by it.
+ROUND = timedelta(days=30)
+MOST_PER_ROUND_STEP = 50
+PROBLEM_PAUSE = timedelta(hours=1)  # a kind that may not be listed is asked for again this often
+FEW_WAITING = 10  # the round goes on only when the pending list is nearly empty
+
+
+def sync(run: Run) -> None:
+    """Raises Stopped when the run ends before everything is done."""
+    for kind in KINDS.values():
+        if kind.changes and run.parts.pending.count(kind.name) >= MANY:
+            changes(run, kind)
+    work_off(run, Priority.EVENT)
+    for kind in KINDS.values():
+        if kind.changes and _is_due(run, kind):
+            changes(run, kind)
+    work_off(run, Priority.CHILDREN)
+    backfill.go_on(run)
+    reconcile.go_on(run)
+    work_off(run, Priority.BACKFILL)
+    _round(run)
+
+
+def _is_due(run: Run, kind: Kind) -> bool:
+    now = run.parts.now()
+    position = run.parts.positions.get(kind.name)
+    if position.problem is not None and now - position.problem["at"] < PROBLEM_PAUSE:
+        return False
+    interval = timedelta(minutes=kind.sync_minutes)
+    return position.sync is not None or position.synced_at is None or now - position.synced_at >= interval
+
+
+def changes(run: Run, kind: Kind) -> None:
+    """List what changed since the watermark, store it, and move the watermark after the last page.
+
+    A kind that may not be listed is left with its `problem`, and keeps no other from being synced. Raises Stopped.
+    """
+    parts = run.parts
+    state = _begun(parts, kind)
+    began: datetime = state["began"]
+    seen: str | None = state["seen"]
+
+    def save(resume: Any) -> None:
+        parts.positions.change(kind.name, lambda old: replace(old, sync={**state, "seen": seen, "resume": resume}))
+
+    try:
+        for page, result in walk(
+            run,
+            kind,
+            Source("sync"),
+            since=state["since"],
+            resume=state["resume"],
+            bulk=state["many"],
+            archived=True,
+            save=save,
+        ):
+            seen = watermark.newest(page.records, seen, page.began)
+            if kind is KINDS["patients"]:
+                parts.pending.fold(backfill.child_entries(result.stored, page.began, "follows", Priority.CHILDREN))
+    except (Forbidden, BadRequest) as error:
+        log("sync.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
+        problem = {"reason": error.reason, "at": parts.now()}
+        parts.positions.change(kind.name, lambda old: replace(old, sync=None, problem=problem))
+        return
+
+    def done(old: Position) -> Position:
+        return replace(
+            old,
+            watermark=watermark.moved(old.watermark, seen, began),
+            synced_at=began,
+            complete_at=began if old.backfilled_at is not None else None,
+            sync=None,
+            problem=None,
+        )
+
+    parts.positions.change(kind.name, done)
+
+
+def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:
+    """The unfinished sync of the kind, or a new one."""
+
+    unfinished = parts.positions.get(kind.name)
+    if unfinished.sync is not None and unfinished.sync["resume"] is not None:
+        return unfinished.sync
+    now = parts.now()
+    state = {
+        "began": now,
+        "since": watermark.since(unfinished.watermark or watermark.behind(now)),
+        "seen": None,
+        "resume": None,
+        "many": parts.pending.count(kind.name) >= MANY,
+    }
+    parts.positions.change(kind.name, lambda old: replace(old, sync=state))
+    return state
+
+
+def _round(run: Run) -> None:
+    """Put the next few patients' lists on the pending list, so that each is looked at once a ROUND."""
+    parts = run.parts
+    now = parts.now()
+    if parts.positions.get("patients").backfilled_at is None or parts.pending.waiting() > FEW_WAITING:
+        return
+    before = parts.positions.round()
+    share = (now - before.at) / ROUND if before.at else 0.0
+    most = min(math.ceil(parts.records.count(KINDS["patients"]) * share), MOST_PER_ROUND_STEP)
+    if before.at and not most:
+        return
+    patients = parts.records.keys(KINDS["patients"], after=before.after, most=most)
+    parts.pending.fold(backfill.child_entries(patients, now))
+    # Fewer than asked for means that the round is complete: the next begins with the first patient.
+    after = patients[-1] if patients and len(patients) == most else None
+    parts.positions.set_round(Round(after=after, at=now))
+
+
+def report_positions(parts: Parts) -> None:
+    """Log how far each kind is complete, for the alert on its lag."""
+    now = parts.now()
+    for name in KINDS:
+        complete = parts.positions.get(name).complete_at
+        if complete is not None:
+            log("kind.position", kind=name, lag_seconds=round((now - complete).total_seconds()))

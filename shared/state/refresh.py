@@ -1,0 +1,154 @@
+"""Bring one target up to date: fetch it, mark what hangs on it, store it. Events and pending entries go this way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from shared.documents import Where
+from shared.drchrono.records import Fetched, Page
+from shared.errors import LookAgain, NotFound
+from shared.kinds import KINDS, Kind, is_deleted, key_of
+from shared.log import log
+from shared.order import LAG_LIMIT, Outcome, Verdict, is_older
+from shared.pending import HOPELESS_RETRY, LAG_RETRY, Entry, Priority, Target
+from shared.state.pending import Pending
+from shared.state.records import PageResult, Records, Source
+
+# A 404 this soon after the event may be a replica that has not heard of the record yet.
+YOUNG = timedelta(seconds=30)
+
+OUTCOMES = {
+    Verdict.STORE: Outcome.STORED,
+    Verdict.SAME: Outcome.UNCHANGED,
+    Verdict.LATE: Outcome.STALE,
+    Verdict.BURY: Outcome.GONE,
+}
+
+
+class Api(Protocol):
+    """Of `shared.drchrono.client.DrChrono`: what is asked for one target."""
+
+    def get(self, kind: Kind, id: str) -> Fetched: ...  # noqa: A002 (DrChrono's word)
+    def list_by_patient(self, kind: Kind, patient: str) -> Iterator[Page]: ...
+    def list_notes(self, appointment: str) -> Iterator[Page]: ...
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known before the fetch. last_seen: when the newest event was received; updated_at: the newest that one of
+    them named; creates, deletes: what the newest said; first: nothing was fetched for it yet.
+    """
+
+    last_seen: datetime
+    updated_at: str | None = None
+    creates: bool = False
+    deletes: bool = False
+    first: bool = True
+
+
+class Refresh:
+    def __init__(self, *, api: Api, records: Records, pending: Pending, now: Callable[[], datetime]) -> None:
+        self._api = api
+        self._records = records
+        self._pending = pending
+        self._now = now
+
+    def run(self, target: Target, known: Known, source: Source) -> Outcome:
+        """Raises what the API, the token, the quota and the store raise, LookAgain and RecordTooLarge."""
+        kind = KINDS[target.kind]
+        if target.by == "patient":
+            return self._list_of_patient(kind, target.id, known, source)
+        if target.by == "appointment":
+            return self._notes_of(kind, target.id, source)
+        return self._record(kind, target.id, known, source)
+
+    def _record(self, kind: Kind, key: str, known: Known, source: Source) -> Outcome:
+        began = self._now()
+        try:
+            fetched = self._api.get(kind, key)
+        except NotFound:
+            if kind.listed_by == "appointment":
+                outcome = self._notes_of(kind, key, source)
+                if outcome is not Outcome.GONE:
+                    return outcome
+            young = known.creates or began - known.last_seen < YOUNG
+            if known.first and young and not known.deletes:
+                raise LookAgain("lag") from None
+            return OUTCOMES[self._records.bury(kind, key, began, source, "not_found")]
+        if is_deleted(fetched.record):
+            return OUTCOMES[self._records.bury(kind, key, fetched.began, source, "deleted_flag")]
+        self._pending.fold(marks(kind, fetched.record, known.last_seen, fetched.began))
+        # Where the API's own key differs from what was asked (a note by its appointment), its own counts.
+        verdict = self._records.store(kind, key_of(kind, fetched.record) or key, fetched.record, fetched.began, source)
+        behind = is_older(fetched.record.get("updated_at"), known.updated_at)
+        if verdict is Verdict.LAGGING or (behind and fetched.began - known.last_seen < LAG_LIMIT):
+            raise LookAgain("lag")
+        return OUTCOMES[verdict]
+
+    def _notes_of(self, kind: Kind, appointment: str, source: Source) -> Outcome:
+        stored = Outcome.GONE
+        for page in self._api.list_notes(appointment):
+            result = store_page(self._records, self._pending, kind, page, source)
+            if result.keys:
+                stored = Outcome.STORED if result.stored else Outcome.UNCHANGED
+        return stored
+
+    def _list_of_patient(self, kind: Kind, patient: str, known: Known, source: Source) -> Outcome:
+        """The list is the full set: what is stored of this patient and not in it is gone."""
+        began: datetime | None = None
+        seen: set[str] = set()
+        stored = False
+        for page in self._api.list_by_patient(kind, patient):
+            began = began or page.began
+            result = store_page(self._records, self._pending, kind, page, source)
+            seen |= result.keys
+            stored |= bool(result.stored)
+        owner = Where("patient", "==", int(patient) if patient.isdigit() else patient)
+        missing = [key for key, _ in self._records.living(kind, [owner]) if key not in seen]
+        if missing and not seen and known.first:
+            # An empty answer may be a lapsed permission: it counts when it is given twice.
+            raise LookAgain("empty_list")
+        for key in missing:
+            self._records.bury(kind, key, began or self._now(), source, "absent")
+        return Outcome.STORED if stored or missing else Outcome.UNCHANGED
+
+
+def store_page(records: Records, pending: Pending, kind: Kind, page: Page, source: Source) -> PageResult:
+    """Store a page, and put on the pending list what could not be stored from it."""
+    deleted = [key for record in page.records if is_deleted(record) and (key := key_of(kind, record))]
+    records.bury_listed(kind, deleted, page.began, source)
+    result = records.store_page(kind, (r for r in page.records if not is_deleted(r)), page.began, source)
+    again = dict.fromkeys(result.lagging, ("lag", page.began + LAG_RETRY))
+    again |= {key: (reason, page.began + HOPELESS_RETRY) for key, reason in result.failed.items() if key != "?"}
+    pending.fold(
+        Entry(Target(kind.name, key), reason, Priority.EVENT, page.began, page.began, due)
+        for key, (reason, due) in again.items()
+    )
+    if "?" in result.failed:
+        log("record.unusable", "ERROR", kind=kind.name, reason=result.failed["?"])
+    return result
+
+
+def marks(kind: Kind, record: dict[str, Any], seen: datetime, now: datetime) -> list[Entry]:
+    """What may have changed together with this record, and is looked at later, at lower priority."""
+
+    def mark(target: Target) -> Entry:
+        return Entry(target, "follows", Priority.CHILDREN, first_seen=seen, last_seen=seen, due=now)
+
+    if kind.name == "appointments":
+        return [mark(Target("clinical_notes", str(record["id"]), "appointment"))] if _may_have_note(record, now) else []
+    patient = record.get("id" if kind.name == "patients" else "patient")
+    if not kind.children or patient is None:
+        return []
+    return [mark(Target(child, str(patient), "patient")) for child in kind.children]
+
+
+def _may_have_note(record: dict[str, Any], now: datetime) -> bool:
+    """Live, a verbose appointment names its note. The guide's does not: there a note begins with the visit."""
+    if "clinical_note" in record:
+        return bool(record["clinical_note"])
+    tomorrow = (now + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S")  # local times are at most 14 h off UTC
+    return not is_older(tomorrow, record.get("scheduled_time"))
