@@ -43,7 +43,7 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def start(self) -> None:
-        Thread(target=self.serve_forever, args=(0.05,), name="simulator-server", daemon=True).start()
+        Thread(target=self.serve_forever, args=(0.02,), name="simulator-server", daemon=True).start()
 
     def stop(self) -> None:
         """Stop listening and close what is open, so that no client waits on a server that is gone."""

@@ -1,0 +1,107 @@
+"""The clock, its timers, and the clinic that works by it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from local.simulator.clock import Clock
+
+from .conftest import Caller
+
+Simulate = Callable[..., Caller]
+
+
+@pytest.fixture
+def virtual() -> Iterator[Clock]:
+    clock = Clock(start=1000.0, speed=0.0)
+    yield clock
+    clock.close()
+
+
+def test_a_virtual_clock_stands_still_until_it_is_moved(virtual: Clock) -> None:
+    assert virtual.now() == virtual.now() == 1000.0
+    assert virtual.advance(2.5) == virtual.now() == 1002.5
+
+
+def test_timers_fire_in_order_each_at_its_time_also_those_set_on_the_way(virtual: Clock) -> None:
+    seen: list[tuple[str, float]] = []
+
+    def first() -> None:
+        seen.append(("first", virtual.now()))
+        virtual.at(virtual.now() + 5, lambda: seen.append(("follow-up", virtual.now())))
+
+    virtual.at(1020, lambda: seen.append(("last", virtual.now())))
+    virtual.at(1010, first)
+    virtual.at(1031, lambda: seen.append(("too late", virtual.now())))
+    virtual.advance(30)
+    assert seen == [("first", 1010.0), ("follow-up", 1015.0), ("last", 1020.0)]
+    assert virtual.now() == 1030.0
+
+
+def test_a_failing_timer_does_not_stop_the_others(virtual: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[int] = []
+    virtual.at(1001, lambda: seen.append(1 // 0))
+    virtual.at(1002, lambda: seen.append(2))
+    virtual.advance(5)
+    assert seen == [2]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_no_clock_goes_back(virtual: Clock) -> None:
+    with pytest.raises(ValueError, match="does not go back"):
+        virtual.advance(-1)
+    with pytest.raises(ValueError, match="does not go back"):
+        virtual.set_speed(-1)
+
+
+def test_a_fast_clock_fires_its_timers_by_itself() -> None:
+    clock, fired = Clock(start=0.0, speed=10_000.0), threading.Event()
+    clock.at(600.0, fired.set)
+    assert fired.wait(5)
+    assert clock.now() >= 600.0
+    clock.close()
+
+
+def test_a_running_clock_can_be_moved_on() -> None:
+    clock, fired = Clock(start=0.0), threading.Event()
+    clock.at(3600.0, fired.set)
+    clock.advance(3600)
+    assert fired.wait(5)
+    clock.close()
+
+
+def test_the_clock_is_moved_and_read_over_http(simulate: Simulate) -> None:
+    caller = simulate()
+    assert caller.control("GET", "clock") == {"now": "2026-03-10T15:00:00+00:00"}
+    assert caller.control("POST", "clock", advance=90) == {"now": "2026-03-10T15:01:30+00:00"}
+
+
+def test_a_busy_clinic_changes_about_as_much_as_asked_and_always_the_same(simulate: Simulate) -> None:
+    runs = []
+    for form in ("guide", "live", "guide"):
+        caller = simulate(form=form, patients=40, activity=2)
+        caller.simulator.clock.advance(300)
+        changes = caller.simulator.stats()["changes"]
+        assert 400 < changes < 800
+        runs.append([caller.simulator.truth(kind) for kind in ("patients", "appointments", "clinical_notes")])
+        caller.control("POST", "activity", per_second=0)
+        caller.simulator.clock.advance(300)
+        assert caller.simulator.stats()["changes"] == changes
+    assert runs[0] == runs[2] != runs[1]
+
+
+def test_a_busy_clinic_creates_edits_locks_and_deletes(simulate: Simulate) -> None:
+    caller = simulate(patients=40)
+    before = caller.control("GET", "truth")
+    locked = sum(note["locked"] for note in caller.simulator.truth("clinical_notes").values())
+    caller.control("POST", "activity", per_second=5)
+    caller.simulator.clock.advance(120)
+    after = caller.control("GET", "truth")
+    assert after["patients"] > before["patients"]
+    assert after["clinical_notes"] > before["clinical_notes"]
+    assert sum(note["locked"] for note in caller.simulator.truth("clinical_notes").values()) > locked
+    deleted = caller.get("/api/appointments_list?since=2020-01-01&show_archived=true").json()["results"]
+    assert any(visit["deleted_flag"] for visit in deleted)

@@ -1,0 +1,126 @@
+"""The made-up practice: complete, linked, repeatable, and in the fields of the form that was asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from local.simulator import Config, Simulator
+
+from .conftest import Caller
+
+GUIDE_STATUSES = {
+    *("", "Arrived", "Checked In", "In Room", "Cancelled", "Complete"),
+    *("Confirmed", "In Session", "No Show", "Not Confirmed", "Rescheduled"),
+}
+
+
+def made(**settings: object) -> Simulator:
+    """A simulator whose data is looked at without serving it."""
+    simulator = Simulator(Config(**{"patients": 60, "clock": "virtual", **settings}))  # type: ignore[arg-type]
+    simulator.stop()
+    return simulator
+
+
+def test_the_same_seed_makes_the_same_records() -> None:
+    first, second, other = made(), made(), made(seed=2)
+    for kind in ("patients", "appointments", "clinical_notes", "medications", "problems", "allergies"):
+        assert first.truth(kind) == second.truth(kind) != other.truth(kind)
+
+
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_every_link_leads_to_a_record(form: str) -> None:
+    simulator = made(form=form)
+    patients, visits = simulator.truth("patients"), simulator.truth("appointments")
+    doctors = {doctor["id"] for doctor in simulator.clinic.doctors}
+    offices = {office["id"] for office in simulator.clinic.offices}
+    for visit in visits.values():
+        assert visit["patient"] is None or str(visit["patient"]) in patients
+        assert visit["doctor"] in doctors
+        assert visit["office"] in offices
+    for note in simulator.truth("clinical_notes").values():
+        assert str(note["patient"]) == str(visits[str(note["appointment"])]["patient"])
+    for kind in ("medications", "problems", "allergies"):
+        assert simulator.truth(kind)
+        assert all(str(child["patient"]) in patients for child in simulator.truth(kind).values())
+
+
+def test_every_status_of_the_guide_occurs_and_some_appointments_are_breaks() -> None:
+    visits = list(made().truth("appointments").values())
+    assert {visit["status"] for visit in visits} == GUIDE_STATUSES
+    breaks = [visit for visit in visits if visit["appt_is_break"]]
+    assert breaks
+    assert all(visit["patient"] is None for visit in breaks)
+
+
+def test_appointments_lie_before_and_after_now_and_were_changed_before_now() -> None:
+    visits = list(made().truth("appointments").values())
+    times = [visit["scheduled_time"] for visit in visits]
+    assert min(times) < "2026-03-10T11:00:00" < max(times)  # 15:00 UTC in US/Eastern, in summer time since the 8th
+    assert all(visit["created_at"] <= visit["updated_at"] < "2026-03-10T11:00:00" for visit in visits)
+
+
+def test_chart_ids_have_the_form_of_drchrono() -> None:
+    chart_ids = [patient["chart_id"] for patient in made().truth("patients").values()]
+    assert all(re.fullmatch(r"[A-Z]{4}\d{6}", chart_id) for chart_id in chart_ids)
+    assert len(set(chart_ids)) == len(chart_ids)
+
+
+def test_the_guides_notes_have_ids_sections_and_a_lock() -> None:
+    simulator = made()
+    key, note = next(iter(simulator.truth("clinical_notes").items()))
+    assert key == str(note["id"])
+    assert isinstance(note["appointment"], int)
+    assert isinstance(note["locked"], bool)
+    assert isinstance(note["sections"]["HPI"], str)
+    assert "clinical_note" not in next(iter(simulator.truth("appointments").values()))
+
+
+def test_live_notes_have_no_id_and_their_lock_stands_on_the_appointment() -> None:
+    simulator = made(form="live")
+    key, note = next(iter(simulator.truth("clinical_notes").items()))
+    assert set(note) == {"appointment", "patient", "archived", "signee", "clinical_note_sections"}
+    assert note["appointment"] == key
+    shown = simulator.truth("appointments")[key]["clinical_note"]
+    assert shown["locked"] == (note["signee"]["locked_by"] is not None)
+    assert shown["pdf"] == f"https://notes.drchrono.example/{key}.pdf"
+
+
+def test_live_appointment_ids_are_text_and_some_are_occurrences_of_a_series() -> None:
+    keys = [visit["id"] for visit in made(form="live").truth("appointments").values()]
+    assert all(isinstance(key, str) for key in keys)
+    assert any(re.fullmatch(r"\d+_\d{4}-\d\d-\d\d", key) for key in keys)
+    assert all(isinstance(visit["id"], int) for visit in made().truth("appointments").values())
+
+
+def test_medications_problems_and_allergies_do_not_say_when_they_were_changed() -> None:
+    for kind in ("medications", "problems", "allergies"):
+        assert all("updated_at" not in child for child in made().truth(kind).values())
+
+
+def test_the_guides_medications_carry_its_names_and_the_real_ones() -> None:
+    guide = next(iter(made().truth("medications").values()))
+    live = next(iter(made(form="live").truth("medications").values()))
+    assert {"dose", "dispense_as_written", "dosage_quantity", "daw"} <= set(guide)
+    assert not {"dose", "dispense_as_written"} & set(live)
+
+
+def test_the_numbers_are_those_asked_for(simulate: Callable[..., Caller]) -> None:
+    truth = simulate(patients=30, appointments=200, notes=12, children=0).control("GET", "truth")
+    assert truth == {
+        "patients": 30,
+        "appointments": 200,
+        "clinical_notes": 12,
+        "medications": 0,
+        "problems": 0,
+        "allergies": 0,
+    }
+
+
+def test_an_empty_practice_is_a_practice(simulate: Callable[..., Caller]) -> None:
+    caller = simulate(patients=0)
+    assert caller.get("/api/patients").json() == {"previous": None, "results": [], "next": None}
+    doctor = caller.get("/api/doctors").json()["results"][0]["id"]
+    assert caller.call("POST", "/api/patients", json={"gender": "", "doctor": doctor}).status_code == 201

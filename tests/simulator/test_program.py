@@ -1,0 +1,91 @@
+"""The simulator as a program, and as a module that stands alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+PROGRAM = [sys.executable, "-m", "local.simulator"]
+SOURCES = Path(__file__).parents[2] / "local" / "simulator"
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The program and its first line."""
+    with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_is_and_ends_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    with running("--patients", "3", "--form", "live", "--json-log", str(log)) as (process, line):
+        assert line.startswith("DrChrono simulator ready at http://127.0.0.1:")
+        assert "(seed 1, live form, 3 patients, 6 appointments, " in line
+        url = line.split()[4]
+        assert requests.get(f"{url}/control/health", timeout=5).json() == {"ok": True}
+        assert requests.get(f"{url}/api/patients", timeout=5).status_code == 401
+        process.send_signal(number)
+        assert process.communicate(timeout=5) == ("", "")
+        assert process.returncode == 0
+    (entry,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert (entry["endpoint"], entry["status"]) == ("GET /api/patients", "401")
+
+
+def test_readiness_can_be_json() -> None:
+    with running("--patients", "1", "--ready-json") as (_, line):
+        assert requests.get(json.loads(line)["url"] + "/control/health", timeout=5).ok
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_2() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = subprocess.run([*PROGRAM, "--port", str(port)], capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"simulator: port {port} is in use: choose another with --port, or --port 0 for a free one\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--quota", "lots"], "not a quota"),
+        (["--timezone", "Mars/Olympus"], "unknown time zone"),
+        (["--port", "70000"], "port must be from 0 to 65535"),
+        (["--start", "2026-03-10"], "start needs an offset"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_one_line(arguments: list[str], message: str) -> None:
+    ended = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_it_shares_no_code_with_the_client_it_tests() -> None:
+    for source in SOURCES.glob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                names = [node.module or ""]
+            for name in names:
+                top, _, rest = name.partition(".")
+                assert top in sys.stdlib_module_names or (top == "local" and rest.startswith("simulator"))
