@@ -48,7 +48,7 @@ def _visits(clinic: Clinic, rng: Random, patients: list[Fields], now: float, tod
 
 def _visit(clinic: Clinic, rng: Random, index: int, patient: Fields, now: float, today: date) -> Record:
     day = today + timedelta(days=rng.randrange(-365, 91))
-    # Half of the newest changes are to visits about now, as in a real calendar.
+    # A visit was last changed about its day; one still to come, within the last month.
     age = min(max((today - day).days, 0) + rng.uniform(0, 30), 365)
     updated = now - 60 - age * _DAY
     is_break = index % _BREAK_EVERY == _BREAK_EVERY - 1
