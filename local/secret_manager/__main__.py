@@ -1,0 +1,34 @@
+"""`python -m local.secret_manager --port P [--file F]`: the stand-in alone, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from local.secret_manager import SecretManagerStandIn
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local.secret_manager", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--file", type=Path, help="keep the secrets here, in plain text; without it, in memory")
+    asked = parser.parse_args()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        stand_in = SecretManagerStandIn(port=asked.port, file=asked.file)
+    except OSError as error:
+        print(f"secret manager: {error}: choose another with --port", file=sys.stderr)
+        return 1
+    with stand_in:
+        print(f"secret manager ready on {stand_in.address}", flush=True)
+        ended.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,166 @@
+"""The versions of a secret, through the official client, against the stand-in; and the stand-in's own rules."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.api_core.exceptions import FailedPrecondition, NotFound
+from google.cloud.secretmanager_v1 import Secret, SecretManagerServiceClient
+
+from local.secret_manager import SecretManagerStandIn
+from shared.cloud.secret_manager import SecretVersions, by_hand, connect
+from shared.errors import TokenUnavailable
+from shared.settings import cloud_settings
+
+SECRET = "projects/p/secrets/drchrono-oauth-token"
+
+
+@pytest.fixture
+def stand_in() -> Iterator[SecretManagerStandIn]:
+    with SecretManagerStandIn() as running:
+        yield running
+
+
+def client_of(stand_in: SecretManagerStandIn) -> SecretManagerServiceClient:
+    return connect(cloud_settings({"GCP_PROJECT": "p", "SECRET_MANAGER_EMULATOR_HOST": stand_in.address}))
+
+
+@pytest.fixture
+def versions(stand_in: SecretManagerStandIn) -> SecretVersions:
+    stand_in.secrets.create(SECRET)
+    return SecretVersions(client_of(stand_in), project="p", secret="drchrono-oauth-token")
+
+
+def test_versions_are_numbered_from_one_and_read_by_number(versions: SecretVersions) -> None:
+    assert [versions.add("one"), versions.add("zwei ß")] == [1, 2]
+    assert [versions.read(1), versions.read(2), versions.read(3)] == ["one", "zwei ß", None]
+
+
+def test_a_destroyed_version_cannot_be_read_again(versions: SecretVersions, stand_in: SecretManagerStandIn) -> None:
+    for payload in ("one", "two", "three"):
+        versions.add(payload)
+    versions.destroy_before(3)
+    assert [versions.read(1), versions.read(2), versions.read(3)] == [None, None, "three"]
+    client = client_of(stand_in)
+    with pytest.raises(FailedPrecondition, match="DESTROYED"):
+        client.access_secret_version(name=f"{SECRET}/versions/1")
+    with pytest.raises(FailedPrecondition, match="DESTROYED"):
+        client.enable_secret_version(name=f"{SECRET}/versions/1")
+    with pytest.raises(NotFound):
+        client.get_secret_version(name=f"{SECRET}/versions/4")
+
+
+def test_newer_versions_are_found_though_the_list_and_latest_lag(
+    versions: SecretVersions, stand_in: SecretManagerStandIn
+) -> None:
+    versions.add("one")
+    stand_in.secrets.lag_seconds = 3600
+    versions.add("two")
+    versions.add("three")
+    assert versions.latest() is None
+    assert list(versions.newer(1)) == [(2, "two"), (3, "three")]
+    assert list(versions.newer(0)) == [(1, "one"), (2, "two"), (3, "three")]
+
+
+def test_newer_versions_are_found_beyond_one_that_is_disabled(
+    versions: SecretVersions, stand_in: SecretManagerStandIn
+) -> None:
+    for payload in ("one", "two", "three"):
+        versions.add(payload)
+    client_of(stand_in).disable_secret_version(name=f"{SECRET}/versions/2")
+    assert list(versions.newer(1)) == [(3, "three")]
+    assert list(versions.newer(3)) == []
+
+
+def test_whether_a_version_can_be_added_is_known_without_adding_one(
+    versions: SecretVersions, stand_in: SecretManagerStandIn
+) -> None:
+    assert versions.writable()
+    stand_in.secrets.denied.add("secretmanager.versions.add")
+    assert not versions.writable()
+    assert list(versions.newer(0)) == []
+    missing = SecretVersions(client_of(stand_in), project="p", secret="other")
+    assert not missing.writable()
+
+
+def test_a_denied_permission_names_the_role_that_helps(
+    versions: SecretVersions, stand_in: SecretManagerStandIn
+) -> None:
+    stand_in.secrets.denied.add("secretmanager.versions.access")
+    with pytest.raises(TokenUnavailable, match=r"drchrono-oauth-token.*secretVersionManager"):
+        versions.read(1)
+
+
+def test_a_secret_that_does_not_exist_is_an_error_that_says_so(stand_in: SecretManagerStandIn) -> None:
+    missing = SecretVersions(client_of(stand_in), project="p", secret="other")
+    with pytest.raises(TokenUnavailable, match="no secret other"):
+        missing.add("one")
+
+
+def test_an_error_carries_nothing_of_the_payload(versions: SecretVersions, stand_in: SecretManagerStandIn) -> None:
+    stand_in.secrets.fail("AddSecretVersion", grpc.StatusCode.UNAVAILABLE)
+    canary = "".join(["a", "secret", "payload"])
+    with pytest.raises(TokenUnavailable) as caught:
+        versions.add(canary)
+    assert canary not in "".join(traceback.format_exception(caught.value))
+    assert "ServiceUnavailable" in str(caught.value)
+
+
+def test_nothing_is_repeated_behind_the_callers_back(versions: SecretVersions, stand_in: SecretManagerStandIn) -> None:
+    versions.add("one")
+    stand_in.secrets.fail("AccessSecretVersion", grpc.StatusCode.UNAVAILABLE)
+    with pytest.raises(TokenUnavailable):
+        versions.read(1)
+    assert versions.read(1) == "one"
+
+
+def test_the_pair_of_the_guides_two_secrets_is_read(stand_in: SecretManagerStandIn) -> None:
+    client = client_of(stand_in)
+    assert by_hand(client, "p") is None
+    for secret, payload in (("drchrono-access-token", b"old-access"), ("drchrono-refresh-token", b"old-refresh\n")):
+        stand_in.secrets.create(f"projects/p/secrets/{secret}")
+        stand_in.secrets.add(f"projects/p/secrets/{secret}", payload)
+    assert by_hand(client, "p") == ("old-access", "old-refresh")
+
+
+def test_without_access_to_the_guides_secrets_there_is_no_pair(stand_in: SecretManagerStandIn) -> None:
+    """The service says "denied" of secrets that are not there, to those who may not see the project."""
+    stand_in.secrets.denied.add("secretmanager.versions.access")
+    assert by_hand(client_of(stand_in), "p") is None
+
+
+def test_the_stand_in_alone_keeps_its_file_and_ends_cleanly(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    for expected in (1, 2):
+        command = [sys.executable, "-m", "local.secret_manager", "--port", "0", "--file", str(file)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            ready = process.stdout.readline()
+            assert ready.startswith("secret manager ready on 127.0.0.1:")
+            address = ready.split()[-1]
+            client = connect(cloud_settings({"GCP_PROJECT": "p", "SECRET_MANAGER_EMULATOR_HOST": address}))
+            if expected == 1:
+                client.create_secret(parent="projects/p", secret_id="s", secret=Secret(replication={"automatic": {}}))
+            assert SecretVersions(client, project="p", secret="s").add("a payload") == expected
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+            process.stdout.close()
+    assert os.stat(file).st_mode & 0o077 == 0
+
+
+def test_a_port_in_use_is_one_clear_line(stand_in: SecretManagerStandIn) -> None:
+    port = stand_in.address.rsplit(":", 1)[1]
+    command = [sys.executable, "-m", "local.secret_manager", "--port", port]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == f"secret manager: port {port} is in use: choose another with --port"
