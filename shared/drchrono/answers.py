@@ -1,0 +1,128 @@
+"""The one place that turns status and body into data, or into one error of `shared.errors`. Pure.
+
+Statuses and bodies: guide, "Error Handling"; DrChrono's support pages and recorded answers (a 401 is HTML, a bulk list
+that failed is a 500 with a JSON `status`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shared.drchrono.calls import Call
+from shared.errors import (
+    BadRequest,
+    BulkExpired,
+    BulkFailed,
+    Conflict,
+    DrChronoError,
+    Forbidden,
+    MalformedAnswer,
+    NotFound,
+    OutcomeUnknown,
+    ServerError,
+    Throttled,
+    Unauthorized,
+)
+from shared.retry import throttled_until
+
+# What DrChrono calls a bulk list that it gave up (documentation of `patients_list` and `line_items_list`).
+GIVEN_UP = frozenset({"Error", "Failed", "Canceled"})
+
+# No text of an error that is looked for stands further back.
+TEXT_BYTES = 2000
+
+MOST_NAMED_FIELDS = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. `flaw` says what kept the body from arriving whole; it is empty then."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    flaw: str = ""
+
+
+def data_of(call: Call, answer: Answer, now: datetime) -> Any:
+    """The JSON object that `call` was answered with; None for an update, whose answer is empty.
+
+    Raises the DrChronoError that the answer means.
+    """
+    if not 200 <= answer.status < 300:
+        raise _error(call, answer, now)
+    if call.writes and call.method != "POST":
+        return None
+    data = _parsed(answer.body)
+    if not isinstance(data, dict):
+        raise _unusable(call, answer)
+    if call.bulk and data.get("status") in GIVEN_UP:
+        raise _given_up(call, answer)
+    return data
+
+
+def _error(call: Call, answer: Answer, now: datetime) -> DrChronoError:
+    status, text = answer.status, answer.body[:TEXT_BYTES].decode(errors="replace")
+    if status == 429:
+        until = throttled_until(now, retry_after=answer.headers.get("Retry-After"), text=text)
+        return Throttled(call.operation, until=until)
+    if call.writes and (status < 400 or status >= 500):
+        # A gateway's 502 or 504 does not say what the server behind it did, nor does the server's own 500.
+        return _unknown(call, status)
+    if status >= 500:
+        data = _parsed(answer.body) if call.bulk else None
+        given_up = isinstance(data, dict) and data.get("status") in GIVEN_UP
+        return _given_up(call, answer) if given_up else ServerError(call.operation, status=status)
+    if status in (400, 404) and call.bulk and "Invalid uuid" in text:
+        return BulkExpired(call.operation, status=status)
+    return _refusal(call, answer)
+
+
+def _refusal(call: Call, answer: Answer) -> DrChronoError:
+    match answer.status:
+        case 401:
+            remedy = "the access token was refused; if this lasts, run `python -m ops authorize`"
+            return Unauthorized(call.operation, status=401, remedy=remedy)
+        case 403:
+            remedy = f"the token needs the scope {call.scope}, and its DrChrono user the permission"
+            return Forbidden(call.operation, status=403, remedy=remedy)
+        case 404:
+            return NotFound(call.operation, status=404)
+        case 409:
+            return Conflict(call.operation, status=409, remedy="it collides with a record that is there")
+        case status:
+            return BadRequest(call.operation, status=status, remedy=_complaint(answer.body))
+
+
+def _complaint(body: bytes) -> str:
+    """The names of the fields that a 400 complains of (`{"doctor": ["…"]}`); its texts repeat values and are left."""
+    data = _parsed(body)
+    names = [name for name in data if re.fullmatch(r"[a-z0-9_]{1,60}", name)] if isinstance(data, dict) else []
+    return f"DrChrono names {', '.join(names[:MOST_NAMED_FIELDS])}" if names else ""
+
+
+def _unusable(call: Call, answer: Answer) -> DrChronoError:
+    if call.writes:
+        return _unknown(call, answer.status)
+    return MalformedAnswer(call.operation, status=answer.status, remedy=answer.flaw or "it is not a JSON object")
+
+
+def _unknown(call: Call, status: int) -> OutcomeUnknown:
+    return OutcomeUnknown(call.operation, status=status, remedy="look in DrChrono before it is sent again")
+
+
+def _given_up(call: Call, answer: Answer) -> BulkFailed:
+    return BulkFailed(call.operation, status=answer.status, remedy="DrChrono gave up making the list")
+
+
+def _parsed(body: bytes) -> Any:
+    """The JSON in `body`, or None. Integers keep every digit; NaN is taken as Python takes it."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,161 @@
+"""The requests that the API is asked: paths, filters and page sizes, from the table of kinds. Pure.
+
+Endpoints: guide, "API Endpoints"; where the live service differs, DrChrono's API documentation and its support page on
+bulk lists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from shared.kinds import Kind, is_plain_id
+from shared.windows import days_in
+
+# How a bulk list is begun: with a GET as the guide says, or with a POST as the live service wants it.
+GUIDE, LIVE = "guide", "live"
+
+# Live pages are cut by number, each from the list as it is then. In these orders a record that is edited stays where it
+# is; by `updated_at` it would go to the end, and the first record of the next page would be in no page at all.
+STEADY_ORDER = {"patients": "id", "appointments": "scheduled_time"}
+
+# Lists that are not bulk lists: "default and maximum 250"; with `verbose` DrChrono gives fewer by itself.
+PLAIN_PAGE_SIZE = 250
+
+_LOCAL_TIME = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to the API, without its token.
+
+    path: from `/api/` on. query: encoded, without `?`. scope: what the token needs for it. kind, id: for the log.
+    body: the JSON of a write, None for everything else (starting a bulk list is a POST, but writes nothing).
+    """
+
+    method: str
+    path: str
+    scope: str
+    kind: str
+    id: str = ""
+    query: str = field(default="", repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def writes(self) -> bool:
+        return self.body is not None
+
+    @property
+    def bulk(self) -> bool:
+        return self.path.endswith("_list")
+
+    @property
+    def target(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def operation(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+# Live it is answered by a redirect to `/api/users/{id}`.
+CURRENT_USER = Call(method="GET", path="/api/users/current", scope="user:read", kind="users")
+
+
+def one(kind: Kind, id: str) -> Call:  # noqa: A002 (DrChrono's word)
+    return Call(
+        method="GET", path=f"{_path(kind)}/{_plain(id)}", scope=kind.scope, kind=kind.name, id=id, query="verbose=true"
+    )
+
+
+def plain_list(kind: Kind, **filters: str) -> Call:
+    return _list(kind, kind.name, {**filters, "page_size": str(min(kind.page_size, PLAIN_PAGE_SIZE))})
+
+
+def list_of(kind: Kind, **owner: str) -> Call:
+    """The list of what belongs to one patient or appointment."""
+    return plain_list(kind, **{name: _plain(owner_id) for name, owner_id in owner.items()})
+
+
+def creation(kind: Kind, fields: Mapping[str, Any]) -> Call:
+    return _write("POST", _path(kind), kind, fields)
+
+
+def change(kind: Kind, id: str, fields: Mapping[str, Any]) -> Call:  # noqa: A002
+    return replace(_write("PATCH", f"{_path(kind)}/{_plain(id)}", kind, fields), id=id)
+
+
+def changes(
+    kind: Kind, *, since: str | None, window: tuple[str, str] | None, archived: bool, bulk: bool
+) -> Mapping[str, Call]:
+    """The first call of a list of changes, by the way in which the service answers.
+
+    Raises ValueError for a list that DrChrono refuses, or answers as if there were nothing.
+    """
+    if kind.changes is None:
+        raise ValueError(f"{kind.name} has no list of changes; list it by {kind.listed_by}")
+    filters = _filters(kind, since, window)
+    if archived:
+        filters["show_archived"] = "true"
+    if kind.changes == kind.name:
+        return {GUIDE: plain_list(kind, **filters)}
+    size = {"page_size": str(kind.page_size)}
+    guide = _list(kind, kind.changes, {**filters, **size})
+    if not bulk:
+        return {GUIDE: guide, LIVE: plain_list(kind, **filters)}
+    # `since` of the live `patients_list` is documented as a date. An earlier bound only brings more.
+    days = {"since": since[:10]} if since else {}
+    steady = {"order_by": STEADY_ORDER[kind.name]} if kind.name in STEADY_ORDER else {}
+    live = _list(kind, kind.changes, {**filters, **days, **steady, **size})
+    return {GUIDE: guide, LIVE: replace(live, method="POST")}
+
+
+def query_of(call: Call) -> dict[str, str]:
+    return dict(parse_qsl(call.query, keep_blank_values=True))
+
+
+def with_query(call: Call, **changes: str) -> Call:
+    return replace(call, query=urlencode({**query_of(call), **changes}))
+
+
+def _path(kind: Kind) -> str:
+    return f"/api/{kind.name}"
+
+
+def _plain(id: str) -> str:  # noqa: A002
+    if not is_plain_id(id):
+        raise ValueError("an id has only letters, digits, hyphens and underscores")
+    return id
+
+
+def _list(kind: Kind, name: str, query: Mapping[str, str]) -> Call:
+    """A GET. Without `verbose` DrChrono leaves out insurances, vitals and the lock state of notes."""
+    query = {**query, "verbose": "true"}
+    return Call(method="GET", path=f"/api/{name}", scope=kind.scope, kind=kind.name, query=urlencode(query))
+
+
+def _write(method: str, path: str, kind: Kind, fields: Mapping[str, Any]) -> Call:
+    """Raises ValueError for a kind that is not written, and for numbers that JSON does not know."""
+    if not kind.writable:
+        raise ValueError(f"{kind.name} are only read")
+    body = json.dumps(dict(fields), allow_nan=False).encode()
+    return Call(method=method, path=path, scope=kind.scope.replace(":read", ":write"), kind=kind.name, body=body)
+
+
+def _filters(kind: Kind, since: str | None, window: tuple[str, str] | None) -> dict[str, str]:
+    filters = {}
+    if since is not None:
+        if not _LOCAL_TIME.fullmatch(since):
+            raise ValueError("since is a local time without offset, such as 2026-03-24T11:02:33, or a date")
+        filters["since"] = since
+    if window is not None:
+        if kind.window_days is None or days_in(window) > kind.window_days:
+            raise ValueError(f"{kind.name} takes windows of at most {kind.window_days or 0} days")
+        filters["date_range"] = "/".join(window)
+    if kind.window_days is not None and not filters:
+        raise ValueError(f"{kind.name} needs since or a window")
+    return filters

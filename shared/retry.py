@@ -1,0 +1,65 @@
+"""When to ask DrChrono again: what a 429 says, and whether a failed request is repeated at once. Nothing here waits."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+
+from shared.errors import MalformedAnswer, ServerError, SyncError, Unreachable
+
+# Where neither header nor text says how long: the guide's default ("Rate Limits").
+DEFAULT_SECONDS = 60.0
+# What is believed of a wait. DrChrono's longest window is an hour; a wrong header must not stop the sync for days, and
+# coming back too early costs one request an hour.
+LEAST_SECONDS, MOST_SECONDS = 1.0, 3600.0
+# Dates in headers have whole seconds, and so has the text.
+MARGIN_SECONDS = 1.0
+
+# One repetition heals a hiccup; what lasts longer is deferred, not waited for.
+MOST_ATTEMPTS = 2
+LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.5, 2.0
+
+_SECONDS = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*")
+# DrChrono's text (support page "API error codes"): "Request was throttled. Expected available in 2710.0 seconds."
+_AVAILABLE_IN = re.compile(r"available in\s{1,9}([0-9]+(?:\.[0-9]*)?)\s{1,9}second", re.IGNORECASE)
+
+
+def throttled_until(now: datetime, *, retry_after: str | None, text: str) -> datetime:
+    """When requests are allowed again after a 429 that came at `now` (UTC).
+
+    retry_after: the header, as seconds or as an HTTP date (RFC 9110, 10.2.3); the live service sends none.
+    text: the body, which live says it instead.
+    """
+    seconds = _header_seconds(retry_after, now)
+    if seconds is None:
+        found = _AVAILABLE_IN.search(text)
+        seconds = float(found[1]) if found else DEFAULT_SECONDS
+    return now + timedelta(seconds=min(max(seconds, LEAST_SECONDS), MOST_SECONDS) + MARGIN_SECONDS)
+
+
+def _header_seconds(header: str | None, now: datetime) -> float | None:
+    if header is None:
+        return None
+    found = _SECONDS.fullmatch(header)
+    if found:
+        return float(found[1])
+    try:
+        moment = parsedate_to_datetime(header)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        return (moment - now).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def pause_before_repeat(error: SyncError, *, attempt: int, writes: bool, jitter: float) -> float | None:
+    """Seconds to wait before the same request is sent once more, or None: leave it to the caller.
+
+    attempt: how many times it was sent. jitter: a random number from 0 to 1, so that instances do not return together.
+    A write is repeated only after `Unreachable`, which for a write means that nothing of it was sent.
+    """
+    repeatable = (Unreachable,) if writes else (Unreachable, ServerError, MalformedAnswer)
+    if attempt >= MOST_ATTEMPTS or not isinstance(error, repeatable):
+        return None
+    return LEAST_PAUSE_SECONDS + (MOST_PAUSE_SECONDS - LEAST_PAUSE_SECONDS) * jitter
