@@ -112,7 +112,7 @@ locals {
       severity = "CRITICAL"
       says     = "A complete list lacked more records of a kind than is believable, so none was marked as deleted. Usually the DrChrono user lost access to a doctor or an office, or a permission."
       run      = "status"
-      then     = "Compare a few of the missing ids in DrChrono. If they are really gone, `python -m ops doctor` says how to let this pass through."
+      then     = "Compare a few of the missing ids in DrChrono. If they are really gone, docs/operating.md says how to let this one reconciliation pass."
       line     = { metric = "reconcile_stopped", fields = ["kind"] }
     }
     job_failing = {
@@ -132,7 +132,7 @@ locals {
       says     = "An exception that nothing expected: a defect. The event is tried again by itself. The line names the exception's type and place, never data."
       run      = "status"
       then     = "If it began with a deploy, go back: run the apply trigger of the last good commit (docs/deploy.md, \"Going back\"). Report the line."
-      line     = { metric = "function_crashed", fields = ["function", "reason"] }
+      line     = { metric = "function_crashed", fields = ["function", "error"] }
     }
   }
 
@@ -216,7 +216,9 @@ resource "google_monitoring_alert_policy" "this" {
         )))
         comparison      = try(limit.value.below, null) == null ? "COMPARISON_GT" : "COMPARISON_LT"
         threshold_value = try(limit.value.below, limit.value.above)
-        duration        = "0s" # the alignment below is the while
+        # The alignment below is the while. Missing data closes: an empty pending list writes no line. (That needs 60 s.)
+        duration                = "60s"
+        evaluation_missing_data = "EVALUATION_MISSING_DATA_INACTIVE"
 
         aggregations {
           alignment_period     = "${limit.value.minutes * 60}s"

@@ -8,9 +8,29 @@ output "webhook_secret" {
   value       = local.deployed ? "projects/${var.project}/secrets/${local.secrets.webhook}/versions/${var.secret_versions.webhook}" : null
 }
 
+output "ops_environment" {
+  description = "What `python -m ops` must know of this deployment: eval \"$(terraform output -raw ops_environment)\". Values of secrets are fetched by the shell, and are in no output."
+  value = join("\n", concat(
+    [
+      for name, value in {
+        GCP_PROJECT        = var.project
+        FIRESTORE_DATABASE = var.firestore_database
+        EVENTS_TOPIC       = google_pubsub_topic.events.name
+        TOKEN_SECRET       = local.secrets.token
+        DRCHRONO_URL       = var.drchrono_url
+        DRCHRONO_QUOTA     = var.drchrono_quota
+      } : "export ${name}='${value}'"
+    ],
+    local.deployed ? [
+      for name, secret in { DRCHRONO_CLIENT_ID = "client_id", DRCHRONO_CLIENT_SECRET = "client_secret" } :
+      "export ${name}=\"$(gcloud secrets versions access projects/${var.project}/secrets/${local.secrets[secret]}/versions/${var.secret_versions[secret]})\""
+    ] : [],
+  ))
+}
+
 output "authorize" {
   description = "Connects the deployment with a DrChrono user, and again whenever the alert \"must be authorized again\" comes."
-  value       = "GCP_PROJECT=${var.project} python -m ops authorize"
+  value       = "eval \"$(terraform output -raw ops_environment)\" && (cd .. && python -m ops authorize)"
 }
 
 output "redirect_uri" {
@@ -32,8 +52,9 @@ output "next" {
   description = "What to do after this apply."
   value = local.deployed ? join("\n", [
     "Smoke test:    gcloud secrets versions access projects/${var.project}/secrets/${local.secrets.webhook}/versions/${var.secret_versions.webhook} | python3 smoke_test.py ${google_cloudfunctions2_function.this["receive_webhook"].service_config[0].uri}",
-    "Authorize:     GCP_PROJECT=${var.project} python -m ops authorize",
-    "Look:          GCP_PROJECT=${var.project} python -m ops status",
+    "Settings:      eval \"$(terraform output -raw ops_environment)\" && cd ..",
+    "Authorize:     python -m ops authorize",
+    "Look:          python -m ops status",
     ]) : join("\n", [
     "1. Add the values:   bash -c \"$(terraform output -raw add_secrets)\"",
     "2. In your tfvars:   secret_versions = { webhook = 1, client_id = 1, client_secret = 1 }",

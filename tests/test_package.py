@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +38,10 @@ API = {
     "DRCHRONO_QUOTA": "100/minute",
     "TOKEN_SECRET": "drchrono-oauth-token",
 }
+# The clients are built, and never used: nothing listens there. In the cloud these are not set.
+NOWHERE = dict.fromkeys(
+    ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST"), "127.0.0.1:9"
+)
 OWN = {
     "receive_webhook": {
         "EVENTS_TOPIC": "drchrono-events",
@@ -162,9 +167,10 @@ def served(python: Path, unpacked: Path, target: str) -> Iterator[int]:
         server = subprocess.Popen(
             [python, "-m", "functions_framework", "--target", target, "--host", "127.0.0.1", "--port", str(port)],
             cwd=unpacked,
-            env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"} | ENVIRONMENT | OWN[target],
+            env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"} | ENVIRONMENT | NOWHERE | OWN[target],
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -178,7 +184,11 @@ def served(python: Path, unpacked: Path, target: str) -> Iterator[int]:
         yield port
     finally:
         server.terminate()
-        server.wait(10)
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:  # a request is still being worked on, and nobody waits for its answer
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
 def status(port: int, method: str, body: bytes = b"") -> int:

@@ -66,4 +66,8 @@ run "with_them_everything_is_there" {
     condition     = google_storage_bucket_object.package.name == "functions-${filesha256("tests/package.txt")}.zip"
     error_message = "The object is named by its content: a changed zip deploys, and an unchanged one does not."
   }
+  assert {
+    condition     = strcontains(output.ops_environment, "export GCP_PROJECT='my-practice'\n") && strcontains(output.ops_environment, "export DRCHRONO_CLIENT_SECRET=\"$(gcloud secrets versions access projects/my-practice/secrets/drchrono-client-secret/versions/2)\"")
+    error_message = "`ops` is told the deployment's settings; secrets are fetched when the line runs."
+  }
 }
