@@ -1,0 +1,158 @@
+"""A simulated DrChrono on a virtual clock and the system beside it, on either store: what the flow tests work with."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from functions.store_record import Store
+from local.simulator import Config, Simulator
+from shared.documents import Documents
+from shared.drchrono.client import DrChrono
+from shared.errors import QuotaExhausted
+from shared.flights import Flights
+from shared.jobs.run import Parts, Run
+from shared.kinds import KINDS
+from shared.quota import Lane
+from shared.state.leases import Leases
+from shared.state.pending import Pending
+from shared.state.positions import Positions
+from shared.state.records import Records
+from shared.state.refresh import Refresh
+from shared.state.seen import Seen
+from shared.storable import META, join
+
+
+class Token:
+    """One that the simulator gave; it gives another when that has expired."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._issue = lambda: str(simulator.issue_token()["access_token"])
+        self._value = self._issue()
+
+    def current(self) -> str:
+        return self._value
+
+    def rejected(self, access_token: str) -> str:
+        self._value = self._issue()
+        return self._value
+
+
+@dataclass
+class Allowance:
+    """So many requests, and then none before a time."""
+
+    left: int = 10**9
+    until: datetime = datetime(2099, 1, 1, tzinfo=timezone.utc)
+
+    def acquire(self, lane: Lane) -> None:
+        if self.left <= 0:
+            raise QuotaExhausted(self.until)
+        self.left -= 1
+
+    def throttled(self, until: datetime) -> None:
+        self.left, self.until = 0, until
+
+
+@dataclass
+class Clinic:
+    simulator: Simulator
+    documents: Documents
+    allowance: Allowance = field(default_factory=Allowance)
+
+    def __post_init__(self) -> None:
+        self.drchrono = DrChrono(
+            url=self.simulator.url,
+            tokens=Token(self.simulator),
+            permits=self.allowance,
+            now=self.now,
+            sleep=self.simulator.clock.advance,
+            random=random.Random(1).random,
+        )
+        self.records = Records(self.documents, self.now)
+        self.pending = Pending(self.documents)
+        self.positions = Positions(self.documents)
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.simulator.clock.now(), timezone.utc)
+
+    def later(self, **delta: float) -> datetime:
+        self.simulator.clock.advance(timedelta(**delta).total_seconds())
+        return self.now()
+
+    def refresh(self, lane: Lane = Lane.LIVE) -> Refresh:
+        return Refresh(api=self.drchrono.in_lane(lane), records=self.records, pending=self.pending, now=self.now)
+
+    def store(self) -> Store:
+        return Store(
+            refresh=self.refresh(),
+            records=self.records,
+            pending=self.pending,
+            positions=self.positions,
+            flights=Flights(),
+            now=self.now,
+            random=lambda: 0.5,
+        )
+
+    def parts(self) -> Parts:
+        return Parts(
+            lists=self.drchrono.in_lane(Lane.BACKGROUND),
+            events=self.refresh(),
+            children=self.refresh(Lane.BACKGROUND),
+            records=self.records,
+            pending=self.pending,
+            positions=self.positions,
+            leases=Leases(self.documents, self.now, lambda: f"{random.random()}"),
+            seen=Seen(self.documents),
+            now=self.now,
+            random=lambda: 0.5,
+        )
+
+    def run(self, job: Callable[[Run], None], seconds: float = 3600) -> Run:
+        run = Run(self.parts(), deadline=self.now() + timedelta(seconds=seconds))
+        job(run)
+        return run
+
+    def stored(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The living records of a kind, as DrChrono sent them."""
+        return {key: join(data) for key, data in self.documents.query(kind) if not data[META]["deleted"]}
+
+    def differences(self) -> list[str]:
+        """What of the copy is not the truth: `kind:id`, sorted."""
+        return sorted(
+            f"{kind.name}:{key}"
+            for kind in KINDS.values()
+            for key in _unequal(self.simulator.truth(kind.name), self.stored(kind.name), kind.volatile)
+        )
+
+    def requests(self) -> int:
+        return int(self.simulator.stats()["requests"])
+
+
+def simulator(**settings: Any) -> Simulator:
+    return Simulator(Config(**{"clock": "virtual", "patients": 12, "seed": 7, **settings}))
+
+
+def _unequal(truth: dict[str, Any], copy: dict[str, Any], volatile: tuple[str, ...]) -> set[str]:
+    return {
+        key
+        for key in truth.keys() | copy.keys()
+        if _settled(truth.get(key), volatile) != _settled(copy.get(key), volatile)
+    }
+
+
+def _settled(record: dict[str, Any] | None, volatile: tuple[str, ...]) -> dict[str, Any] | None:
+    """Without the links that are signed anew with every read."""
+    if record is None:
+        return None
+    record = {**record}
+    for path in volatile:
+        name, _, inner = path.partition(".")
+        if inner and isinstance(record.get(name), dict):
+            record[name] = {key: value for key, value in record[name].items() if key != inner}
+        elif not inner:
+            record.pop(name, None)
+    return record

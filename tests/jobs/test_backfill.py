@@ -1,0 +1,206 @@
+"""The backfill against the simulator: in each form, on both stores, and whatever ends a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from local.simulator import Simulator
+from shared.documents import Documents
+from shared.jobs import backfill
+from shared.jobs.run import Run, Stopped
+from shared.jobs.sync import sync
+from shared.kinds import KINDS
+from shared.pending import Priority
+from tests.clinic import Clinic, simulator
+from tests.mortal import Killed, MortalDocuments
+
+SINCE = date(2025, 1, 1)
+FORMS = ["guide", "guide-uuid", "live"]
+
+
+@pytest.fixture(params=FORMS)
+def running(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    with simulator(form=request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def clinic(running: Simulator, documents: Documents) -> Clinic:
+    return Clinic(running, documents)
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three pages of patients where there would be one, and a few of appointments."""
+    for name, size in (("patients", 5), ("appointments", 8)):
+        monkeypatch.setitem(KINDS, name, replace(KINDS[name], page_size=size))  # type: ignore[arg-type]
+
+
+def start(clinic: Clinic, since: date = SINCE) -> None:
+    backfill.start(clinic.parts(), backfill.KIND_NAMES, since)
+
+
+def go_on_to_the_end(clinic: Clinic) -> None:
+    for _ in range(200):
+        try:
+            clinic.run(backfill.go_on)
+        except Stopped:
+            clinic.later(minutes=5)
+        else:
+            return
+    raise AssertionError("the backfill does not end")
+
+
+def test_backfill_and_sync_make_the_copy_equal_to_the_truth(clinic: Clinic) -> None:
+    start(clinic, date(2009, 1, 1))
+    clinic.run(backfill.go_on)
+    clinic.run(sync)
+    assert sum(len(clinic.stored(kind)) for kind in KINDS) > 100
+    assert clinic.differences() == []
+    assert clinic.pending.waiting() == 0
+    assert all(clinic.positions.get(kind).complete_at is not None for kind in backfill.KIND_NAMES)
+
+
+def test_a_second_backfill_writes_nothing_that_has_not_changed(clinic: Clinic) -> None:
+    start(clinic)
+    first = clinic.run(backfill.go_on)
+    start(clinic)
+    second = clinic.run(backfill.go_on)
+    assert second.counts["seen"] == first.counts["seen"] > 0
+    assert second.counts["store"] == 0
+
+
+def test_a_run_that_meets_its_deadline_stops_and_the_next_goes_on_after_the_last_page(
+    clinic: Clinic, small_pages: None
+) -> None:
+    start(clinic)
+    pages = 0
+    for _ in range(100):
+        run = OnePage(clinic.parts(), deadline=clinic.now())
+        stopped = stop_of(run)
+        pages += run.counts["pages"]
+        if stopped is None:
+            break
+        assert stopped == "deadline"
+    assert pages >= 6
+    clinic.run(sync)
+    assert clinic.differences() == []
+
+
+class OnePage(Run):
+    """A run whose deadline comes after its first page."""
+
+    def check(self) -> None:
+        if self.counts["pages"]:
+            raise Stopped("deadline")
+
+
+def stop_of(run: Run) -> str | None:
+    try:
+        backfill.go_on(run)
+    except Stopped as stopped:
+        return stopped.reason
+    return None
+
+
+def test_without_quota_it_stops_with_the_reason_and_goes_on_later(clinic: Clinic, small_pages: None) -> None:
+    start(clinic)
+    clinic.allowance.left = 3
+    with pytest.raises(Stopped) as stopped:
+        clinic.run(backfill.go_on)
+    assert stopped.value.reason == "quota"
+    clinic.allowance.left = 10**6
+    go_on_to_the_end(clinic)
+    clinic.run(sync)
+    assert clinic.differences() == []
+
+
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_a_process_killed_at_any_store_operation_loses_nothing_and_repeats_no_more_than_its_page(
+    form: str, embedded: Documents, small_pages: None
+) -> None:
+    with simulator(form=form, patients=12, notes=4, children=0) as running:
+        clinic = Clinic(running, embedded)
+        start(clinic)
+        clinic.run(backfill.go_on)
+        undisturbed = clinic.requests()
+        deaths = 0
+        for last in range(1, 10_000, 3):
+            start(clinic)
+            before = clinic.requests()
+            mortal = MortalDocuments(embedded, last, after=bool(last % 2))
+            try:
+                Clinic(running, mortal).run(backfill.go_on)
+            except Killed:
+                deaths += 1
+            else:
+                break
+            clinic.later(hours=2)  # its lease lapses, and with it, live, the list that it had asked for
+            clinic.run(backfill.go_on)
+            # One page more, and, live, its polls; a new instance also finds out anew how lists are answered.
+            assert clinic.requests() - before <= math.ceil(undisturbed * 1.1) + 4
+            assert clinic.positions.get("appointments").backfill is None
+        clinic.run(sync)
+        assert clinic.differences() == []
+        assert deaths > 15
+
+
+def test_a_uuid_that_expired_between_two_runs_costs_one_page(embedded: Documents, small_pages: None) -> None:
+    with simulator(form="live", patients=12) as running:
+        clinic = Clinic(running, embedded)
+        start(clinic)
+        clinic.allowance.left = 4  # the second page's list is asked for, and not yet polled
+        with pytest.raises(Stopped):
+            clinic.run(backfill.go_on)
+        clinic.later(hours=3)
+        clinic.allowance.left = 10**6
+        clinic.run(backfill.go_on)
+        clinic.run(sync)
+        assert clinic.differences() == []
+
+
+def test_changes_during_the_backfill_are_in_the_copy_after_the_next_sync(clinic: Clinic, small_pages: None) -> None:
+    start(clinic)
+    for left in (2, 2, 3, 3, 4):
+        clinic.allowance.left = left
+        stop_of(Run(clinic.parts(), deadline=clinic.now() + timedelta(hours=1)))
+        for kind in ("patients", "appointments", "clinical_notes", "problems"):
+            clinic.simulator.change(kind, webhook=False)
+        clinic.simulator.create("patients", webhook=False)
+        clinic.later(minutes=1)
+    clinic.allowance.left = 10**6
+    go_on_to_the_end(clinic)
+    clinic.run(sync)
+    assert [key for key in clinic.differences() if not key.startswith("problems")] == []
+
+
+def test_children_of_every_patient_wait_at_the_lowest_priority(clinic: Clinic) -> None:
+    start(clinic)
+    clinic.run(backfill.go_on)
+    claimed = clinic.pending.claim(clinic.now(), 1000, Priority.BACKFILL)
+    assert {(entry.target.kind, entry.priority) for entry in claimed} == {
+        (kind, Priority.BACKFILL) for kind in ("medications", "problems", "allergies")
+    }
+    assert len(claimed) == 3 * len(clinic.simulator.truth("patients"))
+
+
+def test_progress_is_readable_while_it_runs(clinic: Clinic, small_pages: None) -> None:
+    start(clinic)
+    clinic.allowance.left = {"guide": 2, "guide-uuid": 4, "live": 6}[clinic.simulator.config.form]
+    with pytest.raises(Stopped):
+        clinic.run(backfill.go_on)
+    state = clinic.positions.get("patients").backfill
+    assert state is not None
+    assert 0 < state["done"] < len(clinic.simulator.truth("patients"))
+    assert state["total"] in (None, len(clinic.simulator.truth("patients")))
+
+
+def test_a_second_run_at_the_same_time_leaves_it_alone(clinic: Clinic) -> None:
+    start(clinic)
+    with clinic.parts().leases.hold("backfill-walk", clinic.now() + timedelta(hours=1)):
+        assert stop_of(Run(clinic.parts(), deadline=clinic.now() + timedelta(hours=1))) == "running"
