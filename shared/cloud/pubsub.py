@@ -1,0 +1,126 @@
+"""The topic that carries changes from the front door to the store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from google.api_core.exceptions import Aborted, InternalServerError, InvalidArgument, ServiceUnavailable
+from google.auth.exceptions import GoogleAuthError
+from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
+
+from shared.errors import PublishFailed
+from shared.settings import CloudSettings
+
+# As long as a sender may be kept waiting: the bound of the whole call, the wait for a publish before it included.
+PUBLISH_SECONDS = 3.0
+# Limits of one request: 1,000 messages and 10 MB (cloud.google.com/pubsub/quotas), less room for what surrounds them.
+MOST_MESSAGES = 1000
+MOST_BYTES = 9_000_000
+
+# A server that moves, a connection that broke: gone with the next attempt, or not soon.
+_PASSING = (Aborted, InternalServerError, ServiceUnavailable)
+
+# The bare protobuf types: building a request with the library's wrappers costs half as much as sending it.
+_Message = PubsubMessage.pb()
+_Request = PublishRequest.pb()
+
+
+def connect(settings: CloudSettings) -> Publisher:
+    """The client itself turns to PUBSUB_EMULATOR_HOST where that is set. Raises PublishFailed without credentials."""
+    try:
+        client = PublisherClient()
+    except GoogleAuthError as error:
+        raise PublishFailed(f"Pub/Sub: {type(error).__name__}") from None
+    return Publisher(client, f"projects/{settings.project}/topics/{settings.topic}")
+
+
+class _Batch:
+    """Messages that go together. Once `done`, a place that is not in `published` has failed."""
+
+    def __init__(self) -> None:
+        self.messages: list[PubsubMessage] = []
+        self.bytes = 0
+        self.done = threading.Event()
+        self.published: set[int] = set()
+        self.failure = "no answer in time"
+
+    def has_room_for(self, message: PubsubMessage) -> bool:
+        return len(self.messages) < MOST_MESSAGES and self.bytes + message.ByteSize() <= MOST_BYTES
+
+    def add(self, message: PubsubMessage) -> int:
+        """Its place."""
+        self.messages.append(message)
+        self.bytes += message.ByteSize()
+        return len(self.messages) - 1
+
+
+class Publisher:
+    """Publishes at once when idle; what arrives while a publish is under way goes together in the next one.
+
+    The library's default publisher waits 10 ms for company that a lone webhook never gets, and a call for each message
+    is dear when many come at once. Here whoever finds no batch to join leads a new one: it waits for the publish
+    before, closes its batch and sends it, in its own thread; those who joined meanwhile wait for its answer. No thread
+    is started, so nothing is left to do between requests, when the platform takes the processor away.
+    """
+
+    def __init__(self, client: PublisherClient, topic: str) -> None:
+        self._client = client
+        self._topic = topic
+        self._joining = threading.Lock()  # guards the open batch
+        self._open: _Batch | None = None
+        self._sending = threading.Lock()  # held during a publish
+
+    def publish(self, data: bytes, attributes: Mapping[str, str]) -> None:
+        """Returns when the broker has the message.
+
+        Raises PublishFailed, after PUBLISH_SECONDS at the latest. The message may have arrived all the same, if only
+        the answer was late: a change that is announced twice does no harm.
+        """
+        message = _Message(data=data, attributes=dict(attributes))
+        deadline = time.monotonic() + PUBLISH_SECONDS
+        with self._joining:
+            batch = self._open
+            leads = batch is None or not batch.has_room_for(message)
+            if batch is None or leads:
+                batch = self._open = _Batch()
+            place = batch.add(message)
+        if leads:
+            self._lead(batch, deadline)
+        else:
+            batch.done.wait(PUBLISH_SECONDS)
+        if place not in batch.published:
+            raise PublishFailed(f"Pub/Sub: {batch.failure}")
+
+    def _lead(self, batch: _Batch, deadline: float) -> None:
+        free = self._sending.acquire(timeout=PUBLISH_SECONDS)
+        try:
+            with self._joining:
+                if self._open is batch:
+                    self._open = None
+            if free:
+                self._send(batch, range(len(batch.messages)), deadline)
+        finally:
+            if free:
+                self._sending.release()
+            batch.done.set()
+
+    def _send(self, batch: _Batch, places: Sequence[int], deadline: float) -> None:
+        request = _Request(topic=self._topic, messages=[batch.messages[place] for place in places])
+        try:
+            try:
+                self._call(request, deadline)
+            except _PASSING:
+                self._call(request, deadline)
+            batch.published.update(places)
+        except Exception as error:  # whatever it is, those who wait are to know; its text may hold the message
+            batch.failure = type(error).__name__
+            # Pub/Sub refuses all for one that is wrong: then each goes alone.
+            if isinstance(error, InvalidArgument) and len(places) > 1:
+                for place in places:
+                    self._send(batch, [place], deadline)
+
+    def _call(self, request: PublishRequest, deadline: float) -> None:
+        # Without the library's retry, whose last attempt may take the whole timeout once more.
+        self._client.publish(PublishRequest.wrap(request), retry=None, timeout=deadline - time.monotonic())
