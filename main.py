@@ -109,9 +109,8 @@ class System:
         )
 
     def _custody(self) -> Custody:
-        from shared.drchrono.oauth import TokenEndpoint
-
         from shared.cloud.secret_manager import SecretVersions, by_hand, connect
+        from shared.drchrono.oauth import TokenEndpoint
         from shared.state.custody import Custody
 
         cloud, api = self.cloud(), self.api()
@@ -251,7 +250,8 @@ def run(system: System, request: flask.Request) -> flask.Response:
 
     try:
         answer = handle(request, system.jobs())
-        system.remember_way()
+        if answer.status_code == 200:
+            system.remember_way()
     except Exception as error:  # a traceback would show what was being handled
         log_crash("run_job", error)
         flask.abort(500)

@@ -45,8 +45,11 @@ class Lists(Protocol):
 
 
 class Stopped(Exception):
-    """The run ends here and the next goes on: `reason` is `deadline`, `quota`, `revoked`, `token`, `waiting`,
-    `unavailable`, `running`, `restarted` (somebody began the job anew meanwhile) or `mass_deletion`. position: where a list goes on that was not ready.
+    """The run ends here and the next goes on.
+
+    reason: `deadline`, `quota`, `revoked`, `token`, `waiting` (for a list that is being made), `unavailable`,
+    `running` (another run is at it), `restarted` (somebody began the job anew) or `mass_deletion`.
+    position: where a list goes on that was not ready.
     """
 
     def __init__(self, reason: str, position: Mapping[str, Any] | None = None) -> None:

@@ -5,7 +5,6 @@ It is also what goes on with an unfinished backfill or reconciliation, so that o
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -130,13 +129,13 @@ def _round(run: Run) -> None:
         return
     before = parts.positions.round()
     share = (now - before.at) / ROUND if before.at else 0.0
-    most = min(math.ceil(parts.records.count(KINDS["patients"]) * share), MOST_PER_ROUND_STEP)
+    most = min(int(parts.records.count(KINDS["patients"]) * share), MOST_PER_ROUND_STEP)
     if before.at and not most:
-        return
-    patients = parts.records.keys(KINDS["patients"], after=before.after, most=most)
+        return  # one patient's turn is not over: the time adds up
+    patients = parts.records.keys(KINDS["patients"], after=before.after, most=most) if most else []
     parts.pending.fold(backfill.child_entries(patients, now))
     # Fewer than asked for means that the round is complete: the next begins with the first patient.
-    after = patients[-1] if patients and len(patients) == most else None
+    after = patients[-1] if len(patients) == most > 0 else None
     parts.positions.set_round(Round(after=after, at=now))
 
 

@@ -1,0 +1,101 @@
+"""The reconciliation: what vanished without an event is found, and a fault that looks like it deletes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.simulator import Simulator
+from shared.documents import Documents
+from shared.jobs import reconcile
+from shared.jobs.run import Run, Stopped
+from shared.jobs.sync import sync
+from tests.clinic import Clinic, simulator
+from tests.jobs.test_sync import filled
+from tests.mortal import Killed, MortalDocuments
+
+
+@pytest.fixture(params=["guide", "live"])
+def running(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    with simulator(form=request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def clinic(running: Simulator, documents: Documents) -> Clinic:
+    return filled(Clinic(running, documents))
+
+
+def reconciled(clinic: Clinic) -> Run:
+    reconcile.start(clinic.parts(), ("patients", "appointments", "clinical_notes"))
+    return clinic.run(reconcile.go_on)
+
+
+def test_a_record_that_vanished_without_an_event_becomes_a_tombstone_after_a_single_read(clinic: Clinic) -> None:
+    gone = [
+        ("patients", min(clinic.simulator.truth("patients"))),
+        ("appointments", min(clinic.simulator.truth("appointments"))),
+    ]
+    for kind, key in gone:
+        clinic.simulator.delete(kind, key, webhook=False)
+    clinic.later(days=1)
+    reconciled(clinic)
+    clinic.run(sync)
+    for kind, key in gone:
+        document = clinic.documents.get(f"{kind}/{key}")
+        assert document is not None
+        assert document["_sync"]["deleted"] is True
+    assert [key for key in clinic.differences() if key.split(":")[0] in ("patients", "appointments")] == []
+    assert clinic.positions.get("patients").reconciled_at is not None
+    assert list(clinic.documents.query("sync_state", fields=["ids"])) != []
+
+
+def test_a_pass_over_an_unchanged_clinic_writes_no_record_and_marks_nothing(clinic: Clinic) -> None:
+    run = reconciled(clinic)
+    assert (run.counts["store"], run.counts["absent"]) == (0, 0)
+    assert clinic.pending.waiting() == 0
+
+
+def test_a_record_that_was_never_heard_of_is_stored_by_the_way(clinic: Clinic) -> None:
+    clinic.simulator.create("patients", webhook=False)
+    reconciled(clinic)
+    assert [key for key in clinic.differences() if key.startswith("patients")] == []
+
+
+def test_when_too_much_is_absent_nothing_is_done_and_it_says_so(
+    embedded: Documents, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with simulator(form="guide", patients=60, appointments=0, notes=0, children=0) as running:
+        clinic = filled(Clinic(running, embedded))
+        for key in sorted(running.truth("patients"))[:30]:
+            running.delete("patients", key, webhook=False)
+        capsys.readouterr()
+        reconcile.start(clinic.parts(), ("patients",))
+        with pytest.raises(Stopped) as stopped:
+            clinic.run(reconcile.go_on)
+        assert stopped.value.reason == "mass_deletion"
+        assert '"message": "reconcile.stopped"' in capsys.readouterr().out
+        assert len(clinic.stored("patients")) == 60
+        assert clinic.pending.waiting() == 0
+        position = clinic.positions.get("patients")
+        assert position.problem is not None
+        assert position.problem["reason"] == "mass_deletion"
+
+
+def test_a_pass_killed_at_any_step_and_taken_up_later_deletes_only_what_is_gone(embedded: Documents) -> None:
+    with simulator(form="guide", patients=8, notes=3, children=0) as running:
+        clinic = filled(Clinic(running, embedded))
+        for last in range(1, 400, 7):
+            reconcile.start(clinic.parts(), ("patients", "appointments", "clinical_notes"))
+            try:
+                Clinic(running, MortalDocuments(embedded, last, after=bool(last % 2))).run(reconcile.go_on)
+            except Killed:
+                clinic.later(hours=2)
+                clinic.run(reconcile.go_on)
+        deleted = str(running.delete("patients", webhook=False)["id"])
+        clinic.later(hours=2)
+        reconciled(clinic)
+        clinic.run(sync)
+        assert deleted not in clinic.stored("patients")
+        assert clinic.differences() == []

@@ -1,0 +1,237 @@
+"""The incremental sync: what no webhook told is found, what is pending is worked off, and an idle run costs little."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from local.simulator import Simulator
+from shared.documents import Documents
+from shared.jobs import backfill
+from shared.jobs.run import Stopped
+from shared.jobs.sync import MANY, sync
+from shared.jobs.worklist import FAILURES_IN_A_ROW
+from shared.kinds import KINDS
+from shared.pending import Entry, Priority, Target
+from tests.clinic import Clinic, simulator
+
+WITH_SINCE = [kind.name for kind in KINDS.values() if kind.changes]
+
+
+@pytest.fixture(params=["guide", "guide-uuid", "live"])
+def running(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    with simulator(form=request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def clinic(running: Simulator, documents: Documents) -> Clinic:
+    """A clinic whose copy is complete."""
+    return filled(Clinic(running, documents))
+
+
+def filled(clinic: Clinic) -> Clinic:
+    backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2020, 1, 1))
+    clinic.run(backfill.go_on)
+    clinic.run(sync)
+    assert clinic.differences() == []
+    clinic.later(seconds=10)
+    return clinic
+
+
+def entries(clinic: Clinic, keys: list[str], kind: str = "patients", by: str = "id") -> list[Entry]:
+    now = clinic.now()
+    return [Entry(Target(kind, key, by), "quota", Priority.EVENT, now, now, now) for key in keys]
+
+
+def test_twelve_hours_without_webhooks_are_made_up_by_the_next_syncs(clinic: Clinic) -> None:
+    rng = random.Random(4)
+    for _ in range(72):
+        kind = rng.choice(["patients", "appointments", "clinical_notes"])
+        clinic.simulator.change(kind, webhook=False)
+        if rng.random() < 0.2:
+            clinic.simulator.create(rng.choice(["patients", "appointments"]), webhook=False)
+        clinic.later(minutes=10)
+    assert len(clinic.differences()) > 10
+    back = clinic.later(minutes=1)
+    while clinic.differences():
+        clinic.run(sync)
+        assert clinic.now() - back < timedelta(minutes=16), "the copy has not recovered within one interval"
+        clinic.later(minutes=5)
+
+
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_an_idle_run_costs_at_most_one_request_for_each_kind_whose_interval_has_passed(
+    form: str, embedded: Documents
+) -> None:
+    with simulator(form=form, token_seconds=10**6) as running:
+        clinic = filled(Clinic(running, embedded))
+        clinic.later(hours=3)
+        clinic.run(sync)
+        clinic.later(hours=3)
+        before = clinic.requests()
+        run = clinic.run(sync)
+        assert run.counts["store"] == 0
+        assert clinic.requests() - before == len(WITH_SINCE)
+        clinic.later(minutes=5)
+        clinic.run(sync)
+        assert clinic.requests() - before == len(WITH_SINCE)
+
+
+def test_a_changed_patient_has_its_lists_looked_at(clinic: Clinic) -> None:
+    medication = clinic.simulator.change("medications", webhook=False)
+    patient = clinic.simulator.truth("medications")[str(medication["id"])]["patient"]
+    clinic.simulator.change("patients", patient, webhook=False)
+    clinic.later(minutes=20)
+    clinic.run(sync)
+    assert clinic.differences() == []
+
+
+def test_what_is_missing_from_a_patients_list_becomes_a_tombstone(clinic: Clinic) -> None:
+    victim = min(clinic.simulator.truth("allergies"))
+    patient = str(clinic.simulator.truth("allergies")[victim]["patient"])
+    clinic.simulator.delete("allergies", victim, webhook=False)
+    clinic.pending.fold(entries(clinic, [patient], "allergies", by="patient"))
+    clinic.run(sync)
+    clinic.later(minutes=20)
+    clinic.run(sync)
+    assert victim not in clinic.stored("allergies")
+    assert clinic.pending.waiting() == 0
+
+
+def test_an_empty_list_that_was_not_empty_counts_when_it_is_given_twice(clinic: Clinic) -> None:
+    patient = str(clinic.simulator.truth("problems")[min(clinic.simulator.truth("problems"))]["patient"])
+    held = {key for key, record in clinic.stored("problems").items() if str(record["patient"]) == patient}
+    for key in held:
+        clinic.simulator.delete("problems", key, webhook=False)
+    clinic.pending.fold(entries(clinic, [patient], "problems", by="patient"))
+    clinic.run(sync)
+    assert held <= clinic.stored("problems").keys()
+    assert [row.reason for row in clinic.pending.backlog()] == ["empty_list"]
+    clinic.later(minutes=10)
+    clinic.run(sync)
+    assert not held & clinic.stored("problems").keys()
+
+
+def test_many_pending_records_of_a_kind_cost_one_list_instead_of_a_request_each(
+    running: Simulator, embedded: Documents
+) -> None:
+    clinic = filled(Clinic(running, embedded))
+    for _ in range(3 * MANY):
+        running.create("patients", webhook=False)
+    changed = sorted(set(running.truth("patients")) - set(clinic.stored("patients")))
+    clinic.later(seconds=5)
+    clinic.pending.fold(entries(clinic, changed))
+    clinic.later(seconds=5)
+    before = clinic.requests()
+    clinic.allowance.left = 8
+    with pytest.raises(Stopped):
+        clinic.run(sync)  # the lists of all these patients are too many requests
+    assert set(changed) <= clinic.stored("patients").keys()
+    assert clinic.pending.count("patients") == 0
+    assert clinic.requests() - before == 8
+
+
+def test_ties_in_updated_at_are_all_stored(clinic: Clinic) -> None:
+    clinic.later(hours=3)
+    for key in sorted(clinic.simulator.truth("patients")):
+        clinic.simulator.change("patients", key, webhook=False)  # the clock stands still
+    assert len({record["updated_at"] for record in clinic.simulator.truth("patients").values()}) == 1
+    clinic.later(minutes=20)
+    clinic.run(sync)
+    assert clinic.differences() == []
+
+
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_changes_in_the_hour_that_repeats_when_summer_time_ends_are_found(form: str, embedded: Documents) -> None:
+    """US/Eastern, 2026-11-01: 05:00 to 06:00 UTC is 01:00 to 02:00 EDT, 06:00 to 07:00 UTC the same hour in EST."""
+    start = datetime(2026, 11, 1, 4, 30, tzinfo=timezone.utc)
+    with simulator(form=form, start=start) as running:
+        clinic = filled(Clinic(running, embedded))
+        keys = sorted(running.truth("patients"))
+        for minute in range(0, 180, 6):
+            running.change("patients", keys[minute // 6 % len(keys)], webhook=False)
+            clinic.later(minutes=6)
+            clinic.run(sync)
+        # Within the quarter of an hour in which an older time may be a replica's, an entry waits for it to pass.
+        clinic.later(minutes=30)
+        clinic.run(sync)
+        clinic.later(minutes=30)
+        clinic.run(sync)
+        assert clinic.differences() == []
+        assert clinic.pending.waiting() == 0
+
+
+def test_a_kind_that_may_not_be_listed_keeps_no_other_from_being_synced(clinic: Clinic) -> None:
+    clinic.simulator.faults.set([{"match": {"path": "/api/patients"}, "fault": "403"}], replace=True)
+    clinic.simulator.change("appointments", webhook=False)
+    clinic.later(minutes=20)
+    clinic.run(sync)
+    assert (clinic.positions.get("patients").problem or {})["reason"] == "forbidden"
+    assert [key for key in clinic.differences() if key.startswith("appointments")] == []
+    clinic.simulator.faults.set([], replace=True)
+    clinic.later(hours=2)
+    clinic.run(sync)
+    assert clinic.positions.get("patients").problem is None
+
+
+def test_when_the_api_is_down_it_stops_and_keeps_the_quota(clinic: Clinic) -> None:
+    clinic.pending.fold(entries(clinic, [str(900_000 + number) for number in range(15)]))
+    clinic.simulator.faults.set([{"match": {"path": "/api/"}, "fault": "503"}], replace=True)
+    before = clinic.requests()
+    with pytest.raises(Stopped) as stopped:
+        clinic.run(sync)
+    assert stopped.value.reason == "unavailable"
+    assert clinic.requests() - before <= 2 * FAILURES_IN_A_ROW
+    assert clinic.pending.waiting() == 15
+
+
+def test_an_appointment_deleted_without_an_event_is_found_where_drchrono_shows_it(embedded: Documents) -> None:
+    with simulator(form="live") as running:
+        clinic = filled(Clinic(running, embedded))
+        deleted = str(running.delete("appointments", webhook=False)["id"])
+        clinic.later(minutes=20)
+        clinic.run(sync)
+        assert deleted not in clinic.stored("appointments")
+
+
+def test_a_sync_that_was_stopped_goes_on_with_its_page_and_moves_the_watermark_only_at_the_end(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "patients", replace(KINDS["patients"], page_size=4))  # type: ignore[arg-type]
+    clinic.later(hours=3)
+    for key in sorted(clinic.simulator.truth("patients")):
+        clinic.simulator.change("patients", key, webhook=False)
+        clinic.later(seconds=1)
+    clinic.later(minutes=20)
+    before = clinic.positions.get("patients")
+    clinic.allowance.left = 2
+    try:
+        clinic.run(sync)
+    except Stopped:
+        middle = clinic.positions.get("patients")
+        assert (middle.watermark, middle.synced_at) == (before.watermark, before.synced_at)
+    clinic.allowance.left = 10**6
+    clinic.run(sync)
+    after = clinic.positions.get("patients")
+    assert after.watermark is not None
+    assert before.watermark is not None
+    assert after.watermark > before.watermark
+    assert clinic.differences() == []
+
+
+def test_the_slow_round_looks_at_every_patient_in_a_month(embedded: Documents) -> None:
+    with simulator(form="guide", patients=6, appointments=0, notes=0) as running:
+        clinic = filled(Clinic(running, embedded))
+        clinic.run(sync)
+        for key in sorted(running.truth("medications")):
+            running.change("medications", key, webhook=False)
+        assert clinic.differences()
+        for _ in range(32):
+            clinic.later(days=1)
+            clinic.run(sync)
+        assert clinic.differences() == []
