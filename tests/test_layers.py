@@ -1,0 +1,107 @@
+"""The architecture, as imports: who may know whom. Imports inside functions and for type checkers count as well."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OWN = {"main", "functions", "shared", "ops", "local", "tests", "benchmarks"}
+PURE = sorted(path for path in (ROOT / "shared").glob("*.py") if path.name != "__init__.py")
+SOURCES = [
+    ROOT / "main.py",
+    *(path for name in ("functions", "shared", "ops", "local") for path in (ROOT / name).rglob("*.py")),
+]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of all modules that the file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module != "__future__":
+            # `from shared import watermark` names a module in its second half.
+            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
+            inner = [name for name in submodules if (ROOT / f"{name.replace('.', '/')}.py").exists()]
+            yield from inner or [node.module]
+
+
+def under(folder: str) -> list[Path]:
+    return [path for path in SOURCES if path.relative_to(ROOT).parts[0] == folder]
+
+
+def test_pure_modules_import_only_the_standard_library_and_each_other() -> None:
+    pure = {f"shared.{path.stem}" for path in PURE}
+    strangers = {
+        (path.name, name)
+        for path in PURE
+        for name in imports(path)
+        if name.split(".")[0] not in sys.stdlib_module_names and name not in pure
+    }
+    assert strangers == set()
+
+
+def test_pure_modules_read_no_clock_environment_or_chance() -> None:
+    impure = {"os.environ", "time.time", "time.monotonic", "time.sleep", "datetime.now", "date.today", "random.random"}
+    used = {
+        (path.name, ast.unparse(node))
+        for path in PURE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in impure
+    }
+    assert used == set()
+
+
+@pytest.mark.parametrize("library", ["google", "grpc"])
+def test_only_the_adapters_know_google(library: str) -> None:
+    users = {
+        str(path.relative_to(ROOT))
+        for folder in ("functions", "shared")
+        for path in under(folder)
+        if any(name.split(".")[0] == library for name in imports(path))
+    }
+    assert all(user.startswith("shared/cloud/") for user in users)
+
+
+def test_only_the_client_knows_requests() -> None:
+    users = {
+        path.parent.name for folder in ("functions", "shared") for path in under(folder) if "requests" in imports(path)
+    }
+    assert users == {"drchrono"}
+
+
+def test_functions_know_only_shared_and_the_framework() -> None:
+    allowed = {"shared", "flask"} | sys.stdlib_module_names
+    strangers = {
+        (path.name, name) for path in under("functions") for name in imports(path) if name.split(".")[0] not in allowed
+    }
+    assert strangers == set()
+
+
+def test_shared_knows_neither_functions_nor_main_nor_what_is_not_deployed() -> None:
+    allowed = OWN - {"shared"}
+    strangers = {
+        (path.name, name) for path in under("shared") for name in imports(path) if name.split(".")[0] in allowed
+    }
+    assert strangers == set()
+
+
+def test_what_is_deployed_does_not_know_what_is_not() -> None:
+    undeployed = {"local", "ops", "tests", "benchmarks"}
+    deployed = [ROOT / "main.py", *under("functions"), *under("shared")]
+    strangers = {(path.name, name) for path in deployed for name in imports(path) if name.split(".")[0] in undeployed}
+    assert strangers == set()
+
+
+def test_the_simulator_shares_no_code_with_the_client() -> None:
+    strangers = {
+        (path.name, name)
+        for path in (ROOT / "local" / "simulator").rglob("*.py")
+        for name in imports(path)
+        if name.split(".")[0] in OWN and not name.startswith("local.simulator")
+    }
+    assert strangers == set()
