@@ -20,9 +20,9 @@ import flask
 import functions_framework
 
 from shared.errors import MessageUnusable, SettingsError, StoreUnavailable
-from shared.log import log_crash
+from shared.log import log_context, log_crash, take_over
 from shared.quota import Lane
-from shared.settings import Environment, api_settings, cloud_settings, job_settings, webhook_settings
+from shared.settings import Environment, api_settings, cloud_settings, job_settings, log_level, webhook_settings
 
 if TYPE_CHECKING:
     from cloudevents.http import CloudEvent
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shared.cloud.pubsub import Publisher
     from shared.documents import Documents
     from shared.drchrono.client import DrChrono
+    from shared.drchrono.oauth import TokenEndpoint
     from shared.events import Change
     from shared.jobs.run import Parts
     from shared.state.custody import Custody
@@ -70,11 +71,15 @@ class System:
         self.webhook = Once(lambda: webhook_settings(environ))
         self.api = Once(lambda: api_settings(environ))
         self.job = Once(lambda: job_settings(environ))
+        self.project = Once(lambda: environ.get("GCP_PROJECT") or environ.get("GOOGLE_CLOUD_PROJECT") or "unknown")
+        # Not at import: the server sets up loggers of its own after it has loaded this module.
+        self.logging = Once(lambda: take_over(log_level(environ)))
         self.instance = Once(lambda: uuid.uuid4().hex[:12])
         self.documents: Callable[[], Documents] = Once(self._documents)
         self.publish: Callable[[], Callable[[bytes, Mapping[str, str]], None]] = Once(lambda: self._publisher().publish)
         self.pending = Once(self._pending)
         self.permits = Once(self._permits)
+        self.token_endpoint = Once(self._token_endpoint)
         self.custody = Once(self._custody)
         self.drchrono = Once(self._drchrono)
         self.store = Once(self._store)
@@ -108,18 +113,22 @@ class System:
             instance=self.instance(),
         )
 
+    def _token_endpoint(self) -> TokenEndpoint:
+        from shared.drchrono.oauth import TokenEndpoint
+
+        api = self.api()
+        return TokenEndpoint(url=api.url, client_id=api.client_id, client_secret=api.client_secret, now=utc_now)
+
     def _custody(self) -> Custody:
         from shared.cloud.secret_manager import SecretVersions, by_hand, connect
-        from shared.drchrono.oauth import TokenEndpoint
         from shared.state.custody import Custody
 
-        cloud, api = self.cloud(), self.api()
+        cloud = self.cloud()
         client = connect(cloud)
-        endpoint = TokenEndpoint(url=api.url, client_id=api.client_id, client_secret=api.client_secret, now=utc_now)
         return Custody(
             documents=self.documents(),
             vault=SecretVersions(client, project=cloud.project, secret=cloud.token_secret),
-            refresh=endpoint.refresh,
+            refresh=self.token_endpoint().refresh,
             now=utc_now,
             sleep=time.sleep,
             random=random.random,
@@ -213,49 +222,67 @@ class System:
         self.pending().fold([unpublished(change)])
 
 
+def guarded(system: System, function: str, traceparent: str, work: Callable[[], T]) -> T:
+    """Run one request of `function`: its log lines belong together, and a traceback, which would show what was being
+    handled, is one line instead.
+    """
+    system.logging()
+    with log_context(function, traceparent, system.project()):
+        try:
+            return work()
+        except Exception as error:
+            log_crash(function, error)
+            flask.abort(500)
+
+
 def receive(system: System, request: flask.Request) -> flask.Response:
     import functions.receive_webhook as door
 
-    try:
-        system.cloud()
-        settings = system.webhook()
-    except SettingsError as error:
-        return door.misconfigured(error)
-    return door.handle(
-        request,
-        settings=settings,
-        publish=lambda data, attributes: system.publish()(data, attributes),
-        defer=system.defer,
-        now=utc_now,
-    )
+    def work() -> flask.Response:
+        try:
+            system.cloud()
+            settings = system.webhook()
+        except SettingsError as error:
+            return door.misconfigured(error)
+        return door.handle(
+            request,
+            settings=settings,
+            publish=lambda data, attributes: system.publish()(data, attributes),
+            defer=system.defer,
+            now=utc_now,
+        )
+
+    return guarded(system, "receive_webhook", request.headers.get("traceparent", ""), work)
 
 
 def store(system: System, event: Mapping[str, Any]) -> None:
     """Whatever is not 2xx, Pub/Sub delivers again, and at last carries to the dead-letter topic."""
-    from functions.store_record import handle
+    from functions.store_record import handle, traceparent
 
-    try:
-        handle(event, system.store())
-    except MessageUnusable:
-        flask.abort(400)
-    except StoreUnavailable:
-        flask.abort(503)
-    except Exception as error:  # a traceback would show what was being handled
-        log_crash("store_record", error)
-        flask.abort(500)
+    def work() -> int:
+        try:
+            handle(event, system.store())
+        except MessageUnusable:
+            return 400
+        except StoreUnavailable:
+            return 503
+        return 204
+
+    status = guarded(system, "store_record", traceparent(event), work)
+    if status != 204:
+        flask.abort(status)
 
 
 def run(system: System, request: flask.Request) -> flask.Response:
     from functions.run_job import handle
 
-    try:
+    def work() -> flask.Response:
         answer = handle(request, system.jobs())
         if answer.status_code == 200:
             system.remember_way()
-    except Exception as error:  # a traceback would show what was being handled
-        log_crash("run_job", error)
-        flask.abort(500)
-    return answer
+        return answer
+
+    return guarded(system, "run_job", request.headers.get("traceparent", ""), work)
 
 
 SYSTEM = System(os.environ)

@@ -63,6 +63,14 @@ def handle(event: Mapping[str, Any], store: Store) -> Outcome:
     return outcome
 
 
+def traceparent(event: Mapping[str, Any]) -> str:
+    """The trace of the webhook that the event came by, or an empty text."""
+    message = event.get("message")
+    attributes = message.get("attributes") if isinstance(message, Mapping) else None
+    value = attributes.get("traceparent") if isinstance(attributes, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
 def _bring_up_to_date(change: Change, store: Store) -> tuple[Outcome, str]:
     """The outcome, and why where it is not plain."""
     target = Target(change.kind, change.id)

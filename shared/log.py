@@ -7,12 +7,20 @@ label (`webhook.rejected`): a stranger finds the code that wrote a line by searc
 from __future__ import annotations
 
 import json
+import logging
+import re
 import sys
-from typing import Literal, TypedDict, Unpack
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, TypedDict, Unpack, get_args
 
 from shared.errors import SyncError
 
 Severity = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 LONGEST_TEXT = 200  # a label, an id or a reason is never longer; whatever is, is cut
 
@@ -52,14 +60,67 @@ class Fields(TypedDict, total=False):
     setting: str
 
 
+_context: ContextVar[Mapping[str, object]] = ContextVar("context", default={})  # noqa: B039 (a mapping, never changed)
+_least: list[Severity] = ["INFO"]
+
+# W3C Trace Context, version 00, as Google's front end adds it.
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
 def log(label: str, severity: Severity = "INFO", **fields: Unpack[Fields]) -> None:
     """Write one line to stdout. A field that is not in `Fields` is left out, whatever the caller meant."""
-    line: dict[str, object] = {"severity": severity, "message": label}
+    if SEVERITIES.index(severity) < SEVERITIES.index(_least[0]):
+        return
+    line: dict[str, object] = {"severity": severity, "message": label, **_context.get()}
     for name in Fields.__annotations__.keys() & fields.keys():
         value = fields[name]  # type: ignore[literal-required]  # the key is one of the annotations
         line[name] = value[:LONGEST_TEXT] if isinstance(value, str) else value
     sys.stdout.write(json.dumps(line, default=lambda _: "unprintable") + "\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def log_context(function: str, traceparent: str, project: str) -> Iterator[None]:
+    """Every line of the block names the function, and the trace by which Cloud Logging groups the way of one change.
+
+    traceparent: W3C Trace Context; anything else is left out.
+    """
+    context: dict[str, object] = {"function": function}
+    if found := _TRACEPARENT.fullmatch(traceparent):
+        context["logging.googleapis.com/trace"] = f"projects/{project}/traces/{found[1]}"
+        context["logging.googleapis.com/spanId"] = found[2]
+        context["logging.googleapis.com/trace_sampled"] = bool(int(found[3], 16) & 1)
+    token = _context.set(context)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def take_over(least: Severity) -> None:
+    """Bring every other logger of the process, and what nobody catches, under the same rule.
+
+    Their texts may hold a record (a URL, a body in an exception), so only who spoke, how loudly and where is kept.
+    """
+    _least[0] = least
+    root = logging.getLogger()
+    others = [other for other in logging.Logger.manager.loggerDict.values() if isinstance(other, logging.Logger)]
+    for other in (root, *others):
+        other.handlers.clear()
+        other.propagate = True
+    root.addHandler(_Foreign())
+    root.setLevel(logging.WARNING)
+    sys.excepthook = lambda _, error, __: log_crash("process", error)
+    threading.excepthook = lambda args: log_crash("thread", args.exc_value or SystemExit())
+
+
+class _Foreign(logging.Handler):
+    """A line of another library as one of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        severity: Severity = "ERROR" if record.levelno >= logging.ERROR else "WARNING"
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        log("library.log", severity, logger=record.name, where=f"{record.module}:{record.lineno}", error=error)
 
 
 def log_crash(function: str, error: BaseException) -> None:

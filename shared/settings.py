@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
+from shared.log import SEVERITIES, Severity
 from shared.quota import Window, parse_windows
 
 Environment = Mapping[str, str]
@@ -111,6 +112,12 @@ class _Reader:
                 self.problems.append(f"{name} is not a setting: {hint}")
         if self.problems:
             raise SettingsError(self.problems)
+
+
+def log_level(environ: Environment) -> Severity:
+    """LOG_LEVEL: the least severity that is written. A wrong value is no reason to log nothing."""
+    named = environ.get("LOG_LEVEL", "").strip().upper()
+    return next((severity for severity in SEVERITIES if severity == named), "INFO")
 
 
 def cloud_settings(environ: Environment) -> CloudSettings:
