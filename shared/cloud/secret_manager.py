@@ -10,7 +10,7 @@ Nothing is repeated here: the caller knows how long it may wait.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import grpc
 from google.api_core.exceptions import FailedPrecondition, GoogleAPICallError, NotFound, PermissionDenied
@@ -87,7 +87,8 @@ class SecretVersions:
         """Destroy every version before `number` that still holds its payload."""
         for known, state in self._states().items():
             if known < number and state != SecretVersion.State.DESTROYED:
-                with self._translated():
+                # The list may be older than another instance's destroying, or that is set to come into force later.
+                with self._translated(), suppress(FailedPrecondition, NotFound):
                     name = f"{self._name}/versions/{known}"
                     self._client.destroy_secret_version(name=name, retry=None, timeout=CALL_SECONDS)
 

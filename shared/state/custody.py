@@ -112,6 +112,7 @@ class Custody:
         self._step = step
         self._lock = threading.Lock()
         self._held: Stored | None = None
+        self._refused: str | None = None
         self._unstored: Token | None = None
         self._looked_at: datetime | None = None
 
@@ -124,6 +125,10 @@ class Custody:
 
     def rejected(self, access_token: str) -> str:
         """Another one than `access_token`, which the API answered 401 to. Raises as `current` does."""
+        held = self._held
+        if held is None or held.token.access_token == access_token:
+            # While there is no other, `current` must not send every caller to DrChrono for the same answer.
+            self._refused = access_token
         return self._in_hand(refused=access_token) or self._obtain(refused=access_token)
 
     def refresh_if_due(self, *, force: bool = False) -> TokenReport:
@@ -178,7 +183,10 @@ class Custody:
         return held.token.access_token if held and self._is_good(held, refused) else None
 
     def _is_good(self, stored: Stored, refused: str | None) -> bool:
-        return stored.token.access_token != refused and stored.token.validity.fresh(self._now())
+        return not self._is_refused(stored, refused) and stored.token.validity.fresh(self._now())
+
+    def _is_refused(self, stored: Stored, refused: str | None) -> bool:
+        return stored.token.access_token in (refused, self._refused)
 
     def _obtain(self, refused: str | None) -> str:
         with self._alone():
@@ -191,7 +199,7 @@ class Custody:
         while waited < WAIT_SECONDS:
             pointer = self._pointer()
             stored = self._open(pointer)
-            unusable = stored is None or stored.token.access_token == refused
+            unusable = stored is None or self._is_refused(stored, refused)
             step = next_step(pointer, self._now(), unusable=unusable)
             if step is Step.USE and stored is not None:
                 self._held = stored
@@ -212,13 +220,13 @@ class Custody:
         self._store_late()
         refreshed = False
         # Twice, because what was found in the vault, or taken over, may itself be due.
-        for _ in range(2):
+        for turn in range(2):
             pointer = self._pointer()
             now = self._now()
             if pointer.state.final and self._safe.newest(pointer) is None:
                 raise revoked(pointer)
             waits = pointer.retry_at is not None and now < pointer.retry_at
-            if (force and not refreshed) or (refresh_is_due(pointer, now) and not waits):
+            if (force and turn == 0) or (refresh_is_due(pointer, now) and not waits):
                 refreshed = self._renew(pointer, rejected=False) is not None or refreshed
         return refreshed
 
@@ -267,6 +275,15 @@ class Custody:
         if lease is None:
             return None
         self._step("leased")
+        with suppress(LeaseLost):
+            ready = self._ready(lease)
+            if isinstance(ready, Stored):
+                return self._move(lease, ready, "token.recovered")
+            return self._spend(lease, ready)
+        return None
+
+    def _ready(self, lease: Pointer) -> Stored | Token:
+        """Steps 2 to 4: a stored pair to move to, or one whose refresh token may now be sent. Errors spend nothing."""
         try:
             ready = self._safe.newest(lease) or self._taken_over(lease) or self._spendable(lease)
             if isinstance(ready, Token):
@@ -274,11 +291,7 @@ class Custody:
         except SyncError:
             self._safe.release(lease)
             raise
-        with suppress(LeaseLost):
-            return (
-                self._spend(lease, ready) if isinstance(ready, Token) else self._move(lease, ready, "token.recovered")
-            )
-        return None
+        return ready
 
     def _taken_over(self, lease: Pointer) -> Stored | None:
         """The pair that somebody stored by hand, made ours. Its age is not known, so it counts as expired."""
@@ -327,9 +340,8 @@ class Custody:
             answer = self._post(token)
         match answer:
             case Granted():
-                return self._keep(
-                    lease, to_token(answer, now=self._now(), generation=lease.generation + 1, before=token)
-                )
+                renewed = to_token(answer, now=self._now(), generation=lease.generation + 1, before=token)
+                return self._keep(lease, renewed)
             case Refused():
                 return self._end(lease, answer, uncertain=uncertain)
             case Unavailable():

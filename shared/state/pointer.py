@@ -143,7 +143,12 @@ class Pointer:
         return replace(self, state=state, reason=reason, retry_at=None).released()
 
     def moved(self, version: int, token: Token) -> Pointer:
-        """To a newer pair: nothing of the old one's troubles is left. The generation never goes back."""
+        """To a newer pair: nothing of the old one's troubles is left. The generation never goes back.
+
+        Done twice, it changes nothing: a commit whose answer was lost is tried again.
+        """
+        if self.version == version:
+            return self
         return Pointer(
             version=version,
             generation=max(token.generation, self.generation + 1),

@@ -19,8 +19,10 @@ from local.secret_manager.secrets import State
 from local.simulator import Config, Simulator
 from shared.cloud.secret_manager import SecretVersions, by_hand, connect
 from shared.documents import Data, Documents, Transaction
+from shared.drchrono.client import DrChrono
 from shared.drchrono.oauth import TokenEndpoint
 from shared.errors import StoreUnavailable, TokenMissing, TokenRevoked, TokenUnavailable
+from shared.quota import Lane
 from shared.settings import cloud_settings
 from shared.state.custody import Custody
 from shared.token import Answer, Granted, Unknown
@@ -227,8 +229,10 @@ class TestRejected:
         second = world.instance().rejected(world.authorize())
         with pytest.raises(TokenUnavailable, match="refuses the access token, too"):
             custody.rejected(second)
+        with pytest.raises(TokenUnavailable):
+            custody.current()
         world.advance(30)
-        assert world.works(custody.rejected(second))
+        assert world.works(custody.current())
         assert world.count("refreshed") == 2
 
 
@@ -249,6 +253,16 @@ class TestAuthorizedElsewhere:
                 custody.refresh_if_due(force=True)
         assert world.count("dead_refresh_used") == 1
         assert world.pointer()["state"] == "revoked"
+
+    def test_a_dead_token_is_not_served_again_while_there_is_no_other(self, world: World) -> None:
+        first = world.authorize()
+        custody = world.instance()
+        custody.current()
+        world.sim.tokens.revoke_all()
+        with pytest.raises(TokenRevoked):
+            custody.rejected(first)
+        with pytest.raises(TokenRevoked):
+            custody.current()
 
     def test_authorizing_again_resumes_by_itself(self, world: World) -> None:
         first = world.authorize()
@@ -495,6 +509,20 @@ class TestLateHolder:
         assert world.count("refreshed") == 0
         assert world.instance().refresh_if_due(force=True).refreshed
 
+    def test_one_who_was_overtaken_before_sending_sends_nothing(self, world: World) -> None:
+        world.authorize()
+        reports = []
+
+        def overtaken(step: str) -> None:
+            if step == "shown":
+                world.edit(lease={**world.pointer()["lease"], "until": world.now() - timedelta(minutes=3)})
+                reports.append(world.instance().refresh_if_due(force=True))
+
+        assert not world.instance(step=overtaken).refresh_if_due(force=True).refreshed
+        assert reports[0].refreshed
+        assert world.count("refreshed") == 1
+        assert world.count("dead_refresh_used") == 0
+
     def test_one_who_was_overtaken_while_waiting_overwrites_nothing(self, world: World) -> None:
         """It sleeps for four minutes with its answer in hand; the other's repeat is refused, then it wakes."""
         first = world.authorize()
@@ -596,6 +624,53 @@ class TestJob:
         assert world.instance(step=meanwhile).refresh_if_due().refreshed
         assert [(report.refreshed, report.state) for report in reports] == [(False, "sent")]
         assert world.count("refreshed") == 1
+
+
+class Unlimited:
+    """Permits where there is no quota."""
+
+    def acquire(self, lane: Lane) -> None: ...
+
+    def throttled(self, until: datetime) -> None: ...
+
+
+class TestWithTheClient:
+    def client(self, world: World, custody: Custody) -> DrChrono:
+        return DrChrono(
+            url=world.sim.url,
+            tokens=custody,
+            permits=Unlimited(),
+            now=world.now,
+            sleep=world.advance,
+            random=lambda: 0.5,
+        )
+
+    def test_a_request_goes_on_with_the_pair_that_another_instance_refreshed(self, world: World) -> None:
+        world.authorize()
+        client = self.client(world, world.instance())
+        client.current_user()
+        world.instance().refresh_if_due(force=True)
+        assert client.current_user()
+        assert world.count("refreshed") == 1
+
+    def test_a_request_with_an_expired_token_refreshes_it(self, world: World) -> None:
+        world.authorize()
+        client = self.client(world, world.instance())
+        client.current_user()
+        world.sim.tokens.expire_access()
+        assert client.current_user()
+        assert world.count("refreshed") == 1
+
+    def test_after_a_revocation_no_more_requests_are_made_with_the_dead_token(self, world: World) -> None:
+        world.authorize()
+        client = self.client(world, world.instance())
+        client.current_user()
+        world.sim.tokens.revoke_all()
+        for _ in range(5):
+            with pytest.raises(TokenRevoked):
+                client.current_user()
+        assert world.count("dead_access_used") == 1
+        assert world.count("dead_refresh_used") == 1
 
 
 def test_sixteen_threads_with_one_dead_token_refresh_once(world: World) -> None:

@@ -108,6 +108,11 @@ def test_moving_on_leaves_nothing_of_the_troubles_and_keeps_the_fence() -> None:
     assert not moved.lease.held(NOON)
 
 
+def test_moving_twice_is_moving_once() -> None:
+    moved = POINTER.moved(9, TOKEN)
+    assert moved.moved(9, TOKEN) == moved
+
+
 def test_a_generation_never_goes_back() -> None:
     assert POINTER.moved(9, dataclasses.replace(TOKEN, generation=2)).generation == 8
 
