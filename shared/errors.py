@@ -22,12 +22,12 @@
         ├── Conflict            409
         ├── Throttled           429: says when to come back
         ├── ServerError         5xx
+        │   └── BulkFailed      DrChrono gave up making a bulk list
         ├── Unreachable         timeout, reset, refused: nothing is known to have been changed
         ├── MalformedAnswer     a 2xx that is not the JSON it should be
         ├── OutcomeUnknown      a write was sent and not answered: it may or may not have happened
         ├── ForeignHost         a link leads off DrChrono's hosts: not followed
         ├── BulkExpired         the uuid of a bulk list is too old: ask for the same page again
-        ├── BulkFailed          DrChrono gave up making a bulk list: ask for the same page again
         └── BulkNotReady        a bulk list is still being made: resume from its position later
 
 Messages hold kinds, ids, statuses and remedies; never a field of a record, a token, a body or a query value.
@@ -192,7 +192,7 @@ class BulkExpired(DrChronoError):
     reason = "bulk_expired"
 
 
-class BulkFailed(DrChronoError):
+class BulkFailed(ServerError):
     reason = "bulk_failed"
 
 

@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
-from shared.errors import MalformedAnswer, ServerError, SyncError, Unreachable
+from shared.errors import BulkFailed, MalformedAnswer, ServerError, SyncError, Unreachable
 
 # Where neither header nor text says how long: the guide's default ("Rate Limits").
 DEFAULT_SECONDS = 60.0
@@ -57,9 +57,10 @@ def pause_before_repeat(error: SyncError, *, attempt: int, writes: bool, jitter:
     """Seconds to wait before the same request is sent once more, or None: leave it to the caller.
 
     attempt: how many times it was sent. jitter: a random number from 0 to 1, so that instances do not return together.
-    A write is repeated only after `Unreachable`, which for a write means that nothing of it was sent.
+    A write is repeated only after `Unreachable`, which for a write means that nothing of it was sent; a bulk list that
+    DrChrono gave up does not come back by asking for it, it is begun anew.
     """
     repeatable = (Unreachable,) if writes else (Unreachable, ServerError, MalformedAnswer)
-    if attempt >= MOST_ATTEMPTS or not isinstance(error, repeatable):
+    if attempt >= MOST_ATTEMPTS or not isinstance(error, repeatable) or isinstance(error, BulkFailed):
         return None
     return LEAST_PAUSE_SECONDS + (MOST_PAUSE_SECONDS - LEAST_PAUSE_SECONDS) * jitter

@@ -209,7 +209,7 @@ class DrChrono:
                 return self._authorized(call, attempt)
             except Throttled as error:
                 seconds = (error.until - self._now()).total_seconds()
-                log("api.throttled", "WARNING", kind=call.kind, id=call.id, seconds=round(seconds, 1))
+                log("api.throttled", "WARNING", kind=call.kind, seconds=round(seconds, 1))
                 self._permits.throttled(error.until)
                 raise
             except DrChronoError as error:

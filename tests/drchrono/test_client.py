@@ -1,0 +1,271 @@
+"""Single records, writes, tokens, permits and redirects, in every form that DrChrono is known or said to have."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from local.simulator import Simulator
+from shared.drchrono.client import DrChrono
+from shared.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    QuotaExhausted,
+    Throttled,
+    TokenRevoked,
+    Unauthorized,
+)
+from shared.kinds import KINDS
+from shared.quota import Lane
+from tests.drchrono.conftest import FORMS, Desk, Scripted, TestPermits, TestTokens, client_of, desk_of
+
+PATIENTS, APPOINTMENTS = KINDS["patients"], KINDS["appointments"]
+
+
+def unsigned(record: dict[str, Any]) -> dict[str, Any]:
+    """Without the link to the PDF, which is signed anew with every read."""
+    note = record.get("clinical_note")
+    return {**record, "clinical_note": {**note, "pdf": None}} if isinstance(note, dict) else record
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_record_is_fetched_as_it_is_with_its_verbose_fields(desk: Desk, name: str) -> None:
+    before = desk.now()
+    for key, record in list(desk.simulator.truth(name).items())[:3]:
+        fetched = desk.client.get(KINDS[name], key)
+        assert unsigned(fetched.record) == unsigned(record)
+        assert fetched.began == before
+
+
+def test_a_record_that_is_not_there_is_not_found(desk: Desk) -> None:
+    with pytest.raises(NotFound, match="GET /api/patients/999 answered 404"):
+        desk.client.get(PATIENTS, "999")
+    assert desk.slept == []
+
+
+@pytest.mark.parametrize("id", ["", "1/../2", "1?x=1", "a b", "é"])
+def test_an_id_that_could_change_the_path_is_never_sent(desk: Desk, id: str) -> None:  # noqa: A002
+    for ask in (
+        lambda: desk.client.get(PATIENTS, id),
+        lambda: desk.client.update(PATIENTS, id, {}),
+        lambda: list(desk.client.list_by_patient(KINDS["problems"], id)),
+        lambda: list(desk.client.list_notes(id)),
+    ):
+        with pytest.raises(ValueError, match="letters, digits"):
+            ask()
+    assert desk.permits.taken == []
+
+
+@pytest.mark.parametrize("name", ["medications", "problems", "allergies"])
+def test_the_list_of_a_patient_is_that_patients_full_set(desk: Desk, name: str) -> None:
+    truth = desk.simulator.truth(name)
+    for patient in desk.simulator.truth("patients"):
+        listed = [record for page in desk.client.list_by_patient(KINDS[name], patient) for record in page.records]
+        own = {key: record for key, record in truth.items() if str(record["patient"]) == patient}
+        assert {str(record["id"]): record for record in listed} == own
+
+
+def test_only_kinds_that_are_listed_by_patient_are(desk: Desk) -> None:
+    with pytest.raises(ValueError, match="appointments is not listed by patient"):
+        desk.client.list_by_patient(APPOINTMENTS, "1")
+
+
+def test_the_notes_of_an_appointment_are_found_even_where_the_filter_is_ignored(desk: Desk) -> None:
+    truth = desk.simulator.truth("clinical_notes")
+    for note in truth.values():
+        appointment = str(note["appointment"])
+        listed = [record for page in desk.client.list_notes(appointment) for record in page.records]
+        assert listed == [other for other in truth.values() if str(other["appointment"]) == appointment]
+
+
+def test_an_ignored_filter_does_not_make_every_note_of_the_practice_be_read() -> None:
+    with desk_of(form="live", patients=300) as desk:
+        note = list(desk.simulator.truth("clinical_notes").values())[-1]
+        list(desk.client.list_notes(str(note["appointment"])))
+        assert desk.requests() == 3  # one page that shows it, the appointment, the patient's notes
+
+
+def test_the_user_is_found_by_way_of_a_redirect(desk: Desk) -> None:
+    assert desk.client.current_user()["practice_group"]
+    assert len(desk.permits.taken) == (2 if desk.simulator.config.live else 1)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_record_is_created_once_and_changed_in_place(form: str) -> None:
+    with desk_of(form=form) as desk:
+        doctor = desk.simulator.clinic.doctors[0]["id"]
+        created = desk.client.create(PATIENTS, {"first_name": "Ada", "gender": "Female", "doctor": doctor})
+        desk.client.update(PATIENTS, str(created["id"]), {"first_name": "Grace"})
+        record = desk.client.get(PATIENTS, str(created["id"])).record
+        assert (record["first_name"], record["gender"]) == ("Grace", "Female")
+        assert desk.simulator.stats()["writes"] == 2
+        assert desk.requests() == 3
+
+
+def test_a_refused_write_names_the_fields_but_no_value(desk: Desk) -> None:
+    with pytest.raises(BadRequest, match="POST /api/patients answered 400: DrChrono names gender, doctor") as refused:
+        desk.client.create(PATIENTS, {"gender": "planted-value", "doctor": "planted-doctor"})
+    assert "planted" not in str(refused.value)
+    with pytest.raises(NotFound):
+        desk.client.update(PATIENTS, "999", {"first_name": "x"})
+
+
+def test_an_overlapping_appointment_is_a_conflict(desk: Desk) -> None:
+    there = next(iter(desk.simulator.truth("appointments").values()))
+    wanted = {name: there[name] for name in ("doctor", "office", "exam_room", "scheduled_time", "duration")}
+    patient = next(iter(desk.simulator.truth("patients").values()))["id"]
+    with pytest.raises(Conflict):
+        desk.client.create(APPOINTMENTS, {**wanted, "patient": patient})
+
+
+def test_what_is_not_written_here_is_not_sent(desk: Desk) -> None:
+    with pytest.raises(ValueError, match="clinical_notes are only read"):
+        desk.client.create(KINDS["clinical_notes"], {})
+    with pytest.raises(ValueError, match="JSON"):
+        desk.client.create(PATIENTS, {"weight": float("nan")})
+    assert desk.permits.taken == []
+
+
+def test_every_request_takes_a_permit_of_its_lane(desk: Desk) -> None:
+    patient = next(iter(desk.simulator.truth("patients")))
+    before = desk.requests()
+    desk.client.get(PATIENTS, patient)
+    desk.client.in_lane(Lane.BACKGROUND).get(PATIENTS, patient)
+    desk.client.get(PATIENTS, patient)
+    assert desk.permits.taken == [Lane.LIVE, Lane.BACKGROUND, Lane.LIVE]
+    assert desk.requests() - before == 3
+
+
+def test_without_a_permit_nothing_is_sent(practice: Simulator) -> None:
+    desk = Desk(practice)
+
+    class NoPermits(TestPermits):
+        def acquire(self, lane: Lane) -> None:
+            raise QuotaExhausted(desk.now())
+
+    before = desk.requests()
+    client = client_of(practice.url, tokens=desk.tokens, permits=NoPermits())
+    with pytest.raises(QuotaExhausted):
+        client.get(PATIENTS, "1")
+    assert desk.requests() == before
+
+
+def test_a_refused_token_is_replaced_once_and_the_request_repeated_at_once(desk: Desk) -> None:
+    good = desk.tokens.value
+    desk.tokens.value, desk.tokens.newer = "planted-old-token", [good]
+    assert desk.client.get(PATIENTS, next(iter(desk.simulator.truth("patients")))).record
+    assert desk.tokens.refused == ["planted-old-token"]
+    assert len(desk.permits.taken) == 2
+    assert desk.slept == []
+
+
+def test_two_refused_tokens_are_an_error_html_or_not(desk: Desk) -> None:
+    desk.tokens.value, desk.tokens.newer = "planted-old-token", ["planted-new-token"]
+    with pytest.raises(Unauthorized, match="authorize") as refused:
+        desk.client.get(PATIENTS, "1")
+    assert "planted" not in str(refused.value)
+    assert len(desk.permits.taken) == 2
+
+
+def test_a_refused_token_does_not_make_a_write_happen_twice() -> None:
+    with desk_of() as desk:
+        good, doctor = desk.tokens.value, desk.simulator.clinic.doctors[0]["id"]
+        desk.tokens.value, desk.tokens.newer = "old", [good]
+        desk.client.create(PATIENTS, {"gender": "", "doctor": doctor})
+        assert desk.simulator.stats()["writes"] == 1
+
+
+def test_a_revoked_token_is_the_error_that_the_tokens_raise(practice: Simulator) -> None:
+    class Revoked(TestTokens):
+        def rejected(self, access_token: str) -> str:
+            raise TokenRevoked("authorize again")
+
+    with pytest.raises(TokenRevoked):
+        client_of(practice.url, tokens=Revoked("old")).get(PATIENTS, "1")
+
+
+@pytest.mark.parametrize("style", ["seconds", "date", "none"])
+def test_a_429_is_told_to_everyone_and_not_waited_for(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with desk_of(form="live", quota="2/hour", retry_after=style) as desk:
+        patient = next(iter(desk.simulator.truth("patients")))
+        desk.client.get(PATIENTS, patient)
+        desk.client.get(PATIENTS, patient)
+        with pytest.raises(Throttled) as throttled:
+            desk.client.get(PATIENTS, patient)
+        # The hour began with the simulator; one second more, since headers and text have whole ones.
+        assert (throttled.value.until - desk.now()).total_seconds() == 3601
+        assert desk.permits.stopped == [throttled.value.until]
+        assert desk.slept == []
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"severity": "WARNING", "message": "api.throttled", "kind": "patients", "seconds": 3601.0} in lines
+
+
+def test_a_missing_scope_is_named(practice: Simulator) -> None:
+    token = practice.issue_token(scope="user:read calendar:read")["access_token"]
+    client = client_of(practice.url, tokens=TestTokens(token))
+    with pytest.raises(Forbidden, match="scope patients:read"):
+        client.get(PATIENTS, "1")
+    with pytest.raises(Forbidden, match="scope patients:write"):
+        client.create(PATIENTS, {})
+
+
+def test_a_client_opens_nothing_before_its_first_request_and_then_keeps_one_connection() -> None:
+    with Scripted(lambda target, headers: (200, {}, b'{"id": 1}')) as server:
+        client = client_of(server.url)
+        assert server.connections == 0
+        for _ in range(5):
+            client.get(PATIENTS, "1")
+            client.in_lane(Lane.BACKGROUND).get(PATIENTS, "1")
+        assert server.connections == 1
+
+
+def test_the_environment_neither_replaces_the_token_nor_reroutes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with Scripted(lambda target, headers: (200, {"Set-Cookie": "sessionid=1"}, b"{}")) as server:
+        client = client_of(server.url)
+        client.current_user()
+        assert server.seen == [("GET /api/users/current", "Bearer a-token")]
+
+
+def test_no_cookie_is_kept_and_the_version_of_the_api_is_named() -> None:
+    asked: list[dict[str, str]] = []
+
+    def script(target: str, headers: Any) -> tuple[int, dict[str, str], bytes]:
+        asked.append(headers)
+        return 200, {"Set-Cookie": "sessionid=1; Path=/"}, b"{}"
+
+    with Scripted(script) as server:
+        client = client_of(server.url)
+        client.current_user()
+        client.current_user()
+    assert "Cookie" not in asked[1]
+    assert asked[1]["X-DRC-API-Version"] == "v4"
+
+
+def test_integers_keep_every_digit_and_nan_is_no_reason_to_fail() -> None:
+    digits = "9" * 40
+    with Scripted(lambda target, headers: (200, {}, f'{{"id": {digits}, "weight": NaN}}'.encode())) as server:
+        record = client_of(server.url).get(PATIENTS, "1").record
+    assert record["id"] == int(digits)
+    assert record["weight"] != record["weight"]
+
+
+def test_threads_share_a_client(practice: Simulator) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    desk = Desk(practice)
+    client: DrChrono = desk.client
+    truth = practice.truth("patients")
+    with ThreadPoolExecutor(8) as pool:
+        fetched = list(pool.map(lambda key: client.get(PATIENTS, key).record["id"], list(truth) * 4))
+    assert fetched == [int(key) for key in list(truth) * 4]

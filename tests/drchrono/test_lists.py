@@ -1,0 +1,338 @@
+"""Lists in every way they are answered: complete, resumable at each page, bounded in memory and in waiting."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from local.simulator import Simulator
+from shared.drchrono.client import DrChrono, Page
+from shared.errors import (
+    BadRequest,
+    BulkExpired,
+    BulkFailed,
+    BulkNotReady,
+    ForeignHost,
+    MalformedAnswer,
+    ServerError,
+)
+from shared.kinds import KINDS, key_of
+from shared.windows import date_windows
+from tests.drchrono.conftest import FORMS, Desk, Scripted, client_of, desk_of
+
+PATIENTS, APPOINTMENTS, NOTES = KINDS["patients"], KINDS["appointments"], KINDS["clinical_notes"]
+
+
+def keys(kind: str, pages: Iterator[Page] | list[Page]) -> list[str]:
+    return [str(key_of(KINDS[kind], record)) for page in pages for record in page.records]
+
+
+def small_pages(monkeypatch: pytest.MonkeyPatch, size: int = 5) -> None:
+    """Pages of the simulator as if a page held few: it decides the size of a page itself, as DrChrono does."""
+    monkeypatch.setattr("local.simulator.lists.PAGE_SIZE", size)
+    monkeypatch.setattr("local.simulator.bulk.PAGE_SIZE", size)
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+def test_a_list_holds_every_record_once_as_it_is(desk: Desk, bulk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch)
+    truth = desk.simulator.truth("patients")
+    pages = list(desk.client.list_changed(PATIENTS, since=None, bulk=bulk))
+    assert sorted(keys("patients", pages)) == sorted(truth)
+    assert all(record == truth[str(record["id"])] for page in pages for record in page.records)
+    assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
+    assert {page.total for page in pages} <= {12, None}
+
+
+def test_appointments_are_listed_in_windows_deleted_ones_only_if_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch)
+    for form in FORMS:
+        with desk_of(form=form) as desk:
+            everything = set(desk.simulator.truth("appointments"))
+            gone = str(desk.simulator.delete("appointments")["id"])
+
+            def listed(desk: Desk = desk, **wanted: Any) -> list[str]:
+                windows = date_windows(date(2023, 1, 1), date(2028, 1, 1), 180)
+                found = [desk.client.list_changed(APPOINTMENTS, since=None, window=w, **wanted) for w in windows]
+                return [key for pages in found for key in keys("appointments", pages)]
+
+            assert sorted(listed()) == sorted(everything - {gone})
+            assert sorted(listed(archived=True)) == sorted(everything)
+
+
+def test_notes_come_by_twenty(desk: Desk) -> None:
+    pages = list(desk.client.list_changed(NOTES, since="2020-01-01"))
+    assert sorted(keys("clinical_notes", pages)) == sorted(desk.simulator.truth("clinical_notes"))
+    assert all(len(page.records) <= 20 for page in pages)
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_only_what_changed_since_is_listed(form: str, bulk: bool) -> None:
+    with desk_of(form=form) as desk:
+        desk.simulator.clock.advance(timedelta(days=2).total_seconds())
+        changed = str(desk.simulator.change("patients")["id"])
+        assert keys("patients", desk.client.list_changed(PATIENTS, since="2026-03-12T10:00:00", bulk=bulk)) == [changed]
+
+
+@pytest.mark.parametrize("name", ["patients", "appointments", "clinical_notes"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_list_without_changes_costs_one_request_once_the_way_is_known(form: str, name: str) -> None:
+    with desk_of(form=form, polls_until_complete=0) as desk:
+        list(desk.client.list_changed(PATIENTS, since="2026-04-01", bulk=False))
+        before = desk.requests()
+        assert keys(name, desk.client.list_changed(KINDS[name], since="2026-04-01T00:00:00", bulk=False)) == []
+        assert desk.requests() - before == (2 if form == "guide-uuid" and name != "clinical_notes" else 1)
+
+
+def test_the_way_is_found_out_once_and_can_be_handed_on(practice: Simulator) -> None:
+    first = Desk(practice)
+    assert first.client.way is None
+    list(first.client.list_changed(PATIENTS, since=None))
+    way = first.client.way
+    assert way == {"lists": "live" if practice.config.live else "guide"}
+    second = Desk(practice, way=json.loads(json.dumps(way)))
+    list(second.client.list_changed(PATIENTS, since=None))
+    assert len(first.permits.taken) - len(second.permits.taken) == (1 if practice.config.live else 0)
+
+
+@pytest.mark.parametrize("wrong", ["guide", "live"])
+def test_a_way_that_no_longer_works_is_unlearned(wrong: str) -> None:
+    """A server that knows one method only, whatever is remembered of it."""
+    right = "POST" if wrong == "guide" else "GET"
+    pages = json.dumps({"results": [{"id": 1}], "next": None}).encode()
+    with Scripted(lambda target, headers: (200, {}, pages)) as server:
+        server.script = lambda target, headers: (
+            (200, {}, pages) if server.seen[-1][0].startswith(right) else (405, {}, b"")
+        )
+        client = client_of(server.url, way={"lists": wrong})
+        assert keys("patients", client.list_changed(PATIENTS, since=None)) == ["1"]
+        assert client.way == {"lists": "live" if wrong == "guide" else "guide"}
+
+
+def test_a_service_that_fails_over_a_plain_get_is_asked_the_other_way() -> None:
+    pages = json.dumps({"results": [], "next": None}).encode()
+    with Scripted(lambda target, headers: (500, {}, b"")) as server:
+        server.script = lambda target, headers: (
+            (200, {}, pages) if server.seen[-1][0].startswith("POST") else (500, {}, b"")
+        )
+        client = client_of(server.url)
+        assert keys("patients", client.list_changed(PATIENTS, since=None)) == []
+        assert client.way == {"lists": "live"}
+
+
+@pytest.mark.parametrize(
+    ("get", "post", "expected"), [(400, 405, 400), (405, 400, 400), (500, 405, 500), (404, 405, 405)]
+)
+def test_of_two_refusals_the_telling_one_is_raised(get: int, post: int, expected: int) -> None:
+    with Scripted(lambda target, headers: (200, {}, b"")) as server:
+        server.script = lambda target, headers: (post if server.seen[-1][0].startswith("POST") else get, {}, b"")
+        client = client_of(server.url)
+        with pytest.raises((BadRequest, ServerError), match=f"answered {expected}"):
+            next(client.list_changed(PATIENTS, since=None))
+        assert client.way is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("bulk", [True, False])
+def test_a_list_goes_on_in_another_process_at_every_page(
+    form: str, bulk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pages(monkeypatch)
+    monkeypatch.setattr("shared.drchrono.calls.PLAIN_PAGE_SIZE", 5)
+    with desk_of(form=form) as desk:
+        whole = keys("patients", desk.client.list_changed(PATIENTS, since="2020-01-01", bulk=bulk))
+        pages = list(desk.client.list_changed(PATIENTS, since="2020-01-01", bulk=bulk))
+        assert len(pages) == 3
+        for number, page in enumerate(pages[:-1], start=1):
+            position = json.loads(json.dumps(page.resume))
+            rest = Desk(desk.simulator).client.list_changed(PATIENTS, since="2020-01-01", bulk=bulk, resume=position)
+            assert keys("patients", pages[:number]) + keys("patients", rest) == whole
+
+
+@pytest.mark.parametrize("form", ["guide-uuid", "live"])
+def test_a_list_that_takes_long_is_left_and_taken_up_again(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch)
+    with desk_of(form=form, polls_until_complete=5) as desk:
+        found: list[str] = []
+        position: Mapping[str, Any] | None = None
+        left = 0
+        while True:
+            client = Desk(desk.simulator).client
+            try:
+                for page in client.list_changed(PATIENTS, since="2020-01-01", resume=position):
+                    found += keys("patients", [page])
+                    position = page.resume
+                break
+            except BulkNotReady as not_ready:
+                assert client.way is not None or position is not None
+                position = json.loads(json.dumps(not_ready.position))
+                left += 1
+                desk.simulator.clock.advance(60)
+        assert left >= 1
+        assert sorted(found) == sorted(desk.simulator.truth("patients"))
+        # No list is begun twice: a POST and six polls for each of three pages; in the guide's prose there is one list.
+        assert desk.requests() <= (1 + 1 + 3 * 7 if form == "live" else 1 + 6 + 2)
+
+
+def test_waiting_for_a_list_is_bounded() -> None:
+    with desk_of(form="live", polls_until_complete=10**6) as desk:
+        with pytest.raises(BulkNotReady):
+            next(desk.client.list_changed(PATIENTS, since=None))
+        assert sum(desk.slept) <= 20
+        assert len(desk.permits.taken) <= 6
+
+
+@pytest.mark.parametrize("form", ["guide-uuid", "live"])
+def test_an_expired_list_is_asked_for_again_at_the_same_page(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch)
+    with desk_of(form=form, polls_until_complete=2) as desk:
+        truth = desk.simulator.truth("patients")
+        found: list[str] = []
+        for page in desk.client.list_changed(PATIENTS, since="2020-01-01"):
+            found += keys("patients", [page])
+            desk.simulator.clock.advance(2 * 3600)
+        assert sorted(found) == sorted(truth)
+
+
+@pytest.mark.parametrize("minutes", [1, 57, 180])
+def test_an_unfinished_list_is_taken_up_at_any_age(minutes: int) -> None:
+    with desk_of(form="live", polls_until_complete=4) as desk:
+        with pytest.raises(BulkNotReady) as not_ready:
+            next(desk.client.list_changed(PATIENTS, since=None))
+        began = desk.now() - timedelta(seconds=20)
+        desk.simulator.clock.advance(minutes * 60)
+        desk.simulator.lists._bulk._config.__dict__["polls_until_complete"] = 1
+        page = next(desk.client.list_changed(PATIENTS, since=None, resume=not_ready.value.position))
+        assert len(page.records) == 12
+        # A list is as old as its beginning, not as the poll that found it finished.
+        assert page.began == began if minutes == 1 else page.began > began
+
+
+def test_a_list_that_drchrono_lost_is_begun_anew_and_only_once() -> None:
+    with desk_of(form="live") as desk:
+        desk.fault(fault="error_status", path="uuid=", times=1)
+        assert len(next(desk.client.list_changed(PATIENTS, since=None)).records) == 12
+        desk.fault(fault="error_status", path="uuid=", status="Failed")
+        with pytest.raises(BulkFailed, match="gave up"):
+            next(desk.client.list_changed(PATIENTS, since=None))
+
+
+def test_a_failed_list_in_a_200_is_a_failure_too() -> None:
+    started, failed = b'{"status": "In progress", "uuid": "u"}', b'{"status": "Error", "uuid": "u", "detail": "x"}'
+    with Scripted(lambda target, headers: (200, {}, failed if "uuid=" in target else started)) as server:
+        with pytest.raises(BulkFailed):
+            next(client_of(server.url, way={"lists": "live"}).list_changed(PATIENTS, since=None))
+        assert len(server.seen) == 4
+
+
+def test_a_uuid_that_is_never_known_ends_after_the_second() -> None:
+    def script(target: str, headers: object) -> tuple[int, dict[str, str], bytes]:
+        if "uuid=" in target:
+            return 404, {}, b'{"detail": "Invalid uuid specified"}'
+        return 200, {}, b'{"status": "In progress", "uuid": "u"}'
+
+    with Scripted(script) as server, pytest.raises(BulkExpired):
+        next(client_of(server.url).list_changed(PATIENTS, since=None))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_data_is_taken_for_results(form: str) -> None:
+    with desk_of(form=form, results_key="data") as desk:
+        listed = keys("patients", desk.client.list_changed(PATIENTS, since=None))
+        assert sorted(listed) == sorted(desk.simulator.truth("patients"))
+
+
+def test_an_edit_between_two_pages_pushes_no_record_out_of_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch)
+    with desk_of(form="live") as desk:
+        found: set[str] = set()
+        for page in desk.client.list_changed(PATIENTS, since="2020-01-01"):
+            found |= set(keys("patients", [page]))
+            desk.simulator.clock.advance(60)
+            desk.simulator.change("patients", page.records[0]["id"])
+        assert found == set(desk.simulator.truth("patients"))
+
+
+@pytest.mark.parametrize("link_origin", ["https://evil.example", "https://app.drchrono.com", "http://127.0.0.1:1"])
+def test_a_next_link_that_leads_elsewhere_is_not_followed(link_origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch)
+    with desk_of(form="guide", link_origin=link_origin) as desk:
+        pages = desk.client.list_changed(PATIENTS, since=None)
+        with pytest.raises(ForeignHost):
+            next(pages)
+        assert len(desk.permits.taken) == 1
+
+
+def test_a_position_that_leads_elsewhere_is_not_followed(desk: Desk) -> None:
+    with pytest.raises(ForeignHost):
+        next(desk.client.list_changed(PATIENTS, since=None, resume={"next": "https://evil.example/api/patients_list"}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": "neither list nor uuid"},
+        {"results": "text"},
+        {"results": [1, 2]},
+        {"results": None, "uuid": 7},
+        {"results": [], "next": "/api/patients_list?page_size=1000&verbose=true"},
+    ],
+)
+def test_what_is_no_list_or_never_ends_is_malformed(body: dict[str, Any]) -> None:
+    with (
+        Scripted(lambda target, headers: (200, {}, json.dumps(body).encode())) as server,
+        pytest.raises(MalformedAnswer, match="/api/patients_list"),
+    ):
+        list(client_of(server.url, way={"lists": "guide"}).list_changed(PATIENTS, since=None))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("patients", {"since": "2026-03-01T00:00:00Z"}),
+        ("patients", {"since": "2026-03-01T00:00:00+00:00"}),
+        ("patients", {"since": "yesterday"}),
+        ("patients", {"since": None, "window": ("2026-01-01", "2026-01-02")}),
+        ("appointments", {"since": None}),
+        ("appointments", {"since": None, "window": ("2026-01-01", "2026-06-30")}),
+        ("appointments", {"since": None, "window": ("2026-01-02", "2026-01-01")}),
+        ("medications", {"since": None}),
+    ],
+)
+def test_a_list_that_would_be_refused_or_come_back_empty_is_not_asked_for(
+    desk: Desk, name: str, wanted: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"local time|window|since|no list of changes"):
+        desk.client.list_changed(KINDS[name], **wanted)
+    assert desk.permits.taken == []
+
+
+def test_memory_does_not_grow_with_the_length_of_a_list() -> None:
+    """50,000 records, and a tenth of them: the peak is the same, in bytes of Python's own objects, server included."""
+    record = {f"field_{number}": f"some text of a chart {number}" for number in range(12)}
+
+    def peak(pages: int) -> int:
+        def script(target: str, headers: object) -> tuple[int, dict[str, str], bytes]:
+            number = int(target.rpartition("page=")[2]) if "page=" in target else 1
+            following = f"/api/patients_list?page={number + 1}" if number < pages else None
+            return 200, {}, json.dumps({"results": [record] * 1000, "next": following}).encode()
+
+        with Scripted(script) as server:
+            client: DrChrono = client_of(server.url, way={"lists": "guide"})
+            tracemalloc.start()
+            try:
+                count = sum(len(page.records) for page in client.list_changed(PATIENTS, since=None))
+                assert count == pages * 1000
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    small, large = peak(5), peak(50)
+    assert large - small < 500_000  # less than one page; all records together are 80 MB
+    assert large < 10_000_000
