@@ -30,14 +30,17 @@ class Token:
     """One that the simulator gave; it gives another when that has expired."""
 
     def __init__(self, simulator: Simulator) -> None:
-        self._issue = lambda: str(simulator.issue_token()["access_token"])
-        self._value = self._issue()
+        self._simulator = simulator
+        self._value = self._issued()
+
+    def _issued(self) -> str:
+        return str(self._simulator.issue_token()["access_token"])
 
     def current(self) -> str:
         return self._value
 
     def rejected(self, access_token: str) -> str:
-        self._value = self._issue()
+        self._value = self._issued()
         return self._value
 
 
@@ -61,7 +64,7 @@ class Allowance:
 class Clinic:
     simulator: Simulator
     documents: Documents
-    allowance: Allowance = field(default_factory=Allowance)
+    allowance: Any = field(default_factory=Allowance)
 
     def __post_init__(self) -> None:
         self.drchrono = DrChrono(
@@ -69,7 +72,7 @@ class Clinic:
             tokens=Token(self.simulator),
             permits=self.allowance,
             now=self.now,
-            sleep=self.simulator.clock.advance,
+            sleep=self.sleep,
             random=random.Random(1).random,
         )
         self.records = Records(self.documents, self.now)
@@ -78,6 +81,9 @@ class Clinic:
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.simulator.clock.now(), timezone.utc)
+
+    def sleep(self, seconds: float) -> None:
+        self.simulator.clock.advance(seconds)
 
     def later(self, **delta: float) -> datetime:
         self.simulator.clock.advance(timedelta(**delta).total_seconds())

@@ -1,0 +1,65 @@
+"""What every benchmark gives: a table of rows, what is wanted of them, and both as JSON for RESULTS.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, str | float | int]
+
+
+@dataclass(frozen=True)
+class Want:
+    """`wanted` and `measured` as a person reads them."""
+
+    what: str
+    wanted: str
+    measured: str
+    met: bool
+
+
+@dataclass
+class Report:
+    """notes: what a reader must know of the rows, one sentence each."""
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+    wanted: list[Want] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def show(self, file: Path | None) -> None:
+        """Print the tables (80 columns where piped); write the JSON where a file is given."""
+        console = Console(soft_wrap=False)
+        for columns in _layouts(self.rows):
+            table = Table(*columns, box=None, pad_edge=False)
+            for row in self.rows:
+                if list(row) == columns:
+                    table.add_row(*map(_text, row.values()))
+            console.print(table, "")
+        for want in self.wanted:
+            console.print(f"{'met   ' if want.met else 'MISSED'} {want.what}: {want.measured} (wanted {want.wanted})")
+        for note in self.notes:
+            console.print(note)
+        if file:
+            file.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def _layouts(rows: Sequence[Row]) -> list[list[str]]:
+    """Rows with other columns go into a table of their own."""
+    layouts: list[list[str]] = []
+    for row in rows:
+        if list(row) not in layouts:
+            layouts.append(list(row))
+    return layouts
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
