@@ -76,9 +76,9 @@ def plain_list(kind: Kind, **filters: str) -> Call:
     return _list(kind, kind.name, {**filters, "page_size": str(min(kind.page_size, PLAIN_PAGE_SIZE))})
 
 
-def list_of(kind: Kind, **owner: str) -> Call:
-    """The list of what belongs to one patient or appointment."""
-    return plain_list(kind, **{name: _plain(owner_id) for name, owner_id in owner.items()})
+def list_of(kind: Kind, owner: str, id: str) -> Call:  # noqa: A002
+    """The list of what belongs to one `patient` or `appointment`."""
+    return replace(plain_list(kind, **{owner: _plain(id)}), id=id)
 
 
 def creation(kind: Kind, fields: Mapping[str, Any]) -> Call:

@@ -125,7 +125,7 @@ class DrChrono:
         """All records of a kind that is listed by patient."""
         if kind.listed_by != "patient":
             raise ValueError(f"{kind.name} is not listed by patient")
-        return self._lists().pages(calls.list_of(kind, patient=patient))
+        return self._lists().pages(calls.list_of(kind, "patient", patient))
 
     def list_notes(self, appointment: str) -> Iterator[Page]:
         """The notes of one appointment.
@@ -134,7 +134,7 @@ class DrChrono:
         the notes of the appointment's patient are listed instead, and those of other appointments left out.
         """
         notes = KINDS["clinical_notes"]
-        for page in self._lists().pages(calls.list_of(notes, appointment=appointment)):
+        for page in self._lists().pages(calls.list_of(notes, "appointment", appointment)):
             if not all(_is_of(appointment, note) for note in page.records):
                 break
             yield page
@@ -142,7 +142,7 @@ class DrChrono:
             return
         patient = self.get(KINDS["appointments"], appointment).record.get("patient")
         if patient is not None:
-            for page in self._lists().pages(calls.list_of(notes, patient=str(patient))):
+            for page in self._lists().pages(calls.list_of(notes, "patient", str(patient))):
                 yield replace(page, records=[note for note in page.records if _is_of(appointment, note)])
 
     def list_changed(

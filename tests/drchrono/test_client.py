@@ -213,6 +213,26 @@ def test_a_missing_scope_is_named(practice: Simulator) -> None:
         client.create(PATIENTS, {})
 
 
+def test_each_request_is_one_log_line(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.log._least", ["DEBUG"])
+    patient = next(iter(desk.simulator.truth("patients")))
+    desk.fault(fault="502", times=1)
+    desk.client.get(PATIENTS, patient)
+    desk.fault(fault="reset", times=1)
+    list(desk.client.list_by_patient(KINDS["problems"], patient))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.pop("ms") for line in lines] == [0.0] * 4  # on a clock that does not move
+    request = {"message": "api.request", "kind": "patients", "id": patient}
+    assert lines == [
+        {**request, "severity": "WARNING", "attempt": 1, "status": 502},
+        {**request, "severity": "DEBUG", "attempt": 2, "status": 200},
+        {**request, "severity": "WARNING", "attempt": 1, "reason": "unreachable", "kind": "problems"},
+        {**request, "severity": "DEBUG", "attempt": 2, "status": 200, "kind": "problems"},
+    ]
+
+
 def test_a_client_opens_nothing_before_its_first_request_and_then_keeps_one_connection() -> None:
     with Scripted(lambda target, headers: (200, {}, b'{"id": 1}')) as server:
         client = client_of(server.url)
