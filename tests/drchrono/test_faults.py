@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -125,6 +125,22 @@ def raw_server(send: Callable[[socket.socket], None]) -> Iterator[str]:
         Thread(target=serve, daemon=True).start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
         server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_connection_that_was_closed_while_idle_does_not_make_a_write_uncertain() -> None:
+    closed = Event()
+
+    def once(connection: socket.socket) -> None:
+        connection.sendall(b'HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\n{"id": 1}')
+        connection.close()
+        closed.set()
+
+    with raw_server(once) as url:
+        client = client_of(url)
+        for _ in range(3):
+            assert client.create(PATIENTS, {}) == {"id": 1}
+            assert closed.wait(5)
+            closed.clear()
 
 
 def test_an_answer_that_trickles_is_given_up_in_bounded_time() -> None:
