@@ -20,6 +20,9 @@ class Kind:
     changes: the list that takes `since` (`patients_list`), or None where there is no such list.
     listed_by: the filter of the list that holds the full set of its owner (`patient`), or None.
     page_size: what to ask for; never trusted to be honoured.
+    order_by: an order of the bulk list in which a record that is edited stays where it is. Live pages are cut by number,
+      each from the list as it is then: by `updated_at` an edited record would go to the end, and the first record of
+      the next page would be in no page at all.
     window_days: the longest date window the list takes, or None where `since` alone is enough.
     key_fields: the first of these that a record has is its id.
     children: kinds whose per-patient lists may have changed with a record of this kind.
@@ -33,6 +36,7 @@ class Kind:
     changes: str | None
     listed_by: str | None
     page_size: int
+    order_by: str | None = None
     window_days: int | None = None
     key_fields: tuple[str, ...] = ("id",)
     children: tuple[str, ...] = ()
@@ -52,6 +56,7 @@ KINDS: Mapping[str, Kind] = {
             changes="patients_list",
             listed_by=None,
             page_size=1000,
+            order_by="id",
             children=_CHILDREN,
             volatile=("patient_photo",),
             writable=True,
@@ -62,6 +67,7 @@ KINDS: Mapping[str, Kind] = {
             changes="appointments_list",
             listed_by=None,
             page_size=1000,
+            order_by="scheduled_time",
             window_days=180,
             # The link to the PDF is signed anew with each read and lives one hour.
             volatile=("clinical_note.pdf",),

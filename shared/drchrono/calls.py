@@ -19,10 +19,6 @@ from shared.windows import days_in
 # How a bulk list is begun: with a GET as the guide says, or with a POST as the live service wants it.
 GUIDE, LIVE = "guide", "live"
 
-# Live pages are cut by number, each from the list as it is then. In these orders a record that is edited stays where it
-# is; by `updated_at` it would go to the end, and the first record of the next page would be in no page at all.
-STEADY_ORDER = {"patients": "id", "appointments": "scheduled_time"}
-
 # Lists that are not bulk lists: "default and maximum 250"; with `verbose` DrChrono gives fewer by itself.
 PLAIN_PAGE_SIZE = 250
 
@@ -109,7 +105,7 @@ def changes(
         return {GUIDE: guide, LIVE: plain_list(kind, **filters)}
     # `since` of the live `patients_list` is documented as a date. An earlier bound only brings more.
     days = {"since": since[:10]} if since else {}
-    steady = {"order_by": STEADY_ORDER[kind.name]} if kind.name in STEADY_ORDER else {}
+    steady = {"order_by": kind.order_by} if kind.order_by else {}
     live = _list(kind, kind.changes, {**filters, **days, **steady, **size})
     return {GUIDE: guide, LIVE: replace(live, method="POST")}
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from shared.drchrono.records import Page
 from shared.errors import (
+    BulkExpired,
     BulkNotReady,
     MalformedAnswer,
     QuotaExhausted,
@@ -107,6 +108,6 @@ def stop_reason(error: SyncError) -> str | None:
         return "quota"
     if isinstance(error, TokenError):
         return "revoked" if error.reason in ("token_revoked", "token_missing") else "token"
-    if isinstance(error, ServerError | Unreachable | MalformedAnswer):
+    if isinstance(error, ServerError | Unreachable | MalformedAnswer | BulkExpired):
         return "unavailable"
     return None
