@@ -13,7 +13,7 @@ from shared.pending import Target
 
 @dataclass
 class Flight:
-    """latest: when the newest of the events that wait here was received; all of them are known to whoever has the turn."""
+    """latest: when the newest of the events that wait here was received; whoever has the turn knows them all."""
 
     latest: datetime
     waiting: int = 0

@@ -20,9 +20,9 @@ class Kind:
     changes: the list that takes `since` (`patients_list`), or None where there is no such list.
     listed_by: the filter of the list that holds the full set of its owner (`patient`), or None.
     page_size: what to ask for; never trusted to be honoured.
-    order_by: an order of the bulk list in which a record that is edited stays where it is. Live pages are cut by number,
-      each from the list as it is then: by `updated_at` an edited record would go to the end, and the first record of
-      the next page would be in no page at all.
+    order_by: an order of the bulk list in which an edited record stays where it is. Live pages are cut by number, each
+      from the list as it is then: by `updated_at` an edited record would go to the end, and the first record of the
+      next page would be in no page at all.
     window_days: the longest date window the list takes, or None where `since` alone is enough.
     key_fields: the first of these that a record has is its id.
     children: kinds whose per-patient lists may have changed with a record of this kind.
