@@ -66,6 +66,11 @@ class Secrets:
         with self._lock:
             self._faults.setdefault(method, []).extend([code] * times)
 
+    def heal(self) -> None:
+        """No more failures; permissions stay as they are."""
+        with self._lock:
+            self._faults.clear()
+
     def check(self, method: str, permission: str) -> None:
         with self._lock:
             if self._faults.get(method):

@@ -393,12 +393,12 @@ class Custody:
         else:
             state = State.SENT if uncertain else State.REFUSED
             until = self._now() + timedelta(seconds=REFUSED_PAUSE_SECONDS)
-            ended = self._safe.change(lease, lambda pointer: pointer.postponed(state, refused.reason, until))
+            ended = self._safe.change(lease, lambda pointer: pointer.put_off(state, refused.reason, until))
         log("token.revoked", "ERROR", reason=refused.reason, outcome=state.value, generation=lease.generation)
         raise revoked(ended)
 
     def _put_off(self, lease: Pointer, state: State, reason: str, until: datetime | None) -> SyncError:
         log("token.refresh_failed", "WARNING", reason=reason, generation=lease.generation, attempt=lease.attempts + 1)
         until = until or self._now() + backoff(lease.attempts + 1, self._random())
-        later = self._safe.change(lease, lambda pointer: pointer.postponed(state, reason, until))
+        later = self._safe.change(lease, lambda pointer: pointer.put_off(state, reason, until))
         return postponed(later, self._now(), unusable=False)

@@ -136,7 +136,7 @@ class Pointer:
     def sent(self) -> Pointer:
         return replace(self, state=State.SENT, attempts=self.attempts + 1)
 
-    def postponed(self, state: State, reason: str, until: datetime) -> Pointer:
+    def put_off(self, state: State, reason: str, until: datetime) -> Pointer:
         return replace(self, state=state, reason=reason, retry_at=until).released()
 
     def ended(self, state: State, reason: str) -> Pointer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,8 @@ PATH = "sync_state/token"
 # The only long wait, half a minute: a pair in hand is the only one that lives, and storing it is worth more than the
 # caller's time.
 STORE_PAUSES_SECONDS = (0.1, 0.2, 0.5, 1, 2, 4, 8, 8, 8)
+# The first call after an idle hour may meet a connection that is gone; one repetition heals that.
+READ_PAUSES_SECONDS = (0.2,)
 
 
 class Vault(Protocol):
@@ -64,21 +66,24 @@ class Safe:
 
     def open(self, pointer: Pointer) -> Stored | None:
         """The pair that `pointer` names; None if there is none, or it cannot be read (any more)."""
-        payload = self._vault.read(pointer.version) if pointer.version else None
+        if not pointer.version:
+            return None
+        payload = self._repeat(lambda: self._vault.read(pointer.version), READ_PAUSES_SECONDS)
         token = Token.from_json(payload) if payload is not None else None
         return Stored(pointer.version, token) if token is not None else None
 
     def newest(self, pointer: Pointer) -> Stored | None:
         """The pair of the highest generation beyond the pointer's: stored by one who could not move the pointer."""
+        newer = self._repeat(lambda: list(self._vault.newer(pointer.version)), READ_PAUSES_SECONDS)
         found = [
             Stored(number, token)
-            for number, payload in self._vault.newer(pointer.version)
+            for number, payload in newer
             if (token := Token.from_json(payload)) is not None and token.generation > pointer.generation
         ]
         return max(found, key=lambda stored: (stored.token.generation, stored.number), default=None)
 
     def writable(self) -> bool:
-        return self._vault.writable()
+        return self._repeat(self._vault.writable, READ_PAUSES_SECONDS)
 
     def take(self, seen: Pointer, *, rejected: bool) -> Pointer | None:
         """Take the lease; None if it is held, or was since the pointer was `seen`."""
@@ -137,7 +142,10 @@ class Safe:
 
     def persist(self, work: Callable[[], T]) -> T:
         """`work`, and again for half a minute if the vault or the document store fails."""
-        for pause in STORE_PAUSES_SECONDS:
+        return self._repeat(work, STORE_PAUSES_SECONDS)
+
+    def _repeat(self, work: Callable[[], T], pauses_seconds: Sequence[float]) -> T:
+        for pause in pauses_seconds:
             try:
                 return work()
             except (TokenUnavailable, StoreUnavailable) as error:

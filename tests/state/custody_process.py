@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import requests
 from google.cloud import firestore
@@ -69,21 +68,20 @@ class Place:
         )
 
 
-def serve(place: Place, ahead: Any, pipe: Connection) -> None:
-    """Answer commands until the pipe ends. Commands: `(threads, die_at)`; answers: one outcome for each thread."""
-    dying: list[str] = []
+def serve(place: Place, pipe: Connection) -> None:
+    """Answer commands until the pipe ends: `(ahead_seconds, threads, die_at)`, answered by each thread's outcome."""
+    ahead_seconds, die_at = 0.0, ""
 
     def step(name: str) -> None:
-        if name in dying:
+        if name == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    custody = place.custody(ahead=lambda: ahead.value, owner=f"process-{os.getpid()}", step=step)
+    custody = place.custody(ahead=lambda: ahead_seconds, owner=f"process-{os.getpid()}", step=step)
     while True:
         try:
-            threads, die_at = pipe.recv()
+            ahead_seconds, threads, die_at = pipe.recv()
         except EOFError:
             return
-        dying[:] = [die_at]
         with ThreadPoolExecutor(threads) as pool:
             pipe.send([future.result() for future in [pool.submit(_use, custody, place) for _ in range(threads)]])
 

@@ -393,6 +393,14 @@ class TestVaultTroubles:
         world.stand_in.secrets.denied.clear()
         assert world.instance().refresh_if_due(force=True).refreshed
 
+    def test_a_hiccup_of_the_vault_is_healed_by_one_repetition(self, world: World) -> None:
+        access_token = world.authorize()
+        world.stand_in.secrets.fail("AccessSecretVersion", grpc.StatusCode.UNAVAILABLE)
+        assert world.instance().current() == access_token
+        world.stand_in.secrets.fail("AccessSecretVersion", grpc.StatusCode.UNAVAILABLE, times=2)
+        with pytest.raises(TokenUnavailable, match="ServiceUnavailable"):
+            world.instance().current()
+
     def test_storing_is_tried_again_until_it_works(self, world: World) -> None:
         world.authorize()
         world.stand_in.secrets.fail("AddSecretVersion", grpc.StatusCode.UNAVAILABLE, times=9)

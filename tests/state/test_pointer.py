@@ -100,7 +100,7 @@ def test_the_job_refreshes_at_half_time_and_wherever_an_end_is_open() -> None:
 
 
 def test_moving_on_leaves_nothing_of_the_troubles_and_keeps_the_fence() -> None:
-    troubled = held(POINTER, since=MINUTE).sent().postponed(State.SENT, "no_answer", NOON)
+    troubled = held(POINTER, since=MINUTE).sent().put_off(State.SENT, "no_answer", NOON)
     moved = troubled.moved(9, TOKEN)
     assert (moved.version, moved.generation, moved.state) == (9, 8, State.OK)
     assert (moved.attempts, moved.retry_at, moved.reason) == (0, None, "")
@@ -129,10 +129,10 @@ def test_the_messages_name_what_happened_and_the_command() -> None:
     assert "answer to a token refresh was lost" in str(lost)
     assert "python -m ops authorize" in str(lost)
     assert "authorized elsewhere" in str(revoked(POINTER.ended(State.REVOKED, "invalid_grant")))
-    client = postponed(POINTER.postponed(State.REFUSED, "invalid_client", NOON + MINUTE), NOON, unusable=True)
+    client = postponed(POINTER.put_off(State.REFUSED, "invalid_client", NOON + MINUTE), NOON, unusable=True)
     assert isinstance(client, TokenRevoked)
     assert "DRCHRONO_CLIENT_SECRET" in str(client)
-    down = postponed(POINTER.postponed(State.SENT, "status_503", NOON + MINUTE), NOON, unusable=True)
+    down = postponed(POINTER.put_off(State.SENT, "status_503", NOON + MINUTE), NOON, unusable=True)
     assert isinstance(down, TokenUnavailable)
     assert "status_503" in str(down)
     assert "12:01:00 UTC" in str(down)
