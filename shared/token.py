@@ -155,8 +155,8 @@ def _seconds(value: object) -> float | None:
         seconds = float(value)  # type: ignore[arg-type]  # whatever it cannot read is caught
     except (TypeError, ValueError, OverflowError):
         return None
-    # A lifetime beyond a century is no lifetime (and `nan` compares false with everything).
-    return seconds if 0 < seconds < 100 * 365 * 86400 else None
+    # Less than a second or more than a century is no lifetime (and `nan` compares false with everything).
+    return seconds if 1 <= seconds < 100 * 365 * 86400 else None
 
 
 def to_token(granted: Granted, *, now: datetime, generation: int, before: Token | None = None) -> Token:

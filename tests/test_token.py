@@ -6,7 +6,7 @@ import dataclasses
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.token import Granted, Token, Validity, read_grant, to_token
@@ -104,6 +104,7 @@ def test_a_body_without_an_access_token_is_no_grant(body: object) -> None:
 
 
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())))
+@example(5e-324)
 def test_no_lifetime_whatever_it_is_loses_a_pair(expires_in: object) -> None:
     granted = read_grant({"access_token": "a", "refresh_token": "r", "expires_in": expires_in})
     assert granted is not None
