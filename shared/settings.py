@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
@@ -48,7 +48,7 @@ class CloudSettings:
 class WebhookSettings:
     """`secrets`: one, or several while rotating. `signature`: `either`, `hmac` or `token`."""
 
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
     signature: str
     handshake: bool
 
@@ -59,7 +59,7 @@ class ApiSettings:
 
     url: str
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     quota: tuple[Window, ...]
     background_share: float
 
