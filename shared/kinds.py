@@ -95,11 +95,14 @@ def key_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
     """The document id of `record`, or None where it has none that can be used."""
     for field in kind.key_fields:
         value = record.get(field)
-        if isinstance(value, bool):
-            continue
-        if isinstance(value, int) or (isinstance(value, str) and is_plain_id(value)):
-            return str(value)
+        if isinstance(value, int | str) and not isinstance(value, bool) and is_plain_id(_text(value)):
+            return _text(value)
     return None
+
+
+def _text(value: int | str) -> str:
+    # Python refuses to write whole numbers of thousands of digits, and no id has twenty.
+    return value if isinstance(value, str) else str(value) if abs(value) < 10**20 else ""
 
 
 def is_deleted(record: Mapping[str, Any]) -> bool:
@@ -108,5 +111,9 @@ def is_deleted(record: Mapping[str, Any]) -> bool:
 
 
 def is_plain_id(value: str) -> bool:
-    """Whether `value` may be part of a URL and a document path: appointment ids are "usually numeric, not always"."""
-    return 0 < len(value) <= 100 and value.isascii() and value.replace("_", "").replace("-", "").isalnum()
+    """Whether `value` may be part of a URL and a document path: appointment ids are "usually numeric, not always".
+
+    Firestore reserves names between double underscores.
+    """
+    plain = 0 < len(value) <= 100 and value.isascii() and value.replace("_", "").replace("-", "").isalnum()
+    return plain and not (value.startswith("__") and value.endswith("__"))

@@ -6,17 +6,21 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 from google.api_core.exceptions import (
     Aborted,
     AlreadyExists,
+    DeadlineExceeded,
     FailedPrecondition,
     GoogleAPICallError,
+    InternalServerError,
     InvalidArgument,
     NotFound,
     RetryError,
+    ServiceUnavailable,
 )
+from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import firestore
 from google.cloud.firestore_v1 import _helpers
@@ -31,12 +35,18 @@ T = TypeVar("T")
 # Of N instances that write one document at once, one wins each round: enough for some dozens, within seconds.
 MOST_LOSSES = 20
 FIRST_PAUSE_SECONDS = 0.02
-CALL_SECONDS = 10.0
+
+# One attempt of a call, and all attempts together. The library's own patience is a minute and more, and whoever calls
+# has something better to do then: DrChrono and Pub/Sub deliver again.
+ATTEMPT_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
+_PASSING = if_exception_type(ServiceUnavailable, InternalServerError, DeadlineExceeded)
 
 
 def connect(settings: CloudSettings) -> FirestoreDocuments:
-    """The client itself turns to FIRESTORE_EMULATOR_HOST where that is set."""
-    return FirestoreDocuments(firestore.Client(project=settings.project, database=settings.database))
+    """The client itself turns to FIRESTORE_EMULATOR_HOST where that is set. Raises StoreUnavailable."""
+    with _translated():
+        return FirestoreDocuments(firestore.Client(project=settings.project, database=settings.database))
 
 
 @contextmanager
@@ -51,17 +61,26 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailable(f"Firestore: {type(error).__name__}") from None
 
 
+class Patience(TypedDict):
+    """How long a call may take: an argument of every call of the library."""
+
+    retry: Retry
+    timeout: float
+
+
 class FirestoreDocuments:
-    def __init__(self, client: firestore.Client) -> None:
+    def __init__(self, client: firestore.Client, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._client = client
+        retry = Retry(predicate=_PASSING, initial=0.1, maximum=1.0, multiplier=2.0, timeout=patience_seconds)
+        self._patience: Patience = {"retry": retry, "timeout": min(ATTEMPT_SECONDS, patience_seconds)}
 
     def get(self, path: str) -> Data | None:
         with _translated():
-            return self._client.document(path).get(timeout=CALL_SECONDS).to_dict()
+            return self._client.document(path).get(**self._patience).to_dict()
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         with _translated():
-            found = _snapshots(self._client, paths, fields)
+            found = _snapshots(self._client, paths, fields, self._patience)
             return {snapshot.reference.path: cast("Data", snapshot.to_dict()) for snapshot in found if snapshot.exists}
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
@@ -72,7 +91,7 @@ class FirestoreDocuments:
         """
         with _translated():
             for loss in range(MOST_LOSSES):
-                transaction = _FirestoreTransaction(self._client)
+                transaction = _FirestoreTransaction(self._client, self._patience)
                 result = work(transaction)
                 try:
                     transaction.commit()
@@ -103,18 +122,20 @@ class FirestoreDocuments:
         if limit is not None:
             query = query.limit(limit)
         with _translated():
-            for snapshot in query.stream():
+            for snapshot in query.stream(**self._patience):
                 yield snapshot.id, cast("Data", snapshot.to_dict())
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         with _translated():
-            answer: Any = _filtered(self._client.collection(collection), where).count().get()  # type: ignore[call-arg]
+            counted: Any = _filtered(self._client.collection(collection), where).count()
+            answer = counted.get(**self._patience)
             return int(answer[0][0].value)
 
 
 class _FirestoreTransaction:
-    def __init__(self, client: firestore.Client) -> None:
+    def __init__(self, client: firestore.Client, patience: Patience) -> None:
         self._client = client
+        self._patience = patience
         self._writes: list[Write] = []
         self._preconditions: dict[str, Precondition] = {}
 
@@ -123,7 +144,7 @@ class _FirestoreTransaction:
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         found = {}
-        for snapshot in _snapshots(self._client, paths, fields):
+        for snapshot in _snapshots(self._client, paths, fields, self._patience):
             path = snapshot.reference.path
             if snapshot.exists:
                 found[path] = cast("Data", snapshot.to_dict())
@@ -152,7 +173,7 @@ class _FirestoreTransaction:
         if self._writes:
             batch = self._client.batch()
             batch._add_write_pbs(self._writes)
-            batch.commit(timeout=CALL_SECONDS)
+            batch.commit(**self._patience)
 
 
 def _filtered(collection: firestore.CollectionReference, where: Sequence[Where]) -> firestore.Query:
@@ -163,7 +184,7 @@ def _filtered(collection: firestore.CollectionReference, where: Sequence[Where])
 
 
 def _snapshots(
-    client: firestore.Client, paths: Sequence[str], fields: Sequence[str]
+    client: firestore.Client, paths: Sequence[str], fields: Sequence[str], patience: Patience
 ) -> Iterator[firestore.DocumentSnapshot[firestore.DocumentReference]]:
     references = [client.document(path) for path in paths]
-    return client.get_all(references, field_paths=list(fields) or None, timeout=CALL_SECONDS)
+    return client.get_all(references, field_paths=list(fields) or None, **patience)

@@ -30,7 +30,7 @@ class Leases:
 
         def take(transaction: Transaction) -> None:
             found = transaction.get(_path(name)) or {}
-            if found.get("owner") and found["until"] > started:
+            if found.get("owner") not in (None, owner) and found["until"] > started:
                 raise LeaseLost(f"job {name} is running since {found['started']:%H:%M:%S} UTC")
             transaction.set(_path(name), {**found, "owner": owner, "until": until, "started": started})
 

@@ -238,7 +238,7 @@ def test_when_neither_could_be_done_it_raises(clinic: Clinic) -> None:
 
             return away
 
-    store = Clinic(clinic.simulator, Away()).store()  # type: ignore[arg-type]
+    store = Clinic(clinic.simulator, Away()).store()
     with pytest.raises(StoreUnavailable):
         handle(push(event("PATIENT_MODIFY", "1", "patients", clinic.now())), store)
 

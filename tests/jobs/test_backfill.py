@@ -38,7 +38,7 @@ def clinic(running: Simulator, documents: Documents) -> Clinic:
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three pages of patients where there would be one, and a few of appointments."""
     for name, size in (("patients", 5), ("appointments", 8)):
-        monkeypatch.setitem(KINDS, name, replace(KINDS[name], page_size=size))  # type: ignore[arg-type]
+        monkeypatch.setitem(KINDS, name, replace(KINDS[name], page_size=size))
 
 
 def start(clinic: Clinic, since: date = SINCE) -> None:

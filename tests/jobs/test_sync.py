@@ -202,7 +202,7 @@ def test_an_appointment_deleted_without_an_event_is_found_where_drchrono_shows_i
 def test_a_sync_that_was_stopped_goes_on_with_its_page_and_moves_the_watermark_only_at_the_end(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(KINDS, "patients", replace(KINDS["patients"], page_size=4))  # type: ignore[arg-type]
+    monkeypatch.setitem(KINDS, "patients", replace(KINDS["patients"], page_size=4))
     clinic.later(hours=3)
     for key in sorted(clinic.simulator.truth("patients")):
         clinic.simulator.change("patients", key, webhook=False)
