@@ -1,21 +1,44 @@
-# `make help` lists the targets.
+# `make help` lists the targets. Options of run and demo: `make run ARGS="--form live --patients 200"`.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
+ARGS ?=
+
+BENCHMARKS := $(patsubst benchmarks/%.py,%,$(filter-out %/__init__.py,$(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help test
+.PHONY: help environment run demo test lock package clean $(BENCHMARKS:%=bench-%)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@$(if $(BENCHMARKS),echo "bench-…       one measurement: $(BENCHMARKS:%=bench-%)")
 
-$(VENV)/ready: requirements-dev.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	touch $@
+environment: ## .venv with the pinned packages (the others make it themselves)
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 or later" >&2; exit 1; }
+	@$(PYTHON) local/environment.py
 
-test: $(VENV)/ready ## lint, types and tests
+run: environment ## the whole system on this machine, until Ctrl-C
+	@$(BIN)/python -m local run $(ARGS)
+
+demo: environment ## the same, but ends: 0 if the copy equals the truth
+	@$(BIN)/python -m local demo $(ARGS)
+
+test: environment ## lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+lock: environment ## compile requirements*.in into hashed pins (needs uv)
+	@command -v uv >/dev/null || { echo "uv is not installed: see docs.astral.sh/uv" >&2; exit 1; }
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in requirements-dev.in -o requirements-dev.txt
+
+package: environment ## the zip that is deployed, in build/
+	@$(BIN)/python -m local.package
+
+$(BENCHMARKS:%=bench-%): bench-%: environment
+	@$(BIN)/python -m benchmarks.$* $(ARGS)
+
+clean: ## remove .venv, build/ and caches
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -73,6 +73,7 @@ class Refresh:
             if kind.listed_by == "appointment":
                 outcome = self._notes_of(kind, key, source)
                 if outcome is not Outcome.GONE:
+                    self._pending.fold([_mark(Target("appointments", key), known.last_seen, began)])
                     return outcome
             young = known.creates or began - known.last_seen < YOUNG
             if known.first and young and not known.deletes:
@@ -135,15 +136,20 @@ def store_page(records: Records, pending: Pending, kind: Kind, page: Page, sourc
 def marks(kind: Kind, record: dict[str, Any], seen: datetime, now: datetime) -> list[Entry]:
     """What may have changed together with this record, and is looked at later, at lower priority."""
 
-    def mark(target: Target) -> Entry:
-        return Entry(target, "follows", Priority.CHILDREN, first_seen=seen, last_seen=seen, due=now)
-
-    if kind.name == "appointments":
-        return [mark(Target("clinical_notes", str(record["id"]), "appointment"))] if _may_have_note(record, now) else []
+    targets: list[Target] = []
+    if kind.name == "appointments" and _may_have_note(record, now):
+        targets.append(Target("clinical_notes", str(record["id"]), "appointment"))
+    if kind.name == "clinical_notes" and "locked" not in record and record.get("appointment"):
+        # Live, the lock, the PDF and the time of a note are shown on its appointment, which has no event for them.
+        targets.append(Target("appointments", str(record["appointment"])))
     patient = record.get("id" if kind.name == "patients" else "patient")
-    if not kind.children or patient is None:
-        return []
-    return [mark(Target(child, str(patient), "patient")) for child in kind.children]
+    if patient is not None:
+        targets += [Target(child, str(patient), "patient") for child in kind.children]
+    return [_mark(target, seen, now) for target in targets]
+
+
+def _mark(target: Target, seen: datetime, now: datetime) -> Entry:
+    return Entry(target, "follows", Priority.CHILDREN, first_seen=seen, last_seen=seen, due=now)
 
 
 def _may_have_note(record: dict[str, Any], now: datetime) -> bool:

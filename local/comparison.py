@@ -1,0 +1,51 @@
+"""The copy beside the truth, record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.documents import Documents
+from shared.kinds import Kind
+from shared.storable import META, digest, join
+
+Records = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """fields: the names of those that differ; none where the whole record is `missing` or `extra` in the copy."""
+
+    kind: str
+    id: str
+    what: str
+    fields: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id} {self.what}" + (f" in {', '.join(self.fields)}" if self.fields else "")
+
+
+def copied(documents: Documents, kind: Kind) -> dict[str, dict[str, Any]]:
+    """What the copy holds of a kind, as DrChrono sent it and without what is deleted, by id."""
+    return {key: join(data) for key, data in documents.query(kind.name) if not data[META]["deleted"]}
+
+
+def differences(kind: Kind, truth: Records, copy: Records) -> list[Difference]:
+    """In the order of ids. What changes with every read (`Kind.volatile`) makes no difference."""
+    found = []
+    for key in sorted(truth.keys() | copy.keys()):
+        if key not in copy:
+            found.append(Difference(kind.name, key, "missing"))
+        elif key not in truth:
+            found.append(Difference(kind.name, key, "extra"))
+        elif fields := _differing(kind, truth[key], copy[key]):
+            found.append(Difference(kind.name, key, "differs", fields))
+    return found
+
+
+def _differing(kind: Kind, truth: Mapping[str, Any], copy: Mapping[str, Any]) -> tuple[str, ...]:
+    def seen(record: Mapping[str, Any], name: str) -> str | None:
+        return digest({name: record[name]}, kind.volatile) if name in record else None
+
+    return tuple(name for name in sorted(truth.keys() | copy.keys()) if seen(truth, name) != seen(copy, name))

@@ -1,0 +1,112 @@
+"""Makes `.venv`, with the pinned packages and nothing else: `python3 local/environment.py`, by the Makefile.
+
+Runs before anything is installed: standard library only, and syntax that an old Python can read far enough to be
+told so. Whatever goes wrong is one line with its remedy.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".venv"
+PYTHON = FOLDER / "bin" / "python"
+PINS = ROOT / "requirements-dev.txt"
+OLDEST = (3, 11)
+VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+# What pip says when it cannot reach the package index, in its various ways.
+UNREACHED = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+    "Max retries exceeded",
+    "Connection refused",
+    "Temporary failure in name resolution",
+    "ProxyError",
+    "SSLError",
+)
+
+
+def main() -> int:
+    if sys.version_info < OLDEST:
+        return fail(f"Python 3.11 or later is needed, and this is {VERSION}: try `make PYTHON=python3.13 …`")
+    stamp = FOLDER / "ready"
+    wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
+    works = runs()
+    if works and stamp.is_file() and stamp.read_text() == wanted:
+        return 0
+    if FOLDER.exists() and not works:
+        say(".venv is broken (its Python does not start): making it anew")
+        shutil.rmtree(FOLDER)
+    if not works:
+        problem = make()
+        if problem:
+            return fail(problem)
+    say("installing the pinned packages into .venv (once)")
+    problem = install()
+    if problem:
+        return fail(problem)
+    stamp.write_text(wanted)
+    return 0
+
+
+def runs() -> bool:
+    """Whether the environment's Python starts, is new enough, and has pip."""
+    check = f"import sys, pip; sys.exit(sys.version_info < {OLDEST!r})"
+    try:
+        return subprocess.run([str(PYTHON), "-c", check], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def make() -> str:
+    """What went wrong, or nothing."""
+    try:
+        import ensurepip  # noqa: F401 - Debian's Python comes without it, and says so only in many lines
+        import venv
+    except ImportError:
+        return f"Python's venv module is missing: install it (Debian, Ubuntu: `apt install python{VERSION}-venv`)"
+    try:
+        # A child process: `venv.create` itself would print a traceback of its own on failure.
+        subprocess.run([sys.executable, "-m", venv.__name__, str(FOLDER)], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f".venv could not be made ({type(error).__name__}): is {ROOT} writable, and is the disk full?"
+    return ""
+
+
+def install() -> str:
+    """What went wrong, or nothing."""
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "2"]
+    done = subprocess.run(
+        [*command, "--require-hashes", "-r", str(PINS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PIP_NO_INPUT": "1"},
+    )
+    if done.returncode == 0:
+        return ""
+    said = done.stdout + done.stderr
+    if any(sign in said for sign in UNREACHED):
+        return "the packages cannot be fetched: no way to the package index; check the network, or PIP_INDEX_URL"
+    errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-1:] or ["no output"]
+    return f"pip could not install {PINS.name}: {errors[0]}"
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def fail(problem: str) -> int:
+    sys.stderr.write(problem + "\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

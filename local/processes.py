@@ -1,0 +1,107 @@
+"""The processes of the local system: started together, watched, and stopped together however this one ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from local.emulators import wait_for_port
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Between the request to stop and the end by force: a function that is in the middle of a page has begun no other.
+STOP_SECONDS = 3.0
+
+# Leads the process group that all others join, and ends the group, itself included, as soon as its input does: that
+# is, when the pipe is closed or the process that holds its other end is gone, even by SIGKILL.
+_WATCHDOG = "import os, signal, sys; sys.stdin.read(); os.killpg(0, signal.SIGKILL)"
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to start. port: where it listens once it is ready."""
+
+    name: str
+    command: Sequence[str]
+    port: int
+    environment: Mapping[str, str]
+
+
+class ProcessDied(Exception):
+    """One of the processes ended by itself: which, how, and where its last words are."""
+
+
+class Processes:
+    """`with Processes(logs) as processes: processes.start(programs)`. None is left behind when the block ends."""
+
+    def __init__(self, logs: Path, *, stop_seconds: float = STOP_SECONDS) -> None:
+        self._logs = logs
+        self._stop_seconds = stop_seconds
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        self._watchdog = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WATCHDOG], stdin=subprocess.PIPE, process_group=0
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, programs: Sequence[Program]) -> None:
+        """Start all of these at once, and return when each listens. Raises ProcessDied."""
+        for program in programs:
+            with self._log(program.name).open("ab") as log:
+                self._running[program.name] = subprocess.Popen(
+                    program.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=ROOT,
+                    env=program.environment,
+                    process_group=self._watchdog.pid,
+                )
+        for program in programs:
+            try:
+                wait_for_port(program.port, self._running[program.name], program.name)
+            except RuntimeError as error:
+                self.check()
+                raise ProcessDied(f"{error}. {self._advice(program.name)}") from None
+
+    def check(self) -> None:
+        """Raises ProcessDied if one has ended."""
+        for name, process in self._running.items():
+            code = process.poll()
+            if code is not None:
+                how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                raise ProcessDied(f"{name} died ({how}). {self._advice(name)}")
+
+    def stop(self) -> None:
+        """Ask each to end, the last started first, and end by force what is left."""
+        running, self._running = self._running, {}
+        for process in reversed(running.values()):
+            process.terminate()
+        deadline = time.monotonic() + self._stop_seconds
+        for process in running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+        if self._watchdog.stdin is not None:
+            self._watchdog.stdin.close()
+        for process in (*running.values(), self._watchdog):
+            process.wait()
+
+    def pids(self) -> dict[str, int]:
+        return {name: process.pid for name, process in self._running.items()}
+
+    def _advice(self, name: str) -> str:
+        return f"Its last lines are in {self._log(name)}; start again with `make run`."
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name.lower().replace(' ', '-').replace('/', '')}.log"

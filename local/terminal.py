@@ -1,0 +1,83 @@
+"""What is printed: bars and tables for a person at a terminal, plain lines for a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+# How often a pipe is told of progress: a log of one line per page helps nobody.
+PLAIN_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One bar: `done` of `total`, and the words beside it."""
+
+    name: str
+    done: int
+    total: int
+    words: str
+
+
+class Bars(Protocol):
+    def __call__(self, stages: Iterable[Stage]) -> None: ...
+
+
+class Terminal:
+    """Writes to the stdout of its making, whatever becomes of `sys.stdout` later."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+
+    def say(self, text: str, style: str = "") -> None:
+        self._console.print(escape(text), style=style or None)
+
+    def heading(self, text: str) -> None:
+        self._console.print(f"\n[bold]{escape(text)}[/bold]")
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+        for name in header:
+            table.add_column(name, justify="left" if name == header[0] else "right")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self._console.print(table)
+
+    @contextmanager
+    def bars(self) -> Iterator[Bars]:
+        """A function to be called with the stages as they are, again and again."""
+        if not self._console.is_terminal:
+            yield self._lines()
+            return
+        columns = (TextColumn("{task.description:16}"), BarColumn(40), TextColumn("{task.fields[words]}"))
+        with Progress(*columns, TimeElapsedColumn(), console=self._console) as progress:
+            tasks = {}
+
+            def show(stages: Iterable[Stage]) -> None:
+                for stage in stages:
+                    if stage.name not in tasks:
+                        tasks[stage.name] = progress.add_task(stage.name, words="")
+                    progress.update(tasks[stage.name], completed=stage.done, total=stage.total, words=stage.words)
+
+            yield show
+
+    def _lines(self) -> Bars:
+        said = ("", time.monotonic())
+
+        def show(stages: Iterable[Stage]) -> None:
+            nonlocal said
+            text = ", ".join(f"{stage.name} {stage.words}" for stage in stages if stage.words)
+            if text != said[0] and time.monotonic() - said[1] >= PLAIN_SECONDS:
+                said = (text, time.monotonic())
+                self.say(f"  {text}")
+
+        return show

@@ -1,0 +1,152 @@
+"""Authorizing this system with DrChrono: the URL to open, the redirect with the code, and the pair it is good for.
+
+Guide, "Initial Authorization". A person does this once; after it the pair refreshes itself.
+"""
+
+from __future__ import annotations
+
+import hmac
+import http.server
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol, Self
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from shared.token import Answer, Granted
+
+# Guide, "Required Scopes".
+SCOPES = (
+    "patients:read",
+    "patients:write",
+    "clinical:read",
+    "calendar:read",
+    "calendar:write",
+    "user:read",
+)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PAGE = "<!doctype html><title>{0}</title><p>{0}. You can close this window."
+
+
+class AuthorizationFailed(Exception):
+    """Says what happened and what to do."""
+
+
+class Endpoint(Protocol):
+    """Of `shared.drchrono.oauth.TokenEndpoint`."""
+
+    def exchange(self, code: str, redirect_uri: str) -> Answer: ...
+
+
+def new_state() -> str:
+    """What the redirect must bring back, so that nobody can slip in the code of another account."""
+    return secrets.token_urlsafe(32)
+
+
+def authorization_url(url: str, *, client_id: str, redirect_uri: str, state: str) -> str:
+    """Where a person allows the access. url: DrChrono's origin."""
+    query = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": redirect_uri,
+        "scope": " ".join(SCOPES),
+        "state": state,
+    }
+    return f"{url}/o/authorize/?{urlencode(query)}"
+
+
+def read_redirect(redirected: str, state: str) -> str:
+    """The code of the URL (or path) that DrChrono sent the browser to. Raises AuthorizationFailed."""
+    fields = parse_qs(urlsplit(redirected).query)
+    if not hmac.compare_digest(fields.get("state", [""])[0].encode(), state.encode()):
+        raise AuthorizationFailed("the redirect belongs to another authorization: open the printed URL again")
+    if "error" in fields:
+        denied = fields["error"][0] == "access_denied"
+        raise AuthorizationFailed(
+            "the access was not allowed: open the URL again and choose Authorize"
+            if denied
+            else "DrChrono refused the authorization: compare client id, redirect URI and scopes with its API console"
+        )
+    if not fields.get("code"):
+        raise AuthorizationFailed("the redirect brought no code: open the printed URL again")
+    return fields["code"][0]
+
+
+def adopt(code: str, redirect_uri: str, endpoint: Endpoint, adopt: Callable[[Granted], None]) -> Granted:
+    """Exchange the code for a pair and give it into custody (`Custody.adopt`). Raises AuthorizationFailed."""
+    answer = endpoint.exchange(code, redirect_uri)
+    if not isinstance(answer, Granted):
+        raise AuthorizationFailed(
+            f"DrChrono gave no token for the code ({answer.reason}): "
+            "codes live a minute and work once, so authorize again; check the client secret"
+        )
+    adopt(answer)
+    return answer
+
+
+class RedirectListener:
+    """Waits on this machine for the browser: `with RedirectListener(uri) as listener: listener.wait(state)`.
+
+    redirect_uri: an `http://127.0.0.1:<port>/…` that is registered with DrChrono. Raises AuthorizationFailed where it
+    is none, or its port is in use.
+    """
+
+    def __init__(self, redirect_uri: str) -> None:
+        parts = urlsplit(redirect_uri)
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK or parts.port is None:
+            raise AuthorizationFailed(
+                "DRCHRONO_REDIRECT_URI must be http://127.0.0.1:<port>/<path> here, as registered with DrChrono"
+            )
+        self._path = parts.path or "/"
+        self._redirected: str | None = None
+        try:
+            self._server = _Server((parts.hostname, parts.port), self._handler(), bind_and_activate=True)
+        except OSError:
+            raise AuthorizationFailed(
+                f"port {parts.port} of DRCHRONO_REDIRECT_URI is in use: "
+                "free it, or register another redirect URI with DrChrono"
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.server_close()
+
+    def wait(self, state: str) -> str:
+        """The code, as soon as the redirect has come. Raises AuthorizationFailed."""
+        while self._redirected is None:
+            self._server.handle_request()
+        return read_redirect(self._redirected, state)
+
+    def _handler(listener) -> type[http.server.BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the request's, below
+        class Handler(http.server.BaseHTTPRequestHandler):
+            timeout = 10  # browsers open connections in advance and send nothing
+
+            def do_GET(self) -> None:
+                ours = urlsplit(self.path).path == listener._path
+                if ours:
+                    listener._redirected = self.path
+                page = _PAGE.format("Received" if ours else "Nothing is here").encode()
+                self.send_response(200 if ours else 404)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(page)))
+                self.end_headers()
+                self.wfile.write(page)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the inherited name
+                """The path holds the code."""
+
+        return Handler
+
+
+class _Server(http.server.HTTPServer):
+    def __init__(self, address: tuple[str, int], *args: Any, **options: Any) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, *args, **options)
+
+    def server_bind(self) -> None:
+        # The inherited method looks the host's name up, which takes seconds on machines without DNS.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()

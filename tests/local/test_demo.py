@@ -1,0 +1,99 @@
+"""The whole system, started as a person starts it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+import requests
+
+from local.emulators import Emulators
+from local.processes import ROOT
+
+READY_SECONDS = 90.0
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m local …`; what it started is gone when the block ends, or the test fails."""
+    command = [sys.executable, "-m", "local", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """All it said up to the line with `words`."""
+    assert process.stdout is not None
+    said = ""
+    deadline = time.monotonic() + READY_SECONDS
+    for line in process.stdout:
+        said += line
+        if words in line:
+            return said
+        assert time.monotonic() < deadline, said
+    raise AssertionError(f"it ended without saying {words!r}:\n{said}")
+
+
+def ended(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    return all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
+
+
+def demo(backend: str) -> None:
+    with started("demo", "--backend", backend, "--patients", "8") as process:
+        said = read_until(process, "The copy equals the truth.")
+        assert process.wait(30) == 0
+    events = set(re.findall(r"^  ([A-Z_]+) .*stored after", said, re.MULTILINE))
+    assert {"PATIENT_CREATE", "PATIENT_MODIFY", "APPOINTMENT_CREATE", "APPOINTMENT_MODIFY"} <= events
+    assert "0 answered 429" in said
+
+
+def test_the_demo_ends_well_with_the_embedded_store() -> None:
+    demo("embedded")
+
+
+@pytest.mark.emulator
+def test_the_demo_ends_well_with_the_emulators(emulators: Emulators) -> None:
+    """`emulators`: so that a machine without them is told of once, as for every other test."""
+    demo("emulators")
+
+
+def test_a_running_system_takes_changes_until_one_of_its_processes_dies() -> None:
+    with started("run", "--backend", "embedded", "--patients", "4") as process:
+        said = read_until(process, "# logs")
+        changed = re.search(r"curl -d '(\{.*\"Springfield\".*\})' (\S+)", said)
+        show = re.search(r"-m local show (\S+) --folder (\S+)", said)
+        assert changed
+        assert show
+        requests.post(changed[2], data=changed[1], timeout=10).raise_for_status()
+        look = [sys.executable, "-m", "local", "show", show[1], "--folder", show[2]]
+        deadline = time.monotonic() + 20
+        while "Springfield" not in subprocess.run(look, cwd=ROOT, capture_output=True, text=True, check=True).stdout:
+            assert time.monotonic() < deadline, "the change did not arrive"
+        children = psutil.Process(process.pid).children(recursive=True)
+        next(child for child in children if "store_record" in child.cmdline()).send_signal(signal.SIGKILL)
+        assert "store_record.log" in read_until(process, "store_record died (killed by SIGKILL)")
+        assert process.wait(30) == 1
+        assert ended(children)
+
+
+def test_an_interrupted_run_leaves_no_process_and_no_traceback() -> None:
+    with started("run", "--backend", "embedded", "--patients", "4") as process:
+        read_until(process, "Authorization")
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 5
+        os.kill(process.pid, signal.SIGINT)
+        assert "Traceback" not in read_until(process, "No process is left behind")
+        assert process.wait(30) == 0
+        assert ended(children)
