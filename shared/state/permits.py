@@ -5,7 +5,7 @@ it asks about once in the life of a lease, and a lease lives the longer the more
 write about once a second. One that has nothing to do does nothing; what it did not spend lapses, and counts as spent.
 
 How the promise of `shared.quota` is kept:
-- Spent late: a permit is good for the life of its lease, by the holder's own clock from before the lease was asked for.
+- Spent late: a permit is good for the life of its lease, by its holder's clock from when the document was read.
 - Clocks differ: spent times are written at their latest and read at their earliest (`shared.reckoning`).
 - Killed with permits in hand, or the answer to a commit lost: they count as spent at the end of the lease.
 - The store fails: `acquire` raises StoreUnavailable, even with permits in hand once they are due to be looked after.
@@ -14,7 +14,7 @@ How the promise of `shared.quota` is kept:
   every lease. A holder looks at least every LOOK_SECONDS whether its lease is still there. At the end one request goes
   alone; if nothing bad is heard of it the others follow by the ordinary count. They need no ramp: batches begin at one
   and double, and what the count says has by then been free for as long as DrChrono asked for.
-- Live first: a batch of one lane is never spent by the other's need, except that live may use what background has.
+- Live first: permits leased for live requests are not spent on background ones; the other way round they are.
 """
 
 from __future__ import annotations
@@ -46,8 +46,11 @@ LOOK_SECONDS = 0.75
 
 # Of n instances with leases each asks about every n times this: 1.3 writes a second, where Firestore advises about one.
 TURN_SECONDS = 0.75
-SHORTEST_LIFE_SECONDS = 1.0
-LONGEST_LIFE_SECONDS = 10.0
+SHORTEST_TURN_SECONDS = 1.0
+LONGEST_TURN_SECONDS = 10.0
+
+# A lease lives for a turn and this: the answer to a commit may be late.
+COMMIT_SECONDS = 1.0
 
 # A refused live request may ask again so soon: it must not wait for its instance's turn.
 LIVE_PAUSE_SECONDS = 0.5
@@ -83,11 +86,8 @@ class _Hand:
     left: dict[Lane, int]
     leased_at: float
     until: float
-    looked_at: float = field(init=False)
+    looked_at: float
     spent: dict[Lane, list[float]] = field(default_factory=lambda: {lane: [] for lane in Lane})
-
-    def __post_init__(self) -> None:
-        self.looked_at = self.leased_at
 
 
 @dataclass(frozen=True)
@@ -175,16 +175,9 @@ class Permits:
 
     def state(self) -> QuotaState:
         """What the document says now; nothing is written. Raises StoreUnavailable."""
-        data = self._documents.get(QUOTA)
-        clock = self._clock()
-        if data is None:
-            ledger, early = Ledger(), clock
-        else:
-            ledger, stamp = _decoded(data)
-            with self._lock:
-                early = clock + reckoning.after_reading(self._known, stamp, clock).earliest
-            ledger = quota.pruned(ledger, self._windows, early)
-        shift = clock - early
+        with self._lock:
+            ledger, early = self._read()
+        shift = self._clock() - early
         brake = ledger.brake
         return QuotaState(
             tuple(WindowState(each.limit, each.seconds, quota.used(ledger, each, early)) for each in self._windows),
@@ -242,31 +235,32 @@ class Permits:
 
     def _look(self, hand: _Hand) -> bool:
         """Whether the lease is still in the document: a brake voids it."""
-        asked_at = self._clock()
-        data = self._documents.get(QUOTA)
-        if data is not None:
-            ledger, stamp = _decoded(data)
-            self._known = reckoning.after_reading(self._known, stamp, self._clock())
-            lease = ledger.leases.get(self._instance)
-            if lease is not None and lease.version == hand.version:
-                hand.looked_at = asked_at
-                return True
-        hand.left = {}
-        return False
+        begun_at = self._clock()
+        ledger, _ = self._read()
+        hand.looked_at = begun_at
+        lease = ledger.leases.get(self._instance)
+        if lease is None or lease.version != hand.version:
+            hand.left = {}
+        return bool(hand.left)
 
     def _has_room(self, lane: Lane, asked: int) -> bool:
-        """Whether it is worth a transaction to ask once more. All who were refused ask when something comes free."""
-        data = self._documents.get(QUOTA)
-        if data is None:
+        """Whether it is worth a transaction to ask once more: all who were refused ask when something comes free."""
+        ledger, early = self._read()
+        if quota.room(ledger, self._windows, lane, early, self._share):
             return True
-        ledger, stamp = _decoded(data)
-        clock = self._clock()
-        self._known = reckoning.after_reading(self._known, stamp, clock)
-        ledger = quota.pruned(ledger, self._windows, clock + self._known.earliest)
-        if quota.room(ledger, self._windows, lane, clock + self._known.earliest, self._share):
-            return True
-        self._refused[lane] = self._refusal(lane, asked, ledger, clock, self._known)
+        self._refused[lane] = self._refusal(lane, asked, ledger, early)
         return False
+
+    def _read(self) -> tuple[Ledger, float]:
+        """What the document says, and the least that document time can be; nothing is written."""
+        data = self._documents.get(QUOTA)
+        clock = self._clock()
+        if data is None:
+            return Ledger(), clock
+        ledger, stamp = _decoded(data)
+        self._known = reckoning.after_reading(self._known, stamp, clock)
+        early = clock + self._known.earliest
+        return quota.pruned(ledger, self._windows, early), early
 
     def _exchange(self, least: Mapping[Lane, int]) -> None:
         """Tell what was spent, give back the rest, and lease anew: at least `least`, if it can be had."""
@@ -275,14 +269,15 @@ class Permits:
         done = self._documents.transact(lambda transaction: self._work(transaction, least))
         self._known, self._brake_unsaid, self._hand = done.known, False, None
         if any(done.granted.values()):
-            self._hand = _Hand(done.version, done.granted, done.clock, done.clock + done.life_seconds)
+            until = done.clock + done.life_seconds
+            self._hand = _Hand(done.version, done.granted, leased_at=done.clock, until=until, looked_at=done.clock)
         brake = done.ledger.brake
         if brake is not None and not brake.probed:
             self._brake_until = done.clock + brake.until - done.early
         for lane, count in done.asked.items():
             self._refused.pop(lane, None)
             if done.granted[lane] < count:
-                self._refused[lane] = self._refusal(lane, count, done.ledger, done.clock, done.known)
+                self._refused[lane] = self._refusal(lane, count, done.ledger, done.early)
         if done.wrote and done.clock >= self._logged_at + STATE_LOG_SECONDS:
             self._logged_at = done.clock
             self._log_state(done)
@@ -305,7 +300,7 @@ class Permits:
 
         if self._brake_unsaid:
             ledger = quota.braked(ledger, self._windows, late + self._brake_until - clock)
-        life_seconds = _life_seconds(len(ledger.leases) + 1)
+        life_seconds = _turn_seconds(len(ledger.leases) + 1) + COMMIT_SECONDS
         asked = self._asked(least, clock, life_seconds)
         if asked.get(Lane.LIVE):
             ledger = replace(ledger, live_at=late)
@@ -339,17 +334,17 @@ class Permits:
             if self._hand is not None:
                 needed = quota.wanted(len(self._hand.spent[lane]), clock - self._hand.leased_at, life_seconds)
             refusal = self._refused.get(lane)
-            if lane in least and refusal is not None and clock < refusal.again_at + LONGEST_LIFE_SECONDS:
+            if lane in least and refusal is not None and clock < refusal.again_at + LONGEST_TURN_SECONDS:
                 needed = max(needed, refusal.asked)  # still as hungry
             if needed:
                 asked[lane] = max(needed, asked.get(lane, 0))
         return asked
 
-    def _refusal(self, lane: Lane, asked: int, ledger: Ledger, clock: float, known: Reckoning) -> _Refusal:
+    def _refusal(self, lane: Lane, asked: int, ledger: Ledger, early: float) -> _Refusal:
         others = ledger.leases.keys() - {self._instance}
-        pause = LIVE_PAUSE_SECONDS if lane is Lane.LIVE else _life_seconds(len(others) + 1)
-        early = clock + known.earliest
+        pause = LIVE_PAUSE_SECONDS if lane is Lane.LIVE else _turn_seconds(len(others) + 1)
         free_in = max(pause, quota.free_at(ledger, self._windows, lane, early, self._share) - early)
+        clock = self._clock()
         return _Refusal(asked, clock + free_in, clock + (pause if others else free_in))
 
     def _log_state(self, done: _Exchange) -> None:
@@ -359,8 +354,8 @@ class Permits:
         log("quota.state", quota_left=window.limit - count, share=round(count / window.limit, 3))
 
 
-def _life_seconds(holders: int) -> float:
-    return min(max(SHORTEST_LIFE_SECONDS, holders * TURN_SECONDS), LONGEST_LIFE_SECONDS)
+def _turn_seconds(holders: int) -> float:
+    return min(max(SHORTEST_TURN_SECONDS, holders * TURN_SECONDS), LONGEST_TURN_SECONDS)
 
 
 def _worth_writing(before: Ledger, after: Ledger, instance: str) -> bool:
