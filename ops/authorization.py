@@ -76,12 +76,21 @@ def adopt(code: str, redirect_uri: str, endpoint: Endpoint, adopt: Callable[[Gra
     """Exchange the code for a pair and give it into custody (`Custody.adopt`). Raises AuthorizationFailed."""
     answer = endpoint.exchange(code, redirect_uri)
     if not isinstance(answer, Granted):
-        raise AuthorizationFailed(
-            f"DrChrono gave no token for the code ({answer.reason}): "
-            "codes live a minute and work once, so authorize again; check the client secret"
-        )
+        raise AuthorizationFailed(_REFUSALS.get(answer.reason, _OTHER_REFUSAL.format(answer.reason)))
     adopt(answer)
     return answer
+
+
+# By the reason of what the token endpoint answered (`shared.drchrono.oauth`).
+_REFUSALS = {
+    "invalid_grant": "DrChrono refused the code: it lives a minute, works once, and only with the redirect URI that it "
+    "was asked for with; authorize again, and do not wait",
+    "invalid_client": "DrChrono does not know this client id with this client secret: compare DRCHRONO_CLIENT_ID and "
+    "DRCHRONO_CLIENT_SECRET with its API console",
+    "throttled": "DrChrono takes no more requests for now: authorize again in an hour",
+    "unreachable": "DrChrono was not reached: check the network and DRCHRONO_URL, and authorize again",
+}
+_OTHER_REFUSAL = "DrChrono gave no token for the code ({}): authorize again"
 
 
 class RedirectListener:

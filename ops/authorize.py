@@ -1,0 +1,81 @@
+"""`authorize`: from the URL that a person opens to the pair in custody."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from ops.authorization import (
+    LOOPBACK,
+    SCOPES,
+    AuthorizationFailed,
+    RedirectListener,
+    adopt,
+    authorization_url,
+    new_state,
+    read_redirect,
+)
+from ops.place import Place
+from ops.screen import BAD, GOOD, Screen, clock, duration
+from shared.cloud.secret_manager import SecretVersions, connect
+
+# What terraform's output `redirect_uri` says to register.
+REDIRECT_URI = "http://127.0.0.1:8765/callback"
+
+
+def authorize(screen: Screen, place: Place, *, paste: bool, browser: bool) -> None:
+    """paste: the redirect is read from what a person pastes, not from this machine's port.
+
+    Raises AuthorizationFailed, SettingsError, and what the token's custody raises.
+    """
+    api = place.system.api()
+    redirect_uri = place.environ.get("DRCHRONO_REDIRECT_URI") or REDIRECT_URI
+    _show_that_it_can_be_stored(place)
+    state = new_state()
+    url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state)
+    screen.say("Open this address as the DrChrono user of this integration, and choose Authorize:", "bold")
+    screen.say()
+    screen.long(url)
+    screen.say()
+    screen.say(f"Should DrChrono complain about the redirect URI, enter {redirect_uri} in its API console.")
+    if paste or urlsplit(redirect_uri).hostname not in LOOPBACK:
+        screen.say("Then copy the address that the browser shows, whether or not it finds a page there.")
+        screen.say("The code in it lives for a minute.")
+        code = read_redirect(screen.ask("Address"), state)
+    else:
+        with RedirectListener(redirect_uri) as listener:
+            if browser and _has_browser(os.environ):
+                webbrowser.open(url)
+            screen.say(f"Waiting for the redirect to {redirect_uri} (Ctrl-C ends it; nothing is changed then).")
+            code = listener.wait(state)
+    granted = adopt(code, redirect_uri, place.system.token_endpoint(), place.system.custody().adopt)
+    _show(screen, place, granted.scope)
+
+
+def _show_that_it_can_be_stored(place: Place) -> None:
+    """Before anybody signs in: with the new pair the old one is dead. Raises AuthorizationFailed."""
+    cloud = place.system.cloud()
+    if not SecretVersions(connect(cloud), project=cloud.project, secret=cloud.token_secret).writable():
+        raise AuthorizationFailed(
+            f"the secret {cloud.token_secret} takes no new version, so nothing was begun: create it "
+            "(terraform apply), or ask for roles/secretmanager.secretVersionManager on it"
+        )
+
+
+def _has_browser(environ: Mapping[str, str]) -> bool:
+    """Whether one can open in a window; one in this very terminal would be in the way."""
+    return sys.platform in ("darwin", "win32") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+
+
+def _show(screen: Screen, place: Place, scope: str) -> None:
+    report = place.system.custody().report()
+    life = duration(report.expires_in_seconds)
+    screen.say(f"Authorized. The access token is good for {life}, until {clock(report.expires_at)}.", GOOD)
+    screen.say(f"Granted: {scope or 'what was asked for'}")
+    missing = [name for name in SCOPES if scope and name not in scope.split()]
+    if missing:
+        screen.say(f"Not granted: {', '.join(missing)}. What needs them will be refused: authorize again.", BAD)
+    screen.say(f"Next: {place.command('doctor')}")

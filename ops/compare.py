@@ -1,0 +1,88 @@
+"""`show`: one stored record, and what differs from DrChrono now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.documents import Documents
+from shared.drchrono.records import Fetched, Page
+from shared.errors import NotFound, SyncError
+from shared.kinds import KINDS, Kind, is_plain_id, key_of
+from shared.pending import Entry, Target
+from shared.state.pending import Pending
+from shared.storable import META, join
+
+
+class NotStored(SyncError):
+    reason = "not_stored"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """meta: `_sync` without the fields that are part of the record. pending: the entry that says it is out of date."""
+
+    record: dict[str, Any]
+    meta: dict[str, Any]
+    pending: Entry | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """path: dotted. One of the two is None where the field is on one side only, or is null there."""
+
+    path: str
+    stored: Any
+    now: Any
+
+
+class Api(Protocol):
+    """Of `shared.drchrono.client.DrChrono`."""
+
+    def get(self, kind: Kind, id: str) -> Fetched: ...  # noqa: A002 (DrChrono's word)
+    def list_notes(self, appointment: str) -> Iterator[Page]: ...
+
+
+def kind_of(name: str) -> Kind:
+    """Raises NotStored."""
+    if name not in KINDS:
+        raise NotStored(f"{name} is not a kind of record: choose one of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def stored(documents: Documents, pending: Pending, kind: Kind, key: str) -> Stored:
+    """Raises NotStored."""
+    if not is_plain_id(key):
+        raise NotStored("an id has only letters, digits, hyphens and underscores")
+    document = documents.get(f"{kind.name}/{key}")
+    entry = pending.get(Target(kind.name, key))
+    if document is None:
+        waits = f": it waits on the pending list ({entry.reason})" if entry else ", and nothing is pending for it"
+        raise NotStored(f"{kind.name}/{key} is not stored{waits}")
+    meta = {name: value for name, value in document[META].items() if name != "json"}
+    return Stored(join(document), meta, entry)
+
+
+def fetch(api: Api, kind: Kind, key: str) -> dict[str, Any] | None:
+    """The record as DrChrono has it now; None where it has none."""
+    try:
+        return api.get(kind, key).record
+    except NotFound:
+        if kind.listed_by != "appointment":
+            return None
+    notes = (note for page in api.list_notes(key) for note in page.records)
+    return next((note for note in notes if key_of(kind, note) == key), None)
+
+
+def differences(kind: Kind, stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+    """By path. What differs with every read (`Kind.volatile`) is no difference."""
+    return [each for each in _compared("", stored, now) if each.path not in kind.volatile]
+
+
+def _compared(path: str, stored: Any, now: Any) -> Iterator[Difference]:
+    if isinstance(stored, Mapping) and isinstance(now, Mapping):
+        for name in sorted(stored.keys() | now.keys()):
+            yield from _compared(f"{path}.{name}" if path else name, stored.get(name), now.get(name))
+    elif stored != now:
+        yield Difference(path, stored, now)

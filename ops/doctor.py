@@ -1,0 +1,263 @@
+"""`doctor`: whether each thing that the system stands on is as it must be, and if not, what to do.
+
+A check returns what it found. It raises Failed with what is wrong and its remedy, Skipped with what it would need, or
+an error of the system, whose text says both. None changes anything, except that a token that is due is refreshed and
+that a document is written beside the others and removed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+
+import requests
+
+from ops.authorization import SCOPES
+from ops.deployment import ENTRY_POINTS
+from ops.grants import check_grants, check_subscription
+from ops.place import Place
+from ops.verdict import Failed, Skipped
+from shared.cloud.secret_manager import SecretVersions, connect
+from shared.errors import QuotaExhausted, SettingsError, SyncError, Throttled
+from shared.settings import webhook_settings
+from shared.state.leases import Leases
+
+Now = Callable[[], datetime]
+
+ANSWER_SECONDS = 20.0  # a function that starts takes one or two
+MOST_CLOCK_DIFFERENCE_SECONDS = 60  # two minutes are what the token's custody allows (shared.state.pointer)
+SYNC_SILENT = timedelta(hours=1)  # as the alert "job sync has not run"
+PROBE = "sync_state/doctor"
+FORGED = "0" * 64
+
+
+@dataclass(frozen=True)
+class Result:
+    """verdict: `passed`, `failed` or `skipped`. remedy: what to do about a failure, or so that it is not skipped."""
+
+    check: str
+    verdict: str
+    found: str
+    remedy: str = ""
+
+
+def examine(place: Place, now: Now) -> Iterator[Result]:
+    """One result after the other, as they come."""
+    for name, check in CHECKS.items():
+        try:
+            yield Result(name, "passed", check(place, now))
+        except Skipped as skipped:
+            yield Result(name, "skipped", skipped.because, skipped.remedy)
+        except Failed as failed:
+            yield Result(name, "failed", failed.found, failed.remedy)
+        except SettingsError as error:
+            yield Result(name, "failed", error.problems[0], " ".join(error.problems[1:]))
+        except SyncError as error:
+            found, _, remedy = str(error).partition(": ")
+            yield Result(name, "failed", found, remedy)
+
+
+def settings(place: Place, now: Now) -> str:
+    place.system.cloud()
+    api = place.system.api()
+    windows = ", ".join(f"{window.limit} in {window.seconds} s" for window in api.quota)
+    return f"{api.url}, quota {windows}"
+
+
+def functions(place: Place, now: Now) -> str:
+    if place.deployment is None:
+        raise Skipped(place.unseen or "what runs on this machine is not deployed")
+    missing = [name for name in ENTRY_POINTS if name not in place.deployment.functions]
+    if missing:
+        raise Failed(f"not deployed: {', '.join(missing)}", "set secret_versions and `terraform apply`")
+    broken = [each.entry_point for each in place.deployment.functions.values() if each.state != "ACTIVE"]
+    if broken:
+        raise Failed(f"not active: {', '.join(broken)}", "look at the function's last build in Cloud Build, and deploy")
+    return "all three are active"
+
+
+def store(place: Place, now: Now) -> str:
+    documents = place.system.documents()
+    documents.transact(lambda transaction: transaction.set(PROBE, {"at": now()}))
+    if documents.get(PROBE) is None:
+        raise Failed("what was written cannot be read", "check FIRESTORE_DATABASE")
+    documents.transact(lambda transaction: transaction.delete(PROBE))
+    return "documents can be written, read and removed"
+
+
+def token_secret(place: Place, now: Now) -> str:
+    cloud = place.system.cloud()
+    versions = SecretVersions(connect(cloud), project=cloud.project, secret=cloud.token_secret)
+    if not versions.writable():
+        raise Failed(
+            f"{cloud.token_secret} takes no new version from you, or is not there",
+            "`terraform apply`, and roles/secretmanager.secretVersionManager on it",
+        )
+    return f"{cloud.token_secret} takes new versions"
+
+
+def token(place: Place, now: Now) -> str:
+    """Whether DrChrono takes it, by one call."""
+    try:
+        place.system.drchrono().current_user()
+    except (QuotaExhausted, Throttled) as error:
+        raise Skipped(f"no request is allowed before {error.until:%H:%M:%S} UTC", "ask again then") from None
+    report = place.system.custody().report()
+    missing = [scope for scope in SCOPES if scope not in report.scope.split()]
+    if report.scope and missing:
+        raise Failed(f"it lacks {', '.join(missing)}", f"{place.command('authorize')}, and allow all of it")
+    return f"DrChrono takes it; it is good until {report.expires_at:%Y-%m-%d %H:%M} UTC"
+
+
+def clock(place: Place, now: Now) -> str:
+    """This machine's beside DrChrono's, whose answers say the time; that is Google's, too, within milliseconds."""
+    url = place.system.api().url
+    try:
+        answer = requests.head(f"{url}/o/token/", timeout=ANSWER_SECONDS, allow_redirects=False)
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+    except requests.RequestException as error:
+        raise Failed(f"{url} does not answer ({type(error).__name__})", "check DRCHRONO_URL and the network") from None
+    except (KeyError, ValueError):
+        raise Skipped("DrChrono's answer does not say the time") from None
+    difference = abs((now() - theirs.astimezone(timezone.utc)).total_seconds())
+    if difference > MOST_CLOCK_DIFFERENCE_SECONDS:
+        raise Failed(f"this machine's differs from DrChrono's by {difference:.0f} s", "set it (NTP)")
+    return "right to a minute"
+
+
+def quota(place: Place, now: Now) -> str:
+    state = place.system.permits().state()
+    if state.braked_until is not None:
+        raise Failed(
+            f"DrChrono has refused all requests until {state.braked_until:%H:%M:%S} UTC",
+            "it goes on by itself then; if this comes often, set drchrono_quota to what DrChrono grants",
+        )
+    return ", ".join(f"{each.used} of {each.limit} used in {each.seconds} s" for each in state.windows)
+
+
+def forgery(place: Place, now: Now) -> str:
+    """Whether the address is our receiver: it refuses what is not signed."""
+    status = _post(_url(place), b'{"event": "PING"}', FORGED)
+    if status == 500:
+        raise Failed("it answers 500: it has no usable secret", "look for webhook.rejected in its log, and deploy")
+    if status != 401:
+        raise Failed(f"a forged PING was answered {status}, not 401", "is this the output webhook_url?")
+    return "it refuses a forged PING"
+
+
+def handshake(place: Place, now: Now) -> str:
+    """What "Verify webhook" asks (DrChrono's API documentation, "Webhooks")."""
+    url, secret = _url(place), _webhook_secret(place)
+    message = secrets.token_hex(16)
+    try:
+        answer = requests.get(url, params={"msg": message}, timeout=ANSWER_SECONDS, allow_redirects=False)
+    except requests.RequestException as error:
+        raise _no_answer(error) from None
+    if answer.status_code == 405:
+        raise Skipped("it is switched off", "webhook_handshake = true, when the webhook's URL changes")
+    try:
+        said = str(answer.json()["secret_token"])
+    except (ValueError, KeyError, TypeError):
+        raise Failed(f"it answered {answer.status_code} without secret_token", "is this the receiver?") from None
+    if not hmac.compare_digest(said.encode(), _digest(secret, message.encode()).encode()):
+        raise Failed("it answers with another secret than this", "raise secret_versions.webhook and `terraform apply`")
+    return "it proves that it has the secret"
+
+
+def signature(place: Place, now: Now) -> str:
+    """A PING in both forms; a deployment may take one of them only."""
+    url, secret = _url(place), _webhook_secret(place)
+    body = json.dumps({"event": "PING", "object_id": 0, "webhook_id": "doctor"}).encode()
+    forms = {"as HMAC": _digest(secret, body), "with the secret itself": secret}
+    statuses = {form: _post(url, body, signed) for form, signed in forms.items()}
+    taken = [form for form, status in statuses.items() if 200 <= status < 300]
+    if not taken:
+        answers = ", ".join(f"{form} {status}" for form, status in statuses.items())
+        raise Failed(f"a signed PING was refused ({answers})", "is the secret the one in DrChrono's console?")
+    return f"it takes a PING signed {' and '.join(taken)}"
+
+
+def jobs(place: Place, now: Now) -> str:
+    """Whether the clock calls, and whether the last calls came to something."""
+    problems = []
+    if place.google is not None and place.deployment is not None and "run_job" in place.deployment.functions:
+        for job in place.google.jobs(place.deployment.functions["run_job"].region):
+            if job.state != "ENABLED":
+                problems.append(f"{job.name} is {job.state.lower()} (`gcloud scheduler jobs resume {job.name}`)")
+            elif job.code:
+                problems.append(f"the last call of {job.name} failed (code {job.code})")
+    last = Leases(place.system.documents(), now, lambda: "").last("sync") or {}
+    ended = last.get("ended")
+    if ended is None:
+        problems.append("sync has never come to its end")
+    elif now() - ended > SYNC_SILENT:
+        problems.append(f"sync last ended at {ended:%Y-%m-%d %H:%M} UTC")
+    if problems:
+        raise Failed("; ".join(problems), "look for job.failed and job.done in the log of run-job (docs/operating.md)")
+    return f"sync last ended at {ended:%H:%M:%S} UTC"
+
+
+def _url(place: Place) -> str:
+    if not place.webhook_url:
+        raise Skipped("the receiver's address is not known", "give --url, the output webhook_url")
+    return place.webhook_url
+
+
+def _webhook_secret(place: Place) -> str:
+    """The first of those that count: DrChrono may use any. From the environment, else the version that is deployed."""
+    if not place.environ.get("DRCHRONO_WEBHOOK_SECRET"):
+        name = place.deployment.secrets.get("DRCHRONO_WEBHOOK_SECRET", "") if place.deployment else ""
+        path, _, number = name.rpartition("/versions/")
+        if not number.isdecimal():
+            raise Skipped("the webhook's secret is not known here", "set DRCHRONO_WEBHOOK_SECRET")
+        project, secret = path.split("/")[1::2]
+        versions = SecretVersions(connect(place.system.cloud()), project=project, secret=secret)
+        try:
+            value = versions.read(int(number)) or ""
+        except SyncError:
+            raise Skipped("you may not read the webhook's secret", "set DRCHRONO_WEBHOOK_SECRET") from None
+        return webhook_settings({"DRCHRONO_WEBHOOK_SECRET": value}).secrets[0]
+    return webhook_settings(place.environ).secrets[0]
+
+
+def _post(url: str, body: bytes, signed: str) -> int:
+    headers = {
+        "Content-Type": "application/json",
+        "X-drchrono-event": "PING",
+        "X-drchrono-signature": signed,
+    }
+    try:
+        return requests.post(url, data=body, headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False).status_code
+    except requests.RequestException as error:
+        raise _no_answer(error) from None
+
+
+def _no_answer(error: requests.RequestException) -> Failed:
+    return Failed(f"it does not answer ({type(error).__name__})", "is the function deployed, and its URL right?")
+
+
+def _digest(secret: str, message: bytes) -> str:
+    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
+
+
+CHECKS: Mapping[str, Callable[[Place, Now], str]] = {
+    "settings": settings,
+    "functions": functions,
+    "store": store,
+    "token's secret": token_secret,
+    "token": token,
+    "clock": clock,
+    "quota": quota,
+    "receiver": forgery,
+    "handshake": handshake,
+    "signature": signature,
+    "jobs": jobs,
+    "subscription": check_subscription,
+    "grants": check_grants,
+}

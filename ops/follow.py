@@ -1,0 +1,141 @@
+"""`backfill`: begin what was never done, and watch it. The work itself is done by the runs of `sync` in the cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from ops.place import Place
+from ops.progress import Progress, progress
+from ops.screen import BAD, DIM, Screen, duration, many
+from shared.jobs import backfill
+from shared.jobs.run import Parts
+from shared.kinds import KINDS
+from shared.state.positions import Position, Positions
+from shared.watermark import EARLIEST
+
+LOOK_SECONDS = 1.0
+LINE_SECONDS = 10.0  # in a pipe, at most one line a kind in this time
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Names of kinds. going: were under way already, and go on. done: were done before, and are left alone."""
+
+    started: tuple[str, ...]
+    going: tuple[str, ...]
+    done: tuple[str, ...]
+
+
+def begin(parts: Parts, kinds: Sequence[str], since: date | None) -> Begun:
+    """Only what was never done is begun, unless a date says from when to do it again. What is under way goes on,
+    unless it was begun with another date. So asking twice does no harm.
+    """
+    positions = {name: parts.positions.get(name) for name in kinds}
+    going = tuple(name for name in kinds if _is_under_way(positions[name], since))
+    done = tuple(name for name in kinds if since is None and name not in going and positions[name].backfilled_at)
+    started = tuple(name for name in kinds if name not in going + done)
+    backfill.start(parts, started, since or EARLIEST)
+    return Begun(started, going, done)
+
+
+def _is_under_way(position: Position, since: date | None) -> bool:
+    if position.backfill is None:
+        return False
+    return since is None or position.backfill["since"] == since.isoformat()
+
+
+def follow(
+    screen: Screen,
+    place: Place,
+    kinds: Sequence[str],
+    *,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], None],
+) -> bool:
+    """Until these kinds are done: True, or False where one cannot be listed. Raises StoreUnavailable."""
+    positions = Positions(place.system.documents())
+    show = _Bars(screen) if screen.console.is_terminal else _Lines(screen)
+    with show:
+        while True:
+            found = {name: positions.get(name) for name in kinds}
+            for name, position in found.items():
+                show.update(name, progress(name, position, now()), now())
+            if not any(position.backfill for position in found.values()):
+                break
+            sleep(LOOK_SECONDS)
+    return _summary(screen, place, found)
+
+
+def _summary(screen: Screen, place: Place, found: dict[str, Position]) -> bool:
+    refused = {name: position.problem["reason"] for name, position in found.items() if position.problem}
+    for name, reason in refused.items():
+        screen.say(f"{name}: could not be listed ({reason}): {place.command('doctor')}", BAD)
+    finished = [name for name in found if name not in refused]
+    if finished:
+        records = sum(place.system.documents().count(name) for name in finished)
+        screen.say(f"Done: {many(records, 'record')} of {', '.join(finished)}.")
+    waiting = place.system.pending().waiting()
+    if waiting:
+        lists = ", ".join(KINDS["patients"].children)
+        screen.say(f"{many(waiting, 'entry', 'entries')} of the pending list follow, {lists} among them:")
+        screen.say(f"{place.command('status')} shows how many are left.")
+    return not refused
+
+
+def _said(progress: Progress) -> str:
+    of = f" of {progress.total:,}" if progress.total is not None else ""
+    left = f"about {duration(progress.left.total_seconds())} left" if progress.left is not None else "no estimate yet"
+    return f"{progress.done:,}{of} records, {left}"
+
+
+class _Lines:
+    """In a pipe: a line when something has changed."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._said: dict[str, tuple[str, datetime]] = {}
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, kind: str, progress: Progress | None, now: datetime) -> None:
+        text = f"{progress.share:4.0%}  {_said(progress)}" if progress else "100%"
+        before, at = self._said.get(kind, ("", now))
+        waits = bool(before) and progress is not None and (now - at).total_seconds() < LINE_SECONDS
+        if text != before and not waits:
+            self._said[kind] = (text, now)
+            self._screen.say(f"{kind:15} {text}")
+
+
+class _Bars:
+    """On a terminal: a bar for each kind."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[said]}", style=DIM),
+            console=screen.console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _Bars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def update(self, kind: str, progress: Progress | None, now: datetime) -> None:
+        if kind not in self._tasks:
+            self._tasks[kind] = self._bars.add_task(f"{kind:15}", total=1.0, said="")
+        share, said = (progress.share, _said(progress)) if progress else (1.0, "done")
+        self._bars.update(self._tasks[kind], completed=share, said=said)

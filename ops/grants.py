@@ -1,0 +1,110 @@
+"""`doctor`, on Pub/Sub: the subscription, and the grants without which it does nothing (terraform/pubsub.tf)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ops.place import Place
+from ops.verdict import Failed, Skipped
+
+CALL_SECONDS = 10.0
+SUBSCRIPTION = "drchrono-events-store-record"
+DEAD_LETTERS = "drchrono-events-dead"
+# store_record may run two minutes; a message that is still being worked on must not come a second time.
+LEAST_ACK_SECONDS = 130
+
+AGENT = r"serviceAccount:service-\d+@gcp-sa-pubsub\.iam\.gserviceaccount\.com"
+RECEIVER = r"serviceAccount:drchrono-receive-webhook@.*"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """resource: `topics/…` or `subscriptions/…`. without: what does not work then."""
+
+    resource: str
+    role: str
+    member: str
+    without: str
+
+
+def grants(topic: str) -> tuple[Grant, ...]:
+    return (
+        Grant(f"topics/{topic}", "roles/pubsub.publisher", RECEIVER, "webhooks go to the pending list"),
+        Grant(f"topics/{DEAD_LETTERS}", "roles/pubsub.publisher", AGENT, "dead letters are not put aside"),
+        Grant(f"subscriptions/{SUBSCRIPTION}", "roles/pubsub.subscriber", AGENT, "dead letters are not put aside"),
+    )
+
+
+def check_subscription(place: Place, now: Callable[[], datetime]) -> str:
+    _needs_pubsub(place)
+    from google.pubsub_v1 import SubscriberClient
+
+    cloud = place.system.cloud()
+    name = f"projects/{cloud.project}/subscriptions/{SUBSCRIPTION}"
+    with _told("roles/pubsub.viewer"):
+        found = SubscriberClient().get_subscription(subscription=name, timeout=CALL_SECONDS)
+    function = place.deployment.functions.get("store_record") if place.deployment else None
+    problems = []
+    if not found.push_config.push_endpoint:
+        problems.append("it pushes to nobody")
+    elif function is not None and found.push_config.push_endpoint != function.url:
+        problems.append("it pushes to another address than store_record's")
+    if not found.topic.endswith(f"/topics/{cloud.topic}"):
+        problems.append(f"it is not of the topic {cloud.topic}")
+    if found.ack_deadline_seconds < LEAST_ACK_SECONDS:
+        problems.append(f"its ack deadline is {found.ack_deadline_seconds} s")
+    if not found.dead_letter_policy.dead_letter_topic.endswith(f"/topics/{DEAD_LETTERS}"):
+        problems.append("it has no dead-letter topic")
+    if problems:
+        raise Failed(f"{SUBSCRIPTION}: {', '.join(problems)}", "`terraform apply`")
+    return f"{SUBSCRIPTION} pushes to store_record and has a dead-letter topic"
+
+
+def check_grants(place: Place, now: Callable[[], datetime]) -> str:
+    _needs_pubsub(place)
+    if place.environ.get("PUBSUB_EMULATOR_HOST"):
+        raise Skipped("the emulator has no grants")
+    cloud = place.system.cloud()
+    missing = [grant for grant in grants(cloud.topic) if not _is_granted(cloud.project, grant)]
+    if missing:
+        lost = "; ".join(f"{grant.role} on {grant.resource} is missing: {grant.without}" for grant in missing)
+        raise Failed(lost, "`terraform apply`")
+    return "the receiver may publish, Pub/Sub may put dead letters aside"
+
+
+def _is_granted(project: str, grant: Grant) -> bool:
+    from google.pubsub_v1 import PublisherClient
+
+    with _told("roles/iam.securityReviewer"):
+        # Either client asks for the policy of either resource.
+        policy: Any = PublisherClient().get_iam_policy(
+            request={"resource": f"projects/{project}/{grant.resource}"}, timeout=CALL_SECONDS
+        )
+    members = [member for binding in policy.bindings if binding.role == grant.role for member in binding.members]
+    return any(re.fullmatch(grant.member, member) for member in members)
+
+
+def _needs_pubsub(place: Place) -> None:
+    if place.folder is not None:
+        raise Skipped("the embedded queue has neither subscription nor grants")
+
+
+@contextmanager
+def _told(role: str) -> Iterator[None]:
+    """Google's errors as verdicts. role: what asking needs."""
+    from google.api_core.exceptions import GoogleAPICallError, NotFound, PermissionDenied
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        yield
+    except PermissionDenied:
+        raise Skipped("you may not look at it", f"ask for {role} on the project") from None
+    except NotFound:
+        raise Failed("it is not there", "`terraform apply`") from None
+    except (GoogleAPICallError, GoogleAuthError) as error:
+        raise Failed(f"Pub/Sub: {type(error).__name__}", "try again; see status.cloud.google.com") from None

@@ -1,0 +1,140 @@
+"""`status`: how complete the copy is, what waits and why, and how token, quota, jobs and dead letters are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ops.dead_letters import dead_letters
+from ops.lag import Lag, lag
+from ops.place import Place
+from ops.progress import Progress, progress
+from shared.documents import Documents, Where
+from shared.errors import StoreUnavailable, SyncError
+from shared.kinds import KINDS, Kind
+from shared.state import pending
+from shared.state.custody import TokenReport
+from shared.state.leases import Leases
+from shared.state.pending import Backlog
+from shared.state.permits import QuotaState
+from shared.state.positions import Positions
+from shared.storable import META
+
+T = TypeVar("T")
+
+# By the lease that each holds: a backfill is walked by the runs of sync, too.
+JOBS = {"sync": "sync", "backfill": "backfill-walk", "reconcile": "reconcile"}
+# More are not counted: it would take a pull for every few of them.
+MOST_DEAD_LETTERS = 100
+
+
+@dataclass(frozen=True)
+class KindStatus:
+    """complete_at: up to when every change is known to be in the copy or pending; None before a first backfill, and
+    for the kinds that are listed by patient: they are as complete as the patients, less what is pending.
+    """
+
+    name: str
+    records: int
+    deleted: int
+    pending: int
+    complete_at: datetime | None
+    by_patient: bool
+    problem: str | None
+    backfill: Progress | None
+    lag: Lag | None
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """ended: of the last run that ended; None before the first. running_since: of one that is under way.
+
+    stopped: what ended it before its end, None where it came there. seconds: how long it took; None where no report
+    was kept.
+    """
+
+    name: str
+    ended: datetime | None
+    running_since: datetime | None
+    stopped: str | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What could not be told, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """at: UTC. dead_letters: at least so many."""
+
+    place: str
+    at: datetime
+    kinds: list[KindStatus]
+    pending: list[Backlog]
+    token: TokenReport | Unknown
+    quota: QuotaState | Unknown
+    dead_letters: int | Unknown
+    jobs: list[JobStatus]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def status(place: Place, now: datetime) -> Status:
+    """Raises StoreUnavailable; what else cannot be told is Unknown in it."""
+    documents = place.system.documents()
+    return Status(
+        place=place.name,
+        at=now,
+        kinds=[kind_status(documents, kind, now) for kind in KINDS.values()],
+        pending=place.system.pending().backlog(),
+        token=_if_told(lambda: place.system.custody().report()),
+        quota=_if_told(lambda: place.system.permits().state()),
+        dead_letters=_if_told(lambda: len(dead_letters(place).look(MOST_DEAD_LETTERS))),
+        jobs=[_job(documents, name, lease, now) for name, lease in JOBS.items()],
+    )
+
+
+def _if_told(ask: Callable[[], T]) -> T | Unknown:
+    try:
+        return ask()
+    except StoreUnavailable:
+        raise
+    except SyncError as error:
+        return Unknown(str(error))
+
+
+def kind_status(documents: Documents, kind: Kind, now: datetime) -> KindStatus:
+    position = Positions(documents).get(kind.name)
+    stored = documents.count(kind.name)
+    deleted = documents.count(kind.name, [Where(f"{META}.deleted", "==", True)])
+    return KindStatus(
+        name=kind.name,
+        records=stored - deleted,
+        deleted=deleted,
+        pending=documents.count(pending.COLLECTION, [Where("kind", "==", kind.name)]),
+        complete_at=position.complete_at,
+        by_patient=kind.changes is None,
+        problem=position.problem["reason"] if position.problem else None,
+        backfill=progress(kind.name, position, now),
+        lag=lag(documents, kind.name, now),
+    )
+
+
+def _job(documents: Documents, name: str, lease: str, now: datetime) -> JobStatus:
+    last = Leases(documents, lambda: now, lambda: "").last(lease) or {}
+    report = last.get("report") or {}
+    running = bool(last.get("owner")) and last["until"] > now
+    return JobStatus(
+        name=name,
+        ended=last.get("ended"),
+        running_since=last["started"] if running else None,
+        stopped=report.get("stopped"),
+        seconds=report.get("seconds"),
+    )

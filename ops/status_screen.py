@@ -1,0 +1,133 @@
+"""The status on one screen of 80 columns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from ops.place import Place
+from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, duration, many, table
+from ops.status import JobStatus, KindStatus, Status, Unknown
+from shared.state.custody import TokenReport
+from shared.state.permits import QuotaState
+from shared.state.pointer import State
+
+_TOKEN_STATES = {
+    State.OK: "",
+    State.SENT: ", a refresh has no end yet",
+    State.REFUSED: ", DrChrono refuses the client id or secret",
+    State.REVOKED: ", and cannot be refreshed",
+    State.LOST: ", and cannot be refreshed",
+}
+
+
+def show_status(screen: Screen, status: Status, place: Place) -> None:
+    screen.say(f"DrChrono's copy: {status.place}, {clock(status.at)}", "bold")
+    screen.say()
+    screen.show(_kinds(status))
+    screen.say("Lag: from webhook to stored record, over the last day, without what is pending.", DIM)
+    screen.say()
+    if status.pending:
+        screen.show(_pending(status))
+    screen.show(_rest(status, place))
+
+
+def _kinds(status: Status) -> Table:
+    shown = table(
+        "kind", "records", "deleted", "complete up to", "pending", "lag p50", "p95",
+        right=("records", "deleted", "pending", "lag p50", "p95"),
+    )  # fmt: skip
+    for kind in status.kinds:
+        lag = kind.lag
+        shown.add_row(
+            kind.name,
+            f"{kind.records:,}",
+            f"{kind.deleted:,}",
+            _complete(kind, status.at),
+            f"{kind.pending:,}",
+            duration(lag.p50) if lag else "-",
+            duration(lag.p95) if lag else "-",
+        )
+    return shown
+
+
+def _complete(kind: KindStatus, now: datetime) -> str | Text:
+    if kind.problem:
+        return Text(kind.problem, BAD)
+    if kind.backfill:
+        return f"backfill {kind.backfill.share:.0%}"
+    if kind.by_patient:
+        return "by patient"
+    return ago(kind.complete_at, now) if kind.complete_at else "no backfill yet"
+
+
+def _pending(status: Status) -> Table:
+    shown = table("pending, by reason", "entries", "oldest", right=("entries",))
+    for row in status.pending:
+        shown.add_row(row.reason, f"{row.count:,}", ago(row.oldest, status.at))
+    shown.add_row()
+    return shown
+
+
+def _rest(status: Status, place: Place) -> Table:
+    shown = table("", "")
+    shown.show_header = False
+    if not status.pending:
+        whole = all(kind.by_patient or (kind.complete_at and not kind.backfill) for kind in status.kinds)
+        shown.add_row("pending", Text("nothing: the copy is complete", GOOD) if whole else "nothing")
+    shown.add_row("token", _token(status.token, place))
+    shown.add_row("quota", _quota(status.quota, status.at))
+    shown.add_row("dead letters", _dead_letters(status.dead_letters, place))
+    for job in status.jobs:
+        shown.add_row(job.name, _job(job, status.at))
+    return shown
+
+
+def _token(token: TokenReport | Unknown, place: Place) -> str | Text:
+    if isinstance(token, Unknown):
+        return _unknown(token)
+    left = token.expires_in_seconds
+    life = f"good for {duration(left)} (until {clock(token.expires_at)})" if left > 0 else "expired"
+    said = f"{life}, {duration(token.age_seconds)} old{_TOKEN_STATES[State(token.state)]}"
+    if State(token.state).final:
+        return Text(f"{said}: {place.command('authorize')}", BAD)
+    return Text(said, BAD) if left < 0 or token.state != State.OK else said
+
+
+def _quota(quota: QuotaState | Unknown, now: datetime) -> str | Text:
+    if isinstance(quota, Unknown):
+        return _unknown(quota)
+    used = ", ".join(f"{each.used:,} of {each.limit:,} in {_window(each.seconds)}" for each in quota.windows)
+    if quota.braked_until is None:
+        return f"{used}; no brake"
+    left = duration((quota.braked_until - now).total_seconds())
+    return Text(f"{used}; DrChrono refuses all requests for {left} more", BAD)
+
+
+def _window(seconds: int) -> str:
+    return {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}.get(seconds, f"{seconds} s")
+
+
+def _dead_letters(count: int | Unknown, place: Place) -> str | Text:
+    if isinstance(count, Unknown):
+        return _unknown(count)
+    if not count:
+        return "none"
+    return Text(f"at least {many(count, 'message')}: {place.command('dead-letters')}", BAD)
+
+
+def _job(job: JobStatus, now: datetime) -> str:
+    if job.running_since is not None:
+        return f"running for {duration((now - job.running_since).total_seconds())}"
+    if job.ended is None:
+        return "has not run"
+    if job.seconds is None:
+        return ago(job.ended, now)
+    end = f"stopped by {job.stopped}" if job.stopped else "finished"
+    return f"{ago(job.ended, now)}, {end} after {duration(job.seconds)}"
+
+
+def _unknown(unknown: Unknown) -> Text:
+    return Text(unknown.why, BAD)

@@ -1,0 +1,21 @@
+"""How a check of `doctor` ends where it does not pass."""
+
+from __future__ import annotations
+
+
+class Failed(Exception):
+    """What is wrong, and what to do."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(found)
+        self.found = found
+        self.remedy = remedy
+
+
+class Skipped(Exception):
+    """Why it could not be looked at, and what that would take."""
+
+    def __init__(self, because: str, remedy: str = "") -> None:
+        super().__init__(because)
+        self.because = because
+        self.remedy = remedy

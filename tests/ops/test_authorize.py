@@ -1,0 +1,164 @@
+"""`authorize` in a real terminal, with the simulated DrChrono's own pages: the way of a person, and each way astray."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qs, urlsplit
+
+import pexpect
+import requests
+
+from local.simulator import Config, Simulator
+from tests.ops.conftest import SCOPES, Practice
+from tests.ops.terminal import plain, start
+
+
+@contextmanager
+def asked(practice: Practice, *options: str) -> Iterator[tuple[pexpect.spawn[str], str]]:
+    """The command, and the address that it has printed."""
+    child = start(practice.folder, "authorize", "--local", *options)
+    try:
+        child.expect(r"http://\S+/o/authorize/\S+\s")
+        yield child, str(child.after).strip()
+    finally:
+        child.close(force=True)
+
+
+def ended(child: pexpect.spawn[str]) -> str:
+    """All that it said after the address, once it has ended."""
+    child.expect(pexpect.EOF)
+    child.close()
+    return plain(child.before or "")
+
+
+def test_the_browser_comes_back_and_the_pair_is_in_custody(practice: Practice) -> None:
+    with asked(practice) as (child, url):
+        query = parse_qs(urlsplit(url).query)
+        assert query["scope"] == [" ".join(SCOPES)]
+        assert len(query["state"][0]) >= 32
+        child.expect("Waiting for the redirect")
+        page = requests.get(url, timeout=5)
+        assert "You can close this window" in page.text
+        said = ended(child)
+    assert child.exitstatus == 0
+    assert "Authorized. The access token is good for 60 min" in said
+    assert "Granted: patients:read patients:write clinical:read calendar:read calendar:write user:read" in said
+    assert "Next: python -m ops doctor --local" in said
+    token = practice.system.custody().current()
+    assert token not in said
+    assert practice.system.drchrono().current_user()
+
+
+def test_an_earlier_pair_is_replaced(practice: Practice) -> None:
+    practice.authorize()
+    before = practice.system.custody().report().generation
+    with asked(practice) as (child, url):
+        child.expect("Waiting")
+        requests.get(url, timeout=5)
+        ended(child)
+    assert practice.system.custody().report().generation == before + 1
+
+
+def test_the_redirect_may_be_pasted_where_the_browser_is_elsewhere(practice: Practice) -> None:
+    with asked(practice, "--paste") as (child, url):
+        child.expect("Address: ")
+        redirect = requests.get(url, allow_redirects=False, timeout=5).headers["Location"]
+        child.sendline(redirect)
+        assert "Authorized." in ended(child)
+    assert child.exitstatus == 0
+
+
+def test_a_redirect_address_elsewhere_is_pasted_without_asking_for_it(practice: Practice) -> None:
+    elsewhere = "https://practice.example/callback"
+    with Simulator(Config(patients=0, redirect_uris=(elsewhere,))) as simulator:
+        practice.write(DRCHRONO_URL=simulator.url, DRCHRONO_REDIRECT_URI=elsewhere)
+        with asked(practice) as (child, url):
+            child.expect("Address: ")
+            child.sendline(requests.get(url, allow_redirects=False, timeout=5).headers["Location"])
+            assert "Authorized." in ended(child)
+
+
+def test_the_state_of_another_authorization_is_refused(practice: Practice) -> None:
+    with asked(practice, "--paste") as (child, url):
+        child.expect("Address: ")
+        other = re.sub(r"state=[^&]+", "state=somebody-elses", url)
+        child.sendline(requests.get(other, allow_redirects=False, timeout=5).headers["Location"])
+        said = ended(child)
+    assert "error: the redirect belongs to another authorization: open the printed URL again" in said
+    assert child.exitstatus == 1
+
+
+def test_what_a_person_did_not_allow_is_said(practice: Practice) -> None:
+    with asked(practice) as (child, url):
+        child.expect("Waiting")
+        denied = parse_qs(urlsplit(url).query)
+        back = f"{practice.environment['DRCHRONO_REDIRECT_URI']}?error=access_denied&state={denied['state'][0]}"
+        requests.get(back, timeout=5)
+        said = ended(child)
+    assert "error: the access was not allowed: open the URL again and choose Authorize" in said
+    assert child.exitstatus == 1
+
+
+def test_a_code_that_is_too_old_or_used_says_that_it_lives_a_minute(practice: Practice) -> None:
+    with asked(practice, "--paste") as (child, url):
+        child.expect("Address: ")
+        redirect = requests.get(url, allow_redirects=False, timeout=5).headers["Location"]
+        code = parse_qs(urlsplit(redirect).query)["code"][0]
+        practice.simulator.tokens.exchange(code, practice.environment["DRCHRONO_REDIRECT_URI"])
+        child.sendline(redirect)
+        said = ended(child)
+    assert "error: DrChrono refused the code" in said
+    assert "a minute" in said
+    assert code not in said.partition("error: ")[2]
+
+
+def test_a_wrong_client_secret_is_named(practice: Practice) -> None:
+    practice.write(DRCHRONO_CLIENT_SECRET="another")
+    with asked(practice) as (child, url):
+        child.expect("Waiting")
+        requests.get(url, timeout=5)
+        said = ended(child)
+    assert "error: DrChrono does not know this client id with this client secret" in said
+    assert "DRCHRONO_CLIENT_SECRET" in said
+
+
+def test_an_address_that_is_not_registered_is_named_beforehand(practice: Practice) -> None:
+    practice.write(DRCHRONO_REDIRECT_URI="http://127.0.0.1:1024/callback")
+    with asked(practice, "--paste") as (child, url):
+        child.expect("Address: ")
+        assert "enter http://127.0.0.1:1024/callback in its API console" in plain(child.before or "")
+        assert "Mismatching redirect URI" in requests.get(url, timeout=5).text
+
+
+def test_nothing_is_begun_where_the_pair_could_not_be_stored(practice: Practice) -> None:
+    practice.secrets.secrets.denied.add("secretmanager.versions.add")
+    shown = practice.ops("authorize")
+    assert shown.exit_code == 1
+    assert "takes no new version, so nothing was begun" in shown.stderr
+    assert "/o/authorize/" not in shown.output
+
+
+def test_ctrl_c_changes_nothing(practice: Practice) -> None:
+    with asked(practice) as (child, _):
+        child.expect("Waiting")
+        child.sendintr()
+        ended(child)
+    assert child.exitstatus not in (0, None)
+    assert practice.ops("status").output.count("never authorized") == 1
+
+
+def test_a_port_that_is_in_use_is_named(practice: Practice) -> None:
+    taken = practice.simulator.url.rpartition(":")[2]
+    practice.write(DRCHRONO_REDIRECT_URI=f"http://127.0.0.1:{taken}/callback")
+    shown = practice.ops("authorize")
+    assert f"port {taken} of DRCHRONO_REDIRECT_URI is in use" in shown.stderr
+
+
+def test_what_was_not_granted_is_named(practice: Practice) -> None:
+    with asked(practice, "--paste") as (child, url):
+        child.expect("Address: ")
+        less = url.replace("+calendar%3Awrite", "")
+        child.sendline(requests.get(less, allow_redirects=False, timeout=5).headers["Location"])
+        assert "Not granted: calendar:write." in ended(child)

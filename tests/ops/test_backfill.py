@@ -1,0 +1,120 @@
+"""`backfill`, in a pipe and in a real terminal: begin, watch, leave, look again."""
+
+from __future__ import annotations
+
+import threading
+
+import pexpect
+
+from shared.jobs import backfill
+from shared.state.positions import Positions
+from tests.ops.conftest import Practice
+from tests.ops.terminal import plain, start
+
+
+def under_way(practice: Practice) -> set[str]:
+    positions = Positions(practice.system.documents())
+    return {name for name in backfill.KIND_NAMES if positions.get(name).backfill is not None}
+
+
+def test_it_begins_what_was_never_done_and_says_who_works_on_it(either: Practice) -> None:
+    shown = either.ops("backfill")
+    assert shown.exit_code == 0
+    assert "Begun: patients, appointments, clinical_notes." in shown.output
+    assert "To watch: python -m ops backfill --follow --local" in plain(shown.output)
+    assert under_way(either) == {"patients", "appointments", "clinical_notes"}
+
+
+def test_one_kind_from_one_day_on(practice: Practice) -> None:
+    shown = practice.ops("backfill", "--kind", "appointments", "--since", "2026-01-01")
+    assert "Begun: appointments." in shown.output
+    assert under_way(practice) == {"appointments"}
+    state = Positions(practice.system.documents()).get("appointments").backfill
+    assert state is not None
+    assert state["since"] == "2026-01-01"
+
+
+def test_asking_twice_loses_nothing(practice: Practice) -> None:
+    practice.ops("backfill")
+    before = Positions(practice.system.documents()).get("patients")
+    shown = practice.ops("backfill")
+    assert "Under way already: patients, appointments, clinical_notes." in shown.output
+    assert Positions(practice.system.documents()).get("patients") == before
+
+
+def test_what_was_done_is_done_again_only_for_a_date(practice: Practice) -> None:
+    practice.authorize()
+    practice.backfill()
+    shown = practice.ops("backfill", "--follow")
+    assert "Done before: patients, appointments, clinical_notes." in shown.output
+    assert "backfill --since 2009-01-01 --local" in shown.output
+    assert under_way(practice) == set()
+    assert "Begun" in practice.ops("backfill", "--kind", "patients", "--since", "2009-01-01").output
+
+
+def test_in_a_pipe_its_progress_is_lines(practice: Practice) -> None:
+    practice.authorize()
+    practice.ops("backfill")
+    working = threading.Timer(0.3, lambda: practice.work(backfill.go_on))
+    working.start()
+    shown = practice.ops("backfill", "--follow")
+    working.join()
+    assert shown.exit_code == 0
+    assert "patients          0%  0 records, no estimate yet" in shown.output
+    assert "appointments    100%" in shown.output
+    assert "Done: 16 records of patients, appointments, clinical_notes." in shown.output
+    assert "python -m ops status --local shows how many are left." in plain(shown.output)
+    assert "\x1b" not in shown.output
+
+
+def test_a_kind_that_may_not_be_listed_is_named_with_exit_code_1(practice: Practice) -> None:
+    practice.authorize()
+    practice.simulator.faults.set([{"fault": "403", "path": "/api/appointments_list"}], replace=True)
+    practice.ops("backfill")
+    working = threading.Timer(0.3, lambda: practice.work(backfill.go_on))
+    working.start()
+    shown = practice.ops("backfill", "--follow")
+    working.join()
+    assert "appointments: could not be listed (forbidden): python -m ops doctor --local" in plain(shown.output)
+    assert shown.exit_code == 1
+
+
+def test_on_a_terminal_there_are_bars_until_it_is_done(practice: Practice) -> None:
+    practice.authorize()
+    child = start(practice.folder, "backfill", "--follow", "--local")
+    child.expect("appointments .*no estimate yet")
+    practice.work(backfill.go_on)
+    child.expect("Done: 16 records")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_ctrl_c_leaves_it_running_and_says_how_to_look_again(practice: Practice) -> None:
+    practice.authorize()
+    child = start(practice.folder, "backfill", "--kind", "patients", "--follow", "--local")
+    child.expect("no estimate yet")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    said = plain(child.before or "")
+    assert "goes on by itself. To look again: python -m ops backfill --kind patients --follow --local" in said
+    assert child.exitstatus == 0
+    assert under_way(practice) == {"patients"}
+
+
+def test_colours_are_left_out_where_they_are_not_wanted(practice: Practice) -> None:
+    practice.authorize()
+    for environment, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        child = start(practice.folder, "doctor", "--local", **environment)
+        child.expect(pexpect.EOF)
+        assert ("\x1b[" in (child.before or "")) is coloured
+        child.close()
+
+
+def test_a_date_or_kind_that_is_none_is_refused_with_what_is_allowed(practice: Practice) -> None:
+    shown = practice.ops("backfill", "--since", "yesterday")
+    assert shown.exit_code == 2
+    assert "write it like 2024-01-01" in plain(shown.stderr)
+    shown = practice.ops("backfill", "--kind", "medications")
+    assert "choose one of patients, appointments, clinical_notes" in plain(shown.stderr)

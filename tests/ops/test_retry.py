@@ -1,0 +1,56 @@
+"""`retry`: what waits is due now."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from shared.pending import Entry, Priority, Target
+from tests.ops.conftest import Practice
+
+
+def put(practice: Practice, kind: str, key: str, reason: str) -> Target:
+    seen = datetime.now(timezone.utc)
+    entry = Entry(Target(kind, key), reason, Priority.EVENT, seen, seen, due=seen + timedelta(days=1))
+    practice.system.pending().fold([entry])
+    return entry.target
+
+
+def is_due(practice: Practice, target: Target) -> bool:
+    entry = practice.system.pending().get(target)
+    return entry is not None and entry.due <= datetime.now(timezone.utc)
+
+
+def test_everything_that_waits_is_due(either: Practice) -> None:
+    targets = [put(either, "patients", "1", "forbidden"), put(either, "appointments", "2", "too_large")]
+    shown = either.ops("retry")
+    assert "2 entries that waited are due now." in shown.output
+    assert all(is_due(either, target) for target in targets)
+
+
+def test_one_reason_or_kind_leaves_the_others_alone(either: Practice) -> None:
+    first = put(either, "patients", "1", "forbidden")
+    second = put(either, "patients", "2", "too_large")
+    third = put(either, "appointments", "3", "forbidden")
+    shown = either.ops("retry", "--reason", "forbidden", "--kind", "patients")
+    assert "1 entry that waited is due now." in shown.output
+    assert [is_due(either, target) for target in (first, second, third)] == [True, False, False]
+
+
+def test_one_record_is_fetched_again_although_nothing_waits_for_it(practice: Practice) -> None:
+    practice.authorize()
+    practice.backfill()
+    practice.work()
+    key = next(iter(practice.simulator.truth("patients")))
+    practice.simulator.change("patients", key, {"city": "Springfield"}, webhook=False)
+    assert practice.ops("show", "patients", key, "--diff").exit_code == 1
+    assert f"patients/{key} is due now." in practice.ops("retry", "--kind", "patients", "--id", key).output
+    practice.work()
+    assert practice.ops("show", "patients", key, "--diff").exit_code == 0
+
+
+def test_a_record_without_its_kind_is_refused(practice: Practice) -> None:
+    assert practice.ops("retry", "--id", "1").exit_code == 2
+    assert practice.ops("retry", "--kind", "patients", "--id", "a/b").exit_code == 2
+    shown = practice.ops("retry", "--kind", "persons")
+    assert shown.exit_code == 2
+    assert "patients, appointments, clinical_notes" in " ".join(shown.stderr.split())

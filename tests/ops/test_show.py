@@ -1,0 +1,110 @@
+"""`show`: the stored record, and what differs from DrChrono now."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ops.compare import Difference, differences
+from shared.kinds import KINDS
+from shared.pending import Target
+from tests.ops.conftest import Practice
+from tests.ops.terminal import plain
+
+PATIENTS, APPOINTMENTS = KINDS["patients"], KINDS["appointments"]
+
+
+def first(practice: Practice, kind: str) -> str:
+    return next(iter(practice.simulator.truth(kind)))
+
+
+def test_the_record_is_shown_as_drchrono_sent_it(either: Practice) -> None:
+    either.authorize()
+    either.backfill()
+    key = first(either, "patients")
+    shown = either.ops("show", "patients", key)
+    heading, _, body = shown.output.partition("\n")
+    assert heading.startswith("living; stored ")
+    assert json.loads(body) == either.simulator.truth("patients")[key]
+    found = json.loads(either.ops("show", "patients", key, "--json").output)
+    assert found["record"] == json.loads(body)
+    assert found["_sync"]["source"] == "backfill"
+
+
+def test_what_differs_is_shown_field_by_field_with_exit_code_1(practice: Practice) -> None:
+    practice.authorize()
+    practice.backfill()
+    key = first(practice, "patients")
+    same = practice.ops("show", "patients", key, "--diff")
+    assert (same.exit_code, same.output) == (0, f"patients/{key} is equal to DrChrono's.\n")
+    practice.simulator.change("patients", key, {"city": "[bold]Springfield"}, webhook=False)
+    shown = practice.ops("show", "patients", key, "--diff")
+    assert shown.exit_code == 1
+    assert "[bold]Springfield" in shown.output
+    assert f"python -m ops retry --kind patients --id {key} --local" in plain(shown.output)
+    found = json.loads(practice.ops("show", "patients", key, "--diff", "--json").output)
+    assert [each["path"] for each in found["differences"]] == ["city", "updated_at"]
+
+
+def test_notes_are_compared_by_whatever_key_they_have(practice: Practice) -> None:
+    practice.authorize()
+    practice.backfill()
+    key = first(practice, "clinical_notes")
+    assert practice.ops("show", "clinical_notes", key, "--diff").exit_code == 0
+
+
+def test_what_is_gone_from_drchrono_is_said(practice: Practice) -> None:
+    practice.authorize()
+    practice.backfill()
+    key = str(practice.simulator.delete("appointments", webhook=False)["id"])
+    shown = practice.ops("show", "appointments", key, "--diff")
+    assert f"DrChrono has no appointments/{key} (any more)." in plain(shown.output)
+    assert shown.exit_code == 1
+    practice.ops("retry", "--kind", "appointments", "--id", key)
+    practice.work()
+    practice.ops("retry", "--kind", "appointments", "--id", key)
+    practice.work()
+    assert practice.ops("show", "appointments", key, "--diff").exit_code == 0
+
+
+def test_what_is_not_stored_is_said_with_what_is_pending(practice: Practice) -> None:
+    shown = practice.ops("show", "patients", "12")
+    assert (shown.exit_code, shown.stderr) == (1, "error: patients/12 is not stored, and nothing is pending for it\n")
+    practice.ops("retry", "--kind", "patients", "--id", "12")
+    assert practice.system.pending().get(Target("patients", "12")) is not None
+    assert "it waits on the pending list (asked)" in practice.ops("show", "patients", "12").stderr
+
+
+def test_a_kind_or_id_that_cannot_be_is_refused_with_what_can(practice: Practice) -> None:
+    shown = practice.ops("show", "persons", "12")
+    assert shown.exit_code == 1
+    assert "choose one of patients, appointments" in shown.stderr
+    assert "letters, digits" in practice.ops("show", "patients", "../../etc").stderr
+
+
+def test_nested_fields_are_named_by_their_path() -> None:
+    stored = {"a": {"b": 1, "c": [1, 2]}, "d": None}
+    now = {"a": {"b": 2, "c": [1, 2]}, "e": "new"}
+    assert differences(PATIENTS, stored, now) == [Difference("a.b", 1, 2), Difference("e", None, "new")]
+
+
+def test_links_that_are_signed_anew_are_no_difference() -> None:
+    stored = {"clinical_note": {"pdf": "one", "locked": True}}
+    now = {"clinical_note": {"pdf": "two", "locked": True}}
+    assert differences(APPOINTMENTS, stored, now) == []
+
+
+json_values: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=40)
+@given(record=st.dictionaries(st.text(min_size=1), json_values))
+def test_a_record_never_differs_from_itself(record: dict[str, Any]) -> None:
+    assert differences(PATIENTS, record, record) == []
