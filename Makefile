@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-BENCHMARKS := $(patsubst benchmarks/%.py,%,$(filter-out %/__init__.py,$(wildcard benchmarks/*.py)))
+# The modules that are programs.
+BENCHMARKS := $(patsubst benchmarks/%.py,%,$(shell grep -ls __main__ benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help environment run demo test lock package clean $(BENCHMARKS:%=bench-%)
@@ -39,6 +40,6 @@ package: environment ## the zip that is deployed, in build/
 $(BENCHMARKS:%=bench-%): bench-%: environment
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
-clean: ## remove .venv, build/ and caches
+clean: ## remove .venv, build/ and caches (not .local/, the copy and token of your own DrChrono)
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,7 @@ from shared.settings import api_settings, cloud_settings, job_settings, webhook_
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = ("emulators", "embedded")
 PROJECT = "drchrono-local"
+KEPT = ROOT / ".local" / "drchrono"
 
 # Enough for a backfill within seconds. The guide's real limit is 100/minute.
 LOCAL_QUOTA = "6000/minute"
@@ -51,6 +52,7 @@ class Options:
     """installed: the emulators, or None in the embedded form, and then `because` says why if nobody asked for it.
 
     settings: the variables of the three functions. url: the DrChrono that is used in place of the simulator, or None.
+    folder: where the store, the token and the logs are kept; None for a place that is removed at the end.
     """
 
     command: str
@@ -62,6 +64,7 @@ class Options:
     ports: Mapping[str, int]
     settings: Mapping[str, str]
     url: str | None
+    folder: Path | None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
         add("--backend", choices=BACKENDS, help="where records and events are kept (emulators where installed)")
         add("--form", choices=("guide", "live"), default="guide", help="how the simulator behaves (guide)")
         add("--patients", type=int, default=60, metavar="N", help="how many the simulator has (60)")
+        add("--folder", type=Path, metavar="F", help="where all is kept (a temporary folder, or .local/drchrono)")
         add("--seed", type=int, default=1, metavar="N", help="the same seed makes the same records (1)")
         ports = command.add_argument_group("ports (free ones)")
         for port, about_port in PORTS.items():
@@ -108,6 +112,8 @@ def read(asked: argparse.Namespace, environ: Mapping[str, str]) -> Options:
         ports=ports,
         settings=settings,
         url=url,
+        # Another DrChrono's token and records are for the next run, too.
+        folder=asked.folder or (KEPT if url else None),
     )
 
 

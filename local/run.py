@@ -29,6 +29,8 @@ from main import System
 from ops.authorization import AuthorizationFailed, RedirectListener, adopt, authorization_url, new_state
 from shared.errors import SyncError, TokenError
 
+ENVIRONMENT = ROOT / ".local" / "environment"
+
 # The simulator's records are younger. Of another DrChrono all are wanted; here, each empty half year of appointments is
 # a list that is polled for two seconds in the live form.
 OLDEST_SIMULATED = timedelta(days=400)
@@ -43,7 +45,7 @@ def run(options: Options) -> int:
     """Returns the exit code. Raises nothing that a person could have caused."""
     terminal = Terminal()
     folder = _folder(options)
-    keep = options.url is not None
+    keep = options.folder is not None
     try:
         # The processes go first: what still waits for an answer of theirs then waits no longer.
         with _exclusive(folder), _interruptible(), ExitStack() as rest, Processes(folder) as processes:
@@ -87,8 +89,9 @@ def _run(options: Options, terminal: Terminal, folder: Path, processes: Processe
         story.summary(control, differing)
         equal = not differing
     if options.command == "run":
-        _say_how_to_go_on(options, terminal, folder, system)
-        story.keep_going(SYNC_SECONDS, REFRESH_SECONDS)
+        with _findable(options, folder):
+            _say_how_to_go_on(options, terminal, folder, system)
+            story.keep_going(SYNC_SECONDS, REFRESH_SECONDS)
     return equal
 
 
@@ -202,6 +205,8 @@ def _say_how_to_go_on(options: Options, terminal: Terminal, folder: Path, system
         terminal.say(f"curl '{firestore}/v1/projects/{project}/databases/(default)/documents/patients/{patient}'")
     terminal.say("# run a job: sync, backfill, reconcile or refresh-token")
     terminal.say(f"""curl -d '{{"job":"reconcile"}}' {jobs}""")
+    terminal.say("# see how complete the copy is, and what waits for what")
+    terminal.say(".venv/bin/python -m ops status --local")
     terminal.say(f"# logs\ntail -f {folder}/*.log\n")
 
 
@@ -210,12 +215,26 @@ def _today() -> date:
 
 
 def _folder(options: Options) -> Path:
-    """Of the simulator nothing is kept. Another DrChrono's token and records are, for the next run."""
-    if options.url is None:
+    if options.folder is None:
         return Path(tempfile.mkdtemp(prefix="drchrono-local-"))
-    folder = ROOT / "build" / "local"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return options.folder.resolve()
+
+
+@contextmanager
+def _findable(options: Options, folder: Path) -> Iterator[None]:
+    """`python -m ops … --local` reads in this file where everything is."""
+    told = {**stack.environment(options, folder), "WEBHOOK_URL": stack.url(options, "webhook")}
+    text = "".join(f"{name}={value}\n" for name, value in told.items())
+    ENVIRONMENT.parent.mkdir(mode=0o700, exist_ok=True)
+    ENVIRONMENT.touch(mode=0o600)
+    ENVIRONMENT.write_text(text)
+    try:
+        yield
+    finally:
+        # Unless another run has begun since.
+        if ENVIRONMENT.is_file() and ENVIRONMENT.read_text() == text:
+            ENVIRONMENT.unlink()
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class Terminal:
         if not self._console.is_terminal:
             yield self._lines()
             return
-        columns = (TextColumn("{task.description:16}"), BarColumn(40), TextColumn("{task.fields[words]}"))
+        columns = (TextColumn("{task.description:16}"), BarColumn(28), TextColumn("{task.fields[words]}"))
         with Progress(*columns, TimeElapsedColumn(), console=self._console) as progress:
             tasks = {}
 

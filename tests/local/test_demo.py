@@ -10,22 +10,34 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
 import requests
 
-from local.emulators import Emulators
+from local.comparison import copied, differences
+from local.emulators import Emulators, free_port
 from local.processes import ROOT
+from local.simulator import Config, Simulator
+from local.wiring import documents
+from shared.kinds import KINDS
 
 READY_SECONDS = 90.0
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
     """`python -m local …`; what it started is gone when the block ends, or the test fails."""
     command = [sys.executable, "-m", "local", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
         try:
             yield process
         finally:
@@ -69,8 +81,8 @@ def test_the_demo_ends_well_with_the_emulators(emulators: Emulators) -> None:
     demo("emulators")
 
 
-def test_a_running_system_takes_changes_until_one_of_its_processes_dies() -> None:
-    with started("run", "--backend", "embedded", "--patients", "4") as process:
+def test_a_running_system_takes_changes_until_one_of_its_processes_dies(tmp_path: Path) -> None:
+    with started("run", "--backend", "embedded", "--patients", "4", "--folder", str(tmp_path)) as process:
         said = read_until(process, "# logs")
         changed = re.search(r"curl -d '(\{.*\"Springfield\".*\})' (\S+)", said)
         show = re.search(r"-m local show (\S+) --folder (\S+)", said)
@@ -97,3 +109,27 @@ def test_an_interrupted_run_leaves_no_process_and_no_traceback() -> None:
         assert "Traceback" not in read_until(process, "No process is left behind")
         assert process.wait(30) == 0
         assert ended(children)
+
+
+def test_another_drchrono_is_authorized_in_the_browser_once_and_then_copied(tmp_path: Path) -> None:
+    redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
+    with Simulator(Config(patients=3, redirect_uris=(redirect_uri,))) as simulator:
+        settings = {
+            "DRCHRONO_URL": simulator.url,
+            "DRCHRONO_CLIENT_ID": simulator.config.client_id,
+            "DRCHRONO_CLIENT_SECRET": simulator.config.client_secret,
+            "DRCHRONO_REDIRECT_URI": redirect_uri,
+            "DRCHRONO_QUOTA": "6000/minute",
+        }
+        arguments = ("run", "--backend", "embedded", "--folder", str(tmp_path))
+        with started(*arguments, **settings) as process:
+            url = read_until(process, f"{simulator.url}/o/authorize/").split()[-1]
+            read_until(process, "Waiting for the redirect")
+            assert requests.get(url, timeout=10).status_code == 200
+            read_until(process, "Complete after")
+            process.terminate()
+            assert process.wait(30) == 0
+        found = copied(documents(tmp_path), KINDS["patients"])
+        assert differences(KINDS["patients"], simulator.truth("patients"), found) == []
+        with started(*arguments, **settings) as process:
+            assert "/o/authorize/" not in read_until(process, "The token of an earlier run is used.")

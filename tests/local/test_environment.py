@@ -1,0 +1,64 @@
+"""Making `.venv`: whatever goes wrong is one line with its remedy, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.processes import ROOT
+
+NO_ENSUREPIP = """
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ensurepip":
+            raise ImportError(name)
+sys.meta_path.insert(0, Without())
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A fresh clone, as far as this goes."""
+    (tmp_path / "local").mkdir()
+    for name in ("local/environment.py", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def make(checkout: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys._base_executable, "local/environment.py"],  # type: ignore[attr-defined]  # not that of our own .venv
+        cwd=checkout,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_python_without_venv_is_told_with_the_package_to_install(checkout: Path) -> None:
+    (checkout / "sitecustomize.py").write_text(NO_ENSUREPIP)
+    done = make(checkout, PYTHONPATH=str(checkout))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "apt install python3." in done.stderr
+
+
+def test_a_broken_environment_is_made_anew_and_a_missing_network_is_told(checkout: Path) -> None:
+    broken = checkout / ".venv" / "bin" / "python"
+    broken.parent.mkdir(parents=True)
+    broken.symlink_to("/nonexistent/python3")
+    done = make(checkout, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_NO_CACHE_DIR="1", PIP_CONFIG_FILE=os.devnull)
+    assert "broken" in done.stdout
+    assert subprocess.run([broken, "-c", ""], check=False).returncode == 0
+    assert done.returncode == 1
+    assert done.stderr == (
+        "the packages cannot be fetched: no way to the package index; check the network, or PIP_INDEX_URL\n"
+    )
+    assert not (checkout / ".venv" / "ready").exists()
