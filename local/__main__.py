@@ -50,4 +50,7 @@ def fail(problem: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # while nothing was started yet
+        sys.exit(fail("interrupted"))

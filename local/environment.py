@@ -109,4 +109,7 @@ def fail(problem: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(fail("interrupted: the next `make` goes on"))

@@ -56,9 +56,11 @@ def run(options: Options) -> int:
     except KeyboardInterrupt:
         terminal.say("\nStopped. No process is left behind.")
         return 0 if options.command == "run" else 130
-    except (ProcessDied, Failed, AuthorizationFailed, Unusable, SyncError) as problem:
+    except (ProcessDied, Failed, AuthorizationFailed, Unusable, SyncError, requests.RequestException) as problem:
         keep = True
-        terminal.say(str(problem), style="bold red")
+        # The text of a connection's error is its whole history.
+        lost = isinstance(problem, requests.RequestException)
+        terminal.say("a process did not answer: look into the logs" if lost else str(problem), style="bold red")
         terminal.say(f"All processes are stopped; their logs are in {folder}", style="dim")
         return 1
     finally:

@@ -6,21 +6,24 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from local.comparison import Difference, copied, differences
 from local.control import Control, Failed, run_job
 from local.terminal import Bars, Stage, Terminal
 from main import System
+from shared.documents import Where
 from shared.kinds import KINDS, Kind
-from shared.state.positions import Positions
+from shared.state.pending import COLLECTION as PENDING
+from shared.state.positions import Position, Positions
 from shared.storable import META
 
 BACKFILLED = tuple(kind for kind in KINDS.values() if kind.changes)
 
 LOOK_SECONDS = 0.05
 BAR_SECONDS = 0.25
+SOON = timedelta(minutes=2)
 WAIT_SECONDS = 1.0  # between two syncs while something is left to do
 ARRIVAL_SECONDS = 10.0  # an event that took longer was deferred, and the next sync fetches its record
 
@@ -70,15 +73,23 @@ class Story:
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="job"))
 
     def backfill(self, since: date | None) -> None:
-        """Run it to its end, and work the pending list off. since: None for all there is. Raises Failed."""
+        """Run it to its end, and work the pending list off. since: None for all there is. Raises Failed.
+
+        One that an earlier run has begun, or ended, is not begun again.
+        """
         began = time.monotonic()
         with self.terminal.bars() as show:
-            self._watched(show, "backfill", **({"since": since.isoformat()} if since else {}))
-            while not self._is_complete():
+            if self._is_begun():
+                self._watched(show, "sync")
+            else:
+                self._watched(show, "backfill", **({"since": since.isoformat()} if since else {}))
+            while self._is_walking() or self._is_due_soon():
                 time.sleep(WAIT_SECONDS)
                 self._watched(show, "sync")
             show(self._stages())
-        self.terminal.say(f"Complete after {time.monotonic() - began:.1f} s: nothing is pending.")
+        waiting = self.system.pending().waiting()
+        rest = f"{waiting} entries of the pending list wait for later" if waiting else "nothing is pending"
+        self.terminal.say(f"Backfilled in {time.monotonic() - began:.1f} s: {rest}.")
 
     def _watched(self, show: Bars, job: str, **more: str) -> None:
         """The job runs in a thread, so that this one can watch it."""
@@ -88,10 +99,23 @@ class Story:
             time.sleep(BAR_SECONDS)
         report.result()
 
-    def _is_complete(self) -> bool:
+    def _positions(self) -> list[Position]:
         positions = Positions(self.system.documents())
-        walking = any(positions.get(kind.name).backfill is not None for kind in BACKFILLED)
-        return not walking and not self.system.pending().waiting()
+        return [positions.get(kind.name) for kind in BACKFILLED]
+
+    def _is_begun(self) -> bool:
+        return any(position.backfill or position.backfilled_at for position in self._positions())
+
+    def _is_walking(self) -> bool:
+        return any(position.backfill for position in self._positions())
+
+    def _is_due_soon(self) -> bool:
+        """Whether it is worth waiting here. What DrChrono forbids, say, is tried again tomorrow."""
+        soon = datetime.now(timezone.utc) + SOON
+        return self.system.documents().count(PENDING, [Where("due", "<=", soon)]) > 0
+
+    def _is_complete(self) -> bool:
+        return not self._is_walking() and not self.system.pending().waiting()
 
     def _stages(self) -> Iterator[Stage]:
         documents = self.system.documents()

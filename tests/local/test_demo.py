@@ -126,7 +126,7 @@ def test_another_drchrono_is_authorized_in_the_browser_once_and_then_copied(tmp_
             url = read_until(process, f"{simulator.url}/o/authorize/").split()[-1]
             read_until(process, "Waiting for the redirect")
             assert requests.get(url, timeout=10).status_code == 200
-            read_until(process, "Complete after")
+            read_until(process, "Backfilled in")
             process.terminate()
             assert process.wait(30) == 0
         found = copied(documents(tmp_path), KINDS["patients"])
