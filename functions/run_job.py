@@ -37,6 +37,10 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Order:
+    """kinds, since: of a backfill; kinds of a reconciliation, too. force: refresh the token, or ask for the changes of
+    every kind, though it is not due.
+    """
+
     job: str
     kinds: tuple[str, ...]
     since: date
@@ -116,7 +120,7 @@ def _work(order: Order, run: Run) -> str | None:
     """Why it stopped before the end, if it did."""
     try:
         if order.job == "sync":
-            sync(run)
+            sync(run, force=order.force)
         elif order.job == "backfill":
             backfill.start(run.parts, order.kinds, order.since)
             backfill.go_on(run)

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from shared import watermark
-from shared.errors import BadRequest, Forbidden, LeaseLost
+from shared.errors import DrChronoError, LeaseLost
 from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.walk import walk
 from shared.kinds import KINDS, Kind
@@ -79,7 +79,7 @@ def _kind(run: Run, kind: Kind) -> None:
     try:
         while (state := parts.positions.get(kind.name).backfill) is not None and state["windows"]:
             _window(run, kind, state)
-    except (Forbidden, BadRequest) as error:
+    except DrChronoError as error:
         log("backfill.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
         problem = {"reason": error.reason, "at": parts.now()}
         parts.positions.change(kind.name, lambda old: replace(old, backfill=None, problem=problem))

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from shared import watermark
-from shared.errors import BadRequest, Forbidden, LeaseLost
+from shared.errors import DrChronoError, LeaseLost
 from shared.jobs.backfill import KIND_NAMES, LEASE_GRACE, windows
 from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.walk import walk
@@ -67,7 +67,7 @@ def _kind(run: Run, kind: Kind) -> None:
     try:
         while (state := parts.positions.get(kind.name).reconcile) is not None and state["windows"]:
             _window(run, kind, state)
-    except (Forbidden, BadRequest) as error:
+    except DrChronoError as error:
         log("reconcile.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
     else:
         if state is not None:

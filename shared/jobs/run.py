@@ -19,6 +19,7 @@ from shared.errors import (
     SyncError,
     Throttled,
     TokenError,
+    Unauthorized,
     Unreachable,
 )
 from shared.kinds import Kind
@@ -108,6 +109,8 @@ def stop_reason(error: SyncError) -> str | None:
         return "quota"
     if isinstance(error, TokenError):
         return "revoked" if error.reason in ("token_revoked", "token_missing") else "token"
+    if isinstance(error, Unauthorized):
+        return "token"  # the new one was refused as well
     if isinstance(error, ServerError | Unreachable | MalformedAnswer | BulkExpired):
         return "unavailable"
     return None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared import watermark
-from shared.errors import BadRequest, Forbidden
+from shared.errors import DrChronoError
 from shared.jobs import backfill, reconcile
 from shared.jobs.run import Parts, Run
 from shared.jobs.walk import walk
@@ -32,14 +32,14 @@ PROBLEM_PAUSE = timedelta(hours=1)  # a kind that may not be listed is asked for
 FEW_WAITING = 10  # the round goes on only when the pending list is nearly empty
 
 
-def sync(run: Run) -> None:
-    """Raises Stopped when the run ends before everything is done."""
+def sync(run: Run, *, force: bool = False) -> None:
+    """Raises Stopped when the run ends before everything is done. force: ask for the changes of each kind, due or not."""
     for kind in KINDS.values():
         if kind.changes and run.parts.pending.count(kind.name) >= MANY:
             changes(run, kind)
     work_off(run, Priority.EVENT)
     for kind in KINDS.values():
-        if kind.changes and _is_due(run, kind):
+        if kind.changes and (force or _is_due(run, kind)):
             changes(run, kind)
     work_off(run, Priority.CHILDREN)
     backfill.go_on(run)
@@ -84,7 +84,7 @@ def changes(run: Run, kind: Kind) -> None:
             seen = watermark.newest(page.records, seen, page.began)
             if kind is KINDS["patients"]:
                 parts.pending.fold(backfill.child_entries(result.stored, page.began, "follows", Priority.CHILDREN))
-    except (Forbidden, BadRequest) as error:
+    except DrChronoError as error:
         log("sync.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
         problem = {"reason": error.reason, "at": parts.now()}
         parts.positions.change(kind.name, lambda old: replace(old, sync=None, problem=problem))

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 
@@ -177,6 +178,38 @@ def test_a_kind_that_may_not_be_listed_keeps_no_other_from_being_synced(clinic: 
     clinic.later(hours=2)
     clinic.run(sync)
     assert clinic.positions.get("patients").problem is None
+
+
+def test_a_list_that_leads_to_another_host_keeps_no_other_from_being_synced(embedded: Documents) -> None:
+    with simulator(form="guide", link_origin="http://drchrono.example") as running:
+        clinic = Clinic(running, embedded)
+        while len(running.truth("clinical_notes")) <= 20:  # more than one page of them
+            running.create("clinical_notes", webhook=False)
+        clinic.run(sync)
+        problem = clinic.positions.get("clinical_notes").problem
+        assert problem is not None
+        assert problem["reason"] == "foreign_host"
+        assert clinic.positions.get("patients").synced_at is not None
+
+
+def test_a_token_that_is_refused_although_it_is_new_ends_the_run(clinic: Clinic) -> None:
+    clinic.later(hours=1)
+    clinic.simulator.faults.set([{"fault": "401", "path": "/api/"}], replace=True)
+    with pytest.raises(Stopped) as stopped:
+        clinic.run(sync)
+    assert stopped.value.reason == "token"
+    clinic.simulator.faults.set([], replace=True)
+    clinic.run(sync)
+    assert clinic.pending.waiting() == 0
+
+
+def test_asked_by_force_it_lists_every_kind_though_none_is_due(clinic: Clinic) -> None:
+    clinic.simulator.change("patients", webhook=False)
+    clinic.later(seconds=10)
+    clinic.run(sync)
+    assert clinic.differences()
+    clinic.run(partial(sync, force=True))
+    assert clinic.differences() == []
 
 
 def test_when_the_api_is_down_it_stops_and_keeps_the_quota(clinic: Clinic) -> None:
