@@ -78,4 +78,4 @@ def _show(screen: Screen, place: Place, scope: str) -> None:
     missing = [name for name in SCOPES if scope and name not in scope.split()]
     if missing:
         screen.say(f"Not granted: {', '.join(missing)}. What needs them will be refused: authorize again.", BAD)
-    screen.say(f"Next: {place.command('doctor')}")
+    screen.command("Next:", place.command("doctor"))

@@ -22,6 +22,7 @@ from ops.authorization import AuthorizationFailed
 from ops.place import Place, local_place, project_place
 from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, many, table
 from shared.errors import SettingsError, StoreUnavailable, SyncError
+from shared.kinds import KINDS
 
 OUT_OF_ORDER, WRONG_USE = 1, 2
 
@@ -145,18 +146,18 @@ def backfill(
             if names:
                 screen.say(f"{said.capitalize()}: {', '.join(names)}.")
         if begun.done:
-            screen.say(f"To do it again: {place.command('backfill --since 2009-01-01')}", DIM)
+            screen.command("To do it again:", place.command("backfill --since 2009-01-01"))
         if not begun.started and not begun.going:
             return
         again = place.command(f"backfill{f' --kind {kind}' if kind else ''} --follow")
         if not follow:
-            screen.say(f"The next run of sync works on it, every five minutes. To watch: {again}")
+            screen.command("The next run of sync works on it, every five minutes. To watch:", again)
             return
         try:
             done = watch(screen, place, begun.started + begun.going, now=utc_now, sleep=time.sleep)
         except KeyboardInterrupt:
             screen.say()
-            screen.say(f"The backfill goes on by itself. To look again: {again}")
+            screen.command("The backfill goes on by itself. To look again:", again)
             return
         if not done:
             raise typer.Exit(OUT_OF_ORDER)
@@ -169,27 +170,31 @@ def retry(
     record: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="This record (with --kind), whether or not it is pending.")
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every stored record (with --kind): one request for each.")
+    ] = False,
     project: Project = None,
     local: Local = False,
 ) -> None:
     """Have what is pending tried now, within the quota."""
-    from shared.kinds import KINDS, is_plain_id
-    from shared.pending import Entry, Priority, Target
+    from ops.repair import look_again, look_at_all
 
+    chosen = sum((reason is not None, record is not None, everything))
+    if chosen > 1 or ((record is not None or everything) and kind is None):
+        raise typer.BadParameter("--id and --all go with --kind, and not together", param_hint="--id, --all")
     kinds = _chosen(kind, tuple(KINDS))
-    if record is not None and (kind is None or not is_plain_id(record)):
-        raise typer.BadParameter(
-            "it goes with --kind, and has only letters, digits, hyphens and underscores", param_hint="--id"
-        )
     with session(project, local) as (screen, place):
-        pending, now = place.system.pending(), utc_now()
+        pending = place.system.pending()
         if record is not None:
-            pending.fold([Entry(Target(kinds[0], record), "asked", Priority.EVENT, now, now, due=now)])
-            screen.say(f"{kinds[0]}/{record} is due now.")
+            look_again(pending, KINDS[kinds[0]], record, utc_now())
+            screen.say(f"{kind}/{record} is due now.")
+        elif everything:
+            count = look_at_all(place.system.documents(), pending, KINDS[kinds[0]], utc_now())
+            screen.say(f"{many(count, 'record')} of {kind} will be looked at, after what is more urgent.")
         else:
-            due = pending.make_due(now, reason=reason, kind=kind)
+            due = pending.make_due(utc_now(), reason=reason, kind=kind)
             screen.say(f"{many(due, 'entry', 'entries')} that waited {'is' if due == 1 else 'are'} due now.")
-        screen.say("The next run of sync, every five minutes, works it off as far as the quota allows.")
+        screen.say("The next run of sync works on it (every five minutes), within the quota.")
 
 
 @app.command("dead-letters")
@@ -292,7 +297,7 @@ def _show_differences(screen: Screen, place: Place, name: str, found: list[Any],
         screen.show(shown)
     if found or gone:
         kind, record = name.split("/")
-        screen.say(f"To fetch it again: {place.command(f'retry --kind {kind} --id {record}')}")
+        screen.command("To fetch it again:", place.command(f"retry --kind {kind} --id {record}"))
 
 
 def _short(value: Any) -> str:

@@ -74,7 +74,7 @@ def follow(
 def _summary(screen: Screen, place: Place, found: dict[str, Position]) -> bool:
     refused = {name: position.problem["reason"] for name, position in found.items() if position.problem}
     for name, reason in refused.items():
-        screen.say(f"{name}: could not be listed ({reason}): {place.command('doctor')}", BAD)
+        screen.say(f"{name}: could not be listed ({reason}): run {place.command('doctor')}", BAD)
     finished = [name for name in found if name not in refused]
     if finished:
         records = sum(place.system.documents().count(name) for name in finished)
@@ -82,8 +82,8 @@ def _summary(screen: Screen, place: Place, found: dict[str, Position]) -> bool:
     waiting = place.system.pending().waiting()
     if waiting:
         lists = ", ".join(KINDS["patients"].children)
-        screen.say(f"{many(waiting, 'entry', 'entries')} of the pending list follow, {lists} among them:")
-        screen.say(f"{place.command('status')} shows how many are left.")
+        said = f"{many(waiting, 'entry', 'entries')} of the pending list follow, {lists} among them. To see them:"
+        screen.command(said, place.command("status"))
     return not refused
 
 

@@ -34,6 +34,11 @@ class Screen:
         """Something to copy: a URL, a command. Never broken into lines."""
         self.console.print(Text(text), soft_wrap=True)
 
+    def command(self, why: str, command: str) -> None:
+        """Something to type next."""
+        self.say(why)
+        self.long(f"  {command}")
+
     def ask(self, what: str) -> str:
         """A line that a person types; empty where nobody does."""
         self.console.file.write(f"{what}: ")

@@ -63,7 +63,7 @@ def test_in_a_pipe_its_progress_is_lines(practice: Practice) -> None:
     assert "patients          0%  0 records, no estimate yet" in shown.output
     assert "appointments    100%" in shown.output
     assert "Done: 16 records of patients, appointments, clinical_notes." in shown.output
-    assert "python -m ops status --local shows how many are left." in plain(shown.output)
+    assert "To see them: python -m ops status --local" in plain(shown.output)
     assert "\x1b" not in shown.output
 
 
@@ -75,7 +75,7 @@ def test_a_kind_that_may_not_be_listed_is_named_with_exit_code_1(practice: Pract
     working.start()
     shown = practice.ops("backfill", "--follow")
     working.join()
-    assert "appointments: could not be listed (forbidden): python -m ops doctor --local" in plain(shown.output)
+    assert "appointments: could not be listed (forbidden): run python -m ops doctor --local" in plain(shown.output)
     assert shown.exit_code == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 from shared.pending import Entry, Priority, Target
@@ -48,9 +49,25 @@ def test_one_record_is_fetched_again_although_nothing_waits_for_it(practice: Pra
     assert practice.ops("show", "patients", key, "--diff").exit_code == 0
 
 
+def test_every_record_of_a_kind_is_looked_at_so_that_many_deletions_are_seen(practice: Practice) -> None:
+    practice.authorize()
+    practice.backfill()
+    practice.work()
+    gone = {str(practice.simulator.delete("appointments", webhook=False)["id"]) for _ in range(3)}
+    shown = practice.ops("retry", "--kind", "appointments", "--all")
+    assert "10 records of appointments will be looked at" in shown.output
+    for _ in range(2):  # a 404 is believed when it is given twice
+        practice.work()
+        practice.ops("retry", "--kind", "appointments")
+    found = json.loads(practice.ops("status", "--json").output)["kinds"][1]
+    assert (found["records"], found["deleted"]) == (7, len(gone))
+
+
 def test_a_record_without_its_kind_is_refused(practice: Practice) -> None:
     assert practice.ops("retry", "--id", "1").exit_code == 2
-    assert practice.ops("retry", "--kind", "patients", "--id", "a/b").exit_code == 2
+    assert practice.ops("retry", "--all").exit_code == 2
+    assert practice.ops("retry", "--kind", "patients", "--id", "1", "--all").exit_code == 2
+    assert "letters, digits" in practice.ops("retry", "--kind", "patients", "--id", "a/b").stderr
     shown = practice.ops("retry", "--kind", "persons")
     assert shown.exit_code == 2
     assert "patients, appointments, clinical_notes" in " ".join(shown.stderr.split())
