@@ -33,7 +33,7 @@ FEW_WAITING = 10  # the round goes on only when the pending list is nearly empty
 
 
 def sync(run: Run, *, force: bool = False) -> None:
-    """Raises Stopped when the run ends before everything is done. force: ask for the changes of each kind, due or not."""
+    """force: ask for the changes of each kind, due or not. Raises Stopped when the run ends before all is done."""
     for kind in KINDS.values():
         if kind.changes and run.parts.pending.count(kind.name) >= MANY:
             changes(run, kind)

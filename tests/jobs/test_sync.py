@@ -181,10 +181,10 @@ def test_a_kind_that_may_not_be_listed_keeps_no_other_from_being_synced(clinic: 
 
 
 def test_a_list_that_leads_to_another_host_keeps_no_other_from_being_synced(embedded: Documents) -> None:
-    with simulator(form="guide", link_origin="http://drchrono.example") as running:
+    with simulator(form="guide", notes=21, patients=40, link_origin="http://drchrono.example") as running:
         clinic = Clinic(running, embedded)
-        while len(running.truth("clinical_notes")) <= 20:  # more than one page of them
-            running.create("clinical_notes", webhook=False)
+        for note in running.truth("clinical_notes"):  # more than one page of them
+            running.change("clinical_notes", note, webhook=False)
         clinic.run(sync)
         problem = clinic.positions.get("clinical_notes").problem
         assert problem is not None
