@@ -19,7 +19,6 @@ from shared.watermark import EARLIEST
 
 JOBS = ("sync", "backfill", "reconcile", "refresh-token")
 LONGEST_BODY_BYTES = 10_000
-LEASE_GRACE = timedelta(minutes=3)  # a run may finish the page or entry that it is in
 
 
 class BadJob(Exception):
@@ -98,10 +97,10 @@ def _run(order: Order, jobs: Jobs) -> dict[str, Any]:
     run = Run(parts, deadline=started + jobs.deadline)
     stopped = None
     try:
-        with parts.leases.hold(order.job, run.deadline + LEASE_GRACE) as kept:
+        with run.hold(order.job) as lease:
             stopped = _work(order, run)
             report = _report(order, run, started, stopped)
-            kept.update(report)
+            lease.report = report
     except LeaseLost:
         report = _report(order, run, started, "running")
     log(

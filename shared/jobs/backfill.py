@@ -25,7 +25,6 @@ from shared.windows import date_windows
 KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.changes)
 
 FUTURE = timedelta(days=720)  # appointments are made this far ahead; later ones come by their own changes
-LEASE_GRACE = timedelta(minutes=3)  # longer than one page takes
 
 
 def start(parts: Parts, kinds: tuple[str, ...], since: date) -> None:
@@ -67,7 +66,7 @@ def go_on(run: Run) -> None:
     if not unfinished:
         return
     try:
-        with run.parts.leases.hold("backfill-walk", run.deadline + LEASE_GRACE):
+        with run.hold("backfill-walk"):
             for name in unfinished:
                 _kind(run, KINDS[name])
     except LeaseLost:

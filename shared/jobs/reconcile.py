@@ -13,7 +13,7 @@ from typing import Any
 
 from shared import watermark
 from shared.errors import DrChronoError, LeaseLost
-from shared.jobs.backfill import KIND_NAMES, LEASE_GRACE, windows
+from shared.jobs.backfill import KIND_NAMES, windows
 from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.walk import walk
 from shared.kinds import KINDS, Kind
@@ -55,7 +55,7 @@ def go_on(run: Run) -> None:
     if not unfinished:
         return
     try:
-        with run.parts.leases.hold("reconcile-walk", run.deadline + LEASE_GRACE):
+        with run.hold("reconcile-walk"):
             for name in unfinished:
                 _kind(run, KINDS[name])
     except LeaseLost:
@@ -119,6 +119,7 @@ def _judge(run: Run, kind: Kind, state: dict[str, Any]) -> None:
     living = 0
     absent: list[str] = []
     for key, copy in parts.records.living(kind):
+        run.renew()
         living += 1
         # What was fetched since the pass began may be newer than the page that it would have been on.
         if key not in seen and copy.fetched_at < began:

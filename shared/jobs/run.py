@@ -13,6 +13,7 @@ from shared.drchrono.records import Page
 from shared.errors import (
     BulkExpired,
     BulkNotReady,
+    LeaseLost,
     MalformedAnswer,
     QuotaExhausted,
     ServerError,
@@ -23,7 +24,7 @@ from shared.errors import (
     Unreachable,
 )
 from shared.kinds import Kind
-from shared.state.leases import Leases
+from shared.state.leases import Lease, Leases
 from shared.state.pending import Pending
 from shared.state.positions import Positions
 from shared.state.records import Records
@@ -83,8 +84,29 @@ class Run:
     parts: Parts
     deadline: datetime
     counts: Counter[str] = field(default_factory=Counter)
+    _held: list[Lease] = field(default_factory=list, init=False)
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[Lease]:
+        """Keep other runs of `name` away for the block. Raises LeaseLost where one is at it."""
+        with self.parts.leases.hold(name) as lease:
+            self._held.append(lease)
+            try:
+                yield lease
+            finally:
+                self._held.remove(lease)
+
+    def renew(self) -> None:
+        """Raises Stopped("running") where another run has taken this one for dead, and gone on."""
+        try:
+            for lease in self._held:
+                lease.renew()
+        except LeaseLost:
+            raise Stopped("running") from None
 
     def check(self) -> None:
+        """Before each page and entry. Raises Stopped."""
+        self.renew()
         if self.parts.now() >= self.deadline:
             raise Stopped("deadline")
 

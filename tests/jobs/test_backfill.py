@@ -202,5 +202,5 @@ def test_progress_is_readable_while_it_runs(clinic: Clinic, small_pages: None) -
 
 def test_a_second_run_at_the_same_time_leaves_it_alone(clinic: Clinic) -> None:
     start(clinic)
-    with clinic.parts().leases.hold("backfill-walk", clinic.now() + timedelta(hours=1)):
+    with clinic.parts().leases.hold("backfill-walk"):
         assert stop_of(Run(clinic.parts(), deadline=clinic.now() + timedelta(hours=1))) == "running"

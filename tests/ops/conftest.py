@@ -71,9 +71,10 @@ class Practice:
         """Let a job run until its end, as Cloud Scheduler would."""
         parts = self.system.parts()
         deadline = parts.now() + timedelta(seconds=seconds)
-        with parts.leases.hold(job.__name__, deadline) as report:
-            job(Run(parts, deadline))
-            report |= {"stopped": None, "seconds": 1.5}
+        run = Run(parts, deadline)
+        with run.hold(job.__name__) as lease:
+            job(run)
+            lease.report = {"stopped": None, "seconds": 1.5}
 
 
 SCOPES = ("patients:read", "patients:write", "clinical:read", "calendar:read", "calendar:write", "user:read")
