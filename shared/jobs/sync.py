@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared import watermark
+from shared.drchrono.records import Page
 from shared.errors import DrChronoError
 from shared.jobs import backfill, reconcile
 from shared.jobs.run import Parts, Run
@@ -70,8 +71,13 @@ def changes(run: Run, kind: Kind) -> None:
     def save(resume: Any) -> None:
         parts.positions.change(kind.name, lambda old: replace(old, sync={**state, "seen": seen, "resume": resume}))
 
+    def follow(page: Page) -> None:
+        if kind is KINDS["patients"]:
+            new = parts.records.news(kind, page.records, page.began)
+            parts.pending.fold(backfill.child_entries(new, page.began, "follows", Priority.CHILDREN))
+
     try:
-        for page, result in walk(
+        for page, _ in walk(
             run,
             kind,
             Source("sync"),
@@ -80,10 +86,9 @@ def changes(run: Run, kind: Kind) -> None:
             bulk=state["many"],
             archived=True,
             save=save,
+            ahead=follow,
         ):
             seen = watermark.newest(page.records, seen, page.began)
-            if kind is KINDS["patients"]:
-                parts.pending.fold(backfill.child_entries(result.stored, page.began, "follows", Priority.CHILDREN))
     except DrChronoError as error:
         log("sync.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
         problem = {"reason": error.reason, "at": parts.now()}

@@ -13,6 +13,7 @@ from shared.state.records import PageResult, Source
 from shared.state.refresh import store_page
 
 Save = Callable[[Mapping[str, Any] | None], object]
+Ahead = Callable[[Page], object]
 
 
 def walk(
@@ -26,11 +27,14 @@ def walk(
     resume: Mapping[str, Any] | None = None,
     bulk: bool = True,
     archived: bool = False,
+    ahead: Ahead = lambda page: None,
 ) -> Iterator[tuple[Page, PageResult]]:
-    """Yields each page after it is stored; then `save` is told where the next one is.
+    """`ahead` is told of each page before it is stored, the caller gets it after that, and then `save` is told where
+    the next one is.
 
-    So whatever the caller does with a page is done again if the process dies in it, and never left out. Pending
-    entries of records that a page shows are struck. Raises Stopped.
+    So whatever is done with a page is done again if the process dies in it, and never left out; but what depends on
+    which of its records are new must be done ahead, for once they are stored none of them is. Pending entries of
+    records that a page shows are struck. Raises Stopped.
     """
     waiting = run.parts.pending.keys_of(kind.name)
     pages = run.parts.lists.list_changed(kind, since=since, window=window, resume=resume, bulk=bulk, archived=archived)
@@ -45,6 +49,7 @@ def walk(
             raise
         if page is None:
             return
+        ahead(page)
         result = store_page(run.parts.records, run.parts.pending, kind, page, source)
         run.counts["pages"] += 1
         run.counts["seen"] += len(result.keys)

@@ -97,17 +97,7 @@ class Records:
 
     def store_page(self, kind: Kind, records: Iterable[dict[str, Any]], began: datetime, source: Source) -> PageResult:
         """Store a page of a list: one read and at most one commit a chunk, and no write for what has not changed."""
-        prepared: dict[str, _Prepared] = {}
-        failed: dict[str, str] = {}
-        for record in records:
-            key = key_of(kind, record)
-            if key is None:
-                failed["?"] = "no_id"
-                continue
-            try:
-                prepared[key] = _prepare(kind, key, record)
-            except RecordTooLarge as error:
-                failed[key] = error.reason
+        prepared, failed = _prepare_all(kind, records)
         judged: dict[str, Verdict] = {}
         for chunk in _chunks(prepared.values()):
             try:
@@ -126,6 +116,18 @@ class Records:
             failed=failed,
             keys=frozenset(prepared) | failed.keys(),
         )
+
+    def news(self, kind: Kind, records: Iterable[dict[str, Any]], began: datetime) -> list[str]:
+        """The ids of those that `store_page` would store now."""
+        prepared, _ = _prepare_all(kind, records)
+        found: dict[str, Data] = {}
+        for chunk in _chunks(prepared.values()):
+            found |= self._documents.get_all([one.path for one in chunk], _JUDGED_FIELDS)
+        return [
+            key
+            for key, one in prepared.items()
+            if judge(copy_of(found.get(one.path)), one.sight(began)) is Verdict.STORE
+        ]
 
     def _store_chunk(self, chunk: Sequence[_Prepared], began: datetime, source: Source) -> dict[str, Verdict]:
         def work(transaction: Transaction) -> dict[str, Verdict]:
@@ -206,6 +208,22 @@ def _prepare(kind: Kind, key: str, record: dict[str, Any]) -> _Prepared:
         digest=digest(record, kind.volatile),
         updated_at=updated_at if isinstance(updated_at, str) else None,
     )
+
+
+def _prepare_all(kind: Kind, records: Iterable[dict[str, Any]]) -> tuple[dict[str, _Prepared], dict[str, str]]:
+    """By id; and the reason for each that cannot be stored (`?` stands for those without an id)."""
+    prepared: dict[str, _Prepared] = {}
+    failed: dict[str, str] = {}
+    for record in records:
+        key = key_of(kind, record)
+        if key is None:
+            failed["?"] = "no_id"
+            continue
+        try:
+            prepared[key] = _prepare(kind, key, record)
+        except RecordTooLarge as error:
+            failed[key] = error.reason
+    return prepared, failed
 
 
 def _events_until(began: datetime, source: Source) -> datetime:

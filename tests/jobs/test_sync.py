@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
@@ -19,6 +20,7 @@ from shared.jobs.worklist import FAILURES_IN_A_ROW
 from shared.kinds import KINDS
 from shared.pending import Entry, Priority, Target
 from tests.clinic import Clinic, simulator
+from tests.mortal import Killed, MortalDocuments
 
 WITH_SINCE = [kind.name for kind in KINDS.values() if kind.changes]
 
@@ -201,6 +203,21 @@ def test_a_token_that_is_refused_although_it_is_new_ends_the_run(clinic: Clinic)
     clinic.simulator.faults.set([], replace=True)
     clinic.run(sync)
     assert clinic.pending.waiting() == 0
+
+
+def test_a_sync_killed_at_any_step_forgets_no_list_of_a_changed_patient(embedded: Documents) -> None:
+    with simulator(form="guide", patients=6, appointments=0, notes=0) as running:
+        clinic = filled(Clinic(running, embedded))
+        for last in range(1, 40):
+            medication = running.change("medications", webhook=False)
+            patient = running.truth("medications")[str(medication["id"])]["patient"]
+            running.change("patients", patient, webhook=False)
+            clinic.later(minutes=20)
+            with suppress(Killed):
+                Clinic(running, MortalDocuments(embedded, last // 2, after=bool(last % 2))).run(sync)
+            clinic.later(minutes=20)
+            clinic.run(sync)
+            assert clinic.differences() == [], f"killed at operation {last // 2} of the store"
 
 
 def test_asked_by_force_it_lists_every_kind_though_none_is_due(clinic: Clinic) -> None:
