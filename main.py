@@ -14,10 +14,11 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import flask
 import functions_framework
+from werkzeug.exceptions import HTTPException
 
 from shared.errors import MessageUnusable, SettingsError, StoreUnavailable
 from shared.log import log_context, log_crash, take_over
@@ -255,7 +256,7 @@ def receive(system: System, request: flask.Request) -> flask.Response:
     return guarded(system, "receive_webhook", request.headers.get("traceparent", ""), work)
 
 
-def store(system: System, event: Mapping[str, Any]) -> None:
+def store(system: System, event: object) -> None:
     """Whatever is not 2xx, Pub/Sub delivers again, and at last carries to the dead-letter topic."""
     from functions.store_record import handle, traceparent
 
@@ -286,6 +287,14 @@ def run(system: System, request: flask.Request) -> flask.Response:
 
 
 SYSTEM = System(os.environ)
+
+
+@functions_framework.errorhandler(400)  # type: ignore[untyped-decorator]
+@functions_framework.errorhandler(500)  # type: ignore[untyped-decorator]
+def say_nothing(error: Exception) -> tuple[str, int]:
+    """The framework's own answers repeat what was sent, or the text of the exception."""
+    status = error.code if isinstance(error, HTTPException) and error.code else 500
+    return "", status
 
 
 @functions_framework.http

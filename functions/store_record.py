@@ -7,7 +7,6 @@ import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from shared.errors import MessageUnusable, StoreUnavailable, SyncError
 from shared.events import Change, decode
@@ -35,7 +34,7 @@ class Store:
     random: Callable[[], float]
 
 
-def handle(event: Mapping[str, Any], store: Store) -> Outcome:
+def handle(event: object, store: Store) -> Outcome:
     """Take one Pub/Sub push (`message.data` is base64). Returning means: finished, or safely on the pending list.
 
     Raises MessageUnusable, which Pub/Sub answers by carrying the message to the dead-letter topic, and
@@ -63,11 +62,9 @@ def handle(event: Mapping[str, Any], store: Store) -> Outcome:
     return outcome
 
 
-def traceparent(event: Mapping[str, Any]) -> str:
+def traceparent(event: object) -> str:
     """The trace of the webhook that the event came by, or an empty text."""
-    message = event.get("message")
-    attributes = message.get("attributes") if isinstance(message, Mapping) else None
-    value = attributes.get("traceparent") if isinstance(attributes, Mapping) else None
+    value = _field(_field(_field(event, "message"), "attributes"), "traceparent")
     return value if isinstance(value, str) else ""
 
 
@@ -113,9 +110,12 @@ def _entry(target: Target, change: Change, error: SyncError, store: Store) -> En
     )
 
 
-def _data(event: Mapping[str, Any]) -> bytes:
-    message = event.get("message")
-    data = message.get("data") if isinstance(message, Mapping) else None
+def _field(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else None
+
+
+def _data(event: object) -> bytes:
+    data = _field(_field(event, "message"), "data")
     if not isinstance(data, str | bytes):
         raise MessageUnusable("no_data")
     try:
