@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from ops.authorization import AuthorizationFailed
-from ops.place import Place, local_place, project_place
+from ops.place import STORE_REMEDY, Place, local_place, project_place
 from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, many, table
 from shared.errors import SettingsError, StoreUnavailable, SyncError
 from shared.kinds import KINDS
@@ -212,13 +212,13 @@ def dead_letters(
     These messages failed for hours. Shows event, kind and id of each, or why it cannot be read; never more of its
     content. `replay` sends them again, `discard` throws them away.
     """
-    from ops.dead_letters import dead_letters
+    from ops.dead_letters import MOST, dead_letters
 
     if action is not Action.LIST and bool(numbers) == everything:
         raise typer.BadParameter("give numbers, or --all", param_hint="NUMBERS")
     with session(project, local) as (screen, place):
         queue = dead_letters(place)
-        letters = queue.look(MOST_LETTERS)
+        letters = queue.look(MOST)
         if action is Action.LIST:
             _list_letters(screen, [letter.shown() for letter in letters], json=json)
             return
@@ -263,9 +263,6 @@ def show(
         _show_differences(screen, place, f"{kind}/{record}", found, gone=gone, json=json)
         if found or gone:
             raise typer.Exit(OUT_OF_ORDER)
-
-
-MOST_LETTERS = 1000
 
 
 def _show_stored(screen: Screen, stored: Any, *, json: bool) -> None:
@@ -348,7 +345,7 @@ def session(project: str | None, local: bool, *, webhook_url: str | None = None)
     except SettingsError as error:
         _fail(*error.problems)
     except StoreUnavailable as error:
-        _fail(f"{error}: check the project, your grants (roles/datastore.user) and the network")
+        _fail(f"{error}: {STORE_REMEDY}")
     except (SyncError, AuthorizationFailed) as error:
         _fail(str(error))
     except (typer.Exit, typer.Abort, typer.BadParameter):

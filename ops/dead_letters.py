@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,9 +21,12 @@ from shared.events import EVENTS, decode
 from shared.kinds import KINDS
 
 if TYPE_CHECKING:
-    from google.pubsub_v1 import PublisherClient, SubscriberClient
+    from google.pubsub_v1 import SubscriberClient
 
 HELD = "drchrono-events-dead-hold"
+
+# As many as a person can still choose from; what is beyond them comes up when these are gone.
+MOST = 1000
 
 CALL_SECONDS = 10.0
 # A pull waits until there is something. The first has a connection to set up; those after it bring what is left.
@@ -89,62 +92,56 @@ def dead_letters(place: Place) -> DeadLetters:
 
 
 class PubSubDeadLetters:
-    """The subscription that holds them (terraform/pubsub.tf)."""
+    """The subscription that holds them (terraform/pubsub.tf). Clients turn to PUBSUB_EMULATOR_HOST by themselves."""
 
     def __init__(self, project: str, topic: str, subscription: str = HELD) -> None:
         self._topic = f"projects/{project}/topics/{topic}"
         self._subscription = f"projects/{project}/subscriptions/{subscription}"
 
     def look(self, most: int) -> list[DeadLetter]:
-        subscriber = self._subscriber()
-        letters = self._pull(subscriber, most)
-        # They are anyone's again at once, not only after the deadline.
-        self._release(subscriber, letters)
+        with _translated():
+            subscriber = _subscriber()
+            letters = self._pull(subscriber, most)
+            # They are anyone's again at once, not only after the subscription's deadline.
+            self._release(subscriber, letters)
         return letters
 
     def replay(self, letters: Sequence[DeadLetter]) -> None:
-        from google.api_core.exceptions import GoogleAPICallError
-        from google.pubsub_v1 import PubsubMessage
+        from google.pubsub_v1 import PublisherClient, PubsubMessage
 
-        publisher = self._publisher()
-        for letter in self._held(letters):
-            own = {name: value for name, value in letter.attributes.items() if not name.startswith(ITS_OWN)}
-            try:
-                publisher.publish(
-                    topic=self._topic, messages=[PubsubMessage(data=letter.data, attributes=own)], timeout=CALL_SECONDS
-                )
-            except GoogleAPICallError as error:
-                raise _unavailable(error, "roles/pubsub.publisher on the topic drchrono-events") from None
-            self._acknowledge([letter])
+        with _translated():
+            publisher, subscriber = PublisherClient(), _subscriber()
+            for letter in self._held(subscriber, letters):
+                own = {name: value for name, value in letter.attributes.items() if not name.startswith(ITS_OWN)}
+                message = PubsubMessage(data=letter.data, attributes=own)
+                publisher.publish(topic=self._topic, messages=[message], retry=None, timeout=CALL_SECONDS)
+                self._acknowledge(subscriber, [letter])
 
     def discard(self, letters: Sequence[DeadLetter]) -> None:
-        self._acknowledge(self._held(letters))
+        with _translated():
+            subscriber = _subscriber()
+            self._acknowledge(subscriber, self._held(subscriber, letters))
 
-    def _held(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    def _held(self, subscriber: SubscriberClient, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """These again, with handles that are good now; what is no longer there is left out."""
         wanted = {letter.number for letter in letters}
-        subscriber = self._subscriber()
-        pulled = self._pull(subscriber, len(wanted) + 100)
+        pulled = self._pull(subscriber, MOST)
         self._release(subscriber, [letter for letter in pulled if letter.number not in wanted])
         return [letter for letter in pulled if letter.number in wanted]
 
     def _pull(self, subscriber: SubscriberClient, most: int) -> list[DeadLetter]:
         """A pull brings some of what is there, so it is repeated until one brings nothing new."""
-        from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError
+        from google.api_core.exceptions import DeadlineExceeded
 
         found: dict[str, DeadLetter] = {}
         while len(found) < most:
+            seconds = NEXT_PULL_SECONDS if found else PULL_SECONDS
             try:
                 answer = subscriber.pull(
-                    subscription=self._subscription,
-                    max_messages=most - len(found),
-                    timeout=NEXT_PULL_SECONDS if found else PULL_SECONDS,
-                    retry=None,
+                    subscription=self._subscription, max_messages=most - len(found), timeout=seconds, retry=None
                 )
             except DeadlineExceeded:
-                break  # nothing there
-            except GoogleAPICallError as error:
-                raise _unavailable(error, f"roles/pubsub.subscriber on {HELD}") from None
+                break  # there is nothing (more)
             new = {
                 each.message.message_id: DeadLetter(
                     number=each.message.message_id,
@@ -162,41 +159,44 @@ class PubSubDeadLetters:
 
     def _release(self, subscriber: SubscriberClient, letters: Sequence[DeadLetter]) -> None:
         if letters:
+            handles = [letter.handle for letter in letters]
             subscriber.modify_ack_deadline(
                 subscription=self._subscription,
-                ack_ids=[letter.handle for letter in letters],
+                ack_ids=handles,
                 ack_deadline_seconds=0,
+                retry=None,
                 timeout=CALL_SECONDS,
             )
 
-    def _acknowledge(self, letters: Sequence[DeadLetter]) -> None:
+    def _acknowledge(self, subscriber: SubscriberClient, letters: Sequence[DeadLetter]) -> None:
         if letters:
-            self._subscriber().acknowledge(
-                subscription=self._subscription, ack_ids=[letter.handle for letter in letters], timeout=CALL_SECONDS
-            )
-
-    def _subscriber(self) -> SubscriberClient:
-        from google.auth.exceptions import GoogleAuthError
-        from google.pubsub_v1 import SubscriberClient
-
-        try:
-            return SubscriberClient()
-        except GoogleAuthError as error:
-            raise _unavailable(error, "") from None
-
-    def _publisher(self) -> PublisherClient:
-        from google.pubsub_v1 import PublisherClient
-
-        return PublisherClient()
+            handles = [letter.handle for letter in letters]
+            subscriber.acknowledge(subscription=self._subscription, ack_ids=handles, retry=None, timeout=CALL_SECONDS)
 
 
-def _unavailable(error: Exception, grant: str) -> QueueUnavailable:
-    name = type(error).__name__
-    if name == "PermissionDenied":
-        return QueueUnavailable(f"Pub/Sub does not let you: ask for {grant}")
-    if name == "NotFound":
-        return QueueUnavailable(f"there is no subscription {HELD}: create it (terraform apply)")
-    return QueueUnavailable(f"Pub/Sub: {name}: try again")
+def _subscriber() -> SubscriberClient:
+    from google.pubsub_v1 import SubscriberClient
+
+    return SubscriberClient()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Google's errors as ours, without their texts."""
+    from google.api_core.exceptions import GoogleAPIError, NotFound, PermissionDenied
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        yield
+    except PermissionDenied:
+        raise QueueUnavailable(
+            f"Pub/Sub does not let you: ask for roles/pubsub.subscriber on {HELD}, "
+            "and for sending again roles/pubsub.publisher on the topic"
+        ) from None
+    except NotFound:
+        raise QueueUnavailable(f"there is no subscription {HELD}: create it (terraform apply)") from None
+    except (GoogleAPIError, GoogleAuthError) as error:
+        raise QueueUnavailable(f"Pub/Sub does not answer ({type(error).__name__}): try again") from None
 
 
 class EmbeddedDeadLetters:

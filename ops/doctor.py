@@ -19,12 +19,12 @@ from email.utils import parsedate_to_datetime
 import requests
 
 from ops.authorization import SCOPES
-from ops.deployment import ENTRY_POINTS
+from ops.deployment import ENTRY_POINTS, NotSeen
 from ops.grants import check_grants, check_subscription
-from ops.place import Place
+from ops.place import STORE_REMEDY, Place
 from ops.verdict import Failed, Skipped
 from shared.cloud.secret_manager import SecretVersions, connect
-from shared.errors import QuotaExhausted, SettingsError, SyncError, Throttled
+from shared.errors import QuotaExhausted, SettingsError, StoreUnavailable, SyncError, Throttled
 from shared.settings import webhook_settings
 from shared.state.leases import Leases
 
@@ -33,6 +33,7 @@ Now = Callable[[], datetime]
 ANSWER_SECONDS = 20.0  # a function that starts takes one or two
 MOST_CLOCK_DIFFERENCE_SECONDS = 60  # two minutes are what the token's custody allows (shared.state.pointer)
 SYNC_SILENT = timedelta(hours=1)  # as the alert "job sync has not run"
+NEED_STORE = ("token", "quota", "jobs")
 PROBE = "sync_state/doctor"
 FORGED = "0" * 64
 
@@ -48,19 +49,33 @@ class Result:
 
 
 def examine(place: Place, now: Now) -> Iterator[Result]:
-    """One result after the other, as they come."""
+    """One result after the other, as they come. Where there is no store, what stands on it is not asked."""
+    store_answers = True
     for name, check in CHECKS.items():
-        try:
-            yield Result(name, "passed", check(place, now))
-        except Skipped as skipped:
-            yield Result(name, "skipped", skipped.because, skipped.remedy)
-        except Failed as failed:
-            yield Result(name, "failed", failed.found, failed.remedy)
-        except SettingsError as error:
-            yield Result(name, "failed", error.problems[0], " ".join(error.problems[1:]))
-        except SyncError as error:
-            found, _, remedy = str(error).partition(": ")
-            yield Result(name, "failed", found, remedy)
+        if not store_answers and name in NEED_STORE:
+            yield Result(name, "skipped", "the store does not answer")
+            continue
+        result = _result(name, check, place, now)
+        store_answers = store_answers and (name, result.verdict) != ("store", "failed")
+        yield result
+
+
+def _result(name: str, check: Callable[[Place, Now], str], place: Place, now: Now) -> Result:
+    try:
+        return Result(name, "passed", check(place, now))
+    except Skipped as skipped:
+        return Result(name, "skipped", skipped.because, skipped.remedy)
+    except Failed as failed:
+        return Result(name, "failed", failed.found, failed.remedy)
+    except SettingsError as error:
+        return Result(name, "failed", error.problems[0], " ".join(error.problems[1:]))
+    except StoreUnavailable as error:
+        return Result(name, "failed", str(error), STORE_REMEDY)
+    except SyncError as error:
+        found, _, remedy = str(error).rpartition(": ")
+        # Where there is no remedy in it, the last word is only the kind of error that Google answered.
+        whole = not found or " " not in remedy
+        return Result(name, "failed", *((str(error), "check the network, and try again") if whole else (found, remedy)))
 
 
 def settings(place: Place, now: Now) -> str:
@@ -185,13 +200,12 @@ def signature(place: Place, now: Now) -> str:
 
 def jobs(place: Place, now: Now) -> str:
     """Whether the clock calls, and whether the last calls came to something."""
-    problems = []
-    if place.google is not None and place.deployment is not None and "run_job" in place.deployment.functions:
-        for job in place.google.jobs(place.deployment.functions["run_job"].region):
-            if job.state != "ENABLED":
-                problems.append(f"{job.name} is {job.state.lower()} (`gcloud scheduler jobs resume {job.name}`)")
-            elif job.code:
-                problems.append(f"the last call of {job.name} failed (code {job.code})")
+    problems: list[str] = []
+    unseen: NotSeen | None = None
+    try:
+        problems += _scheduled(place)
+    except NotSeen as error:
+        unseen = error
     last = Leases(place.system.documents(), now, lambda: "").last("sync") or {}
     ended = last.get("ended")
     if ended is None:
@@ -200,7 +214,21 @@ def jobs(place: Place, now: Now) -> str:
         problems.append(f"sync last ended at {ended:%Y-%m-%d %H:%M} UTC")
     if problems:
         raise Failed("; ".join(problems), "look for job.failed and job.done in the log of run-job (docs/operating.md)")
+    if unseen is not None:
+        raise Skipped(*str(unseen).split(": ", 1))
     return f"sync last ended at {ended:%H:%M:%S} UTC"
+
+
+def _scheduled(place: Place) -> Iterator[str]:
+    """What is wrong with the calls of Cloud Scheduler. Raises NotSeen."""
+    function = place.deployment.functions.get("run_job") if place.deployment else None
+    if place.google is None or function is None:
+        return
+    for job in place.google.jobs(function.region):
+        if job.state != "ENABLED":
+            yield f"{job.name} is {job.state.lower()} (`gcloud scheduler jobs resume {job.name}`)"
+        elif job.code:
+            yield f"the last call of {job.name} failed (code {job.code})"
 
 
 def _url(place: Place) -> str:

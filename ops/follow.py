@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
@@ -15,11 +16,15 @@ from ops.screen import BAD, DIM, Screen, duration, many
 from shared.jobs import backfill
 from shared.jobs.run import Parts
 from shared.kinds import KINDS
+from shared.state.leases import Leases
 from shared.state.positions import Position, Positions
 from shared.watermark import EARLIEST
 
 LOOK_SECONDS = 1.0
 LINE_SECONDS = 10.0  # in a pipe, at most one line a kind in this time
+
+# Of what stops a run of sync (`shared.jobs.run.Stopped`), what does not pass with the next one by itself.
+HELD_UP = ("quota", "revoked", "token", "unavailable")
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,13 @@ def follow(
 ) -> bool:
     """Until these kinds are done: True, or False where one cannot be listed. Raises StoreUnavailable."""
     positions = Positions(place.system.documents())
+    leases = Leases(place.system.documents(), now, lambda: "")
     show = _Bars(screen) if screen.console.is_terminal else _Lines(screen)
     with show:
         while True:
             found = {name: positions.get(name) for name in kinds}
             for name, position in found.items():
-                show.update(name, progress(name, position, now()), now())
+                show.update(name, _told(progress(name, position, now()), leases.last("sync")), now())
             if not any(position.backfill for position in found.values()):
                 break
             sleep(LOOK_SECONDS)
@@ -87,10 +93,27 @@ def _summary(screen: Screen, place: Place, found: dict[str, Position]) -> bool:
     return not refused
 
 
-def _said(progress: Progress) -> str:
+@dataclass(frozen=True)
+class _Told:
+    """What is shown of a kind: share (0-1), and what there is to say."""
+
+    share: float
+    said: str
+
+
+def _told(progress: Progress | None, sync: dict[str, Any] | None) -> _Told:
+    """sync: the last run's lease, whose report says what holds it up."""
+    if progress is None:
+        return _Told(1.0, "done")
     of = f" of {progress.total:,}" if progress.total is not None else ""
-    left = f"about {duration(progress.left.total_seconds())} left" if progress.left is not None else "no estimate yet"
-    return f"{progress.done:,}{of} records, {left}"
+    stopped = ((sync or {}).get("report") or {}).get("stopped")
+    if stopped in HELD_UP:
+        left = f"held up: {stopped}"
+    elif progress.left is not None:
+        left = f"about {duration(progress.left.total_seconds())} left"
+    else:
+        left = "no estimate yet"
+    return _Told(progress.share, f"{progress.done:,}{of} records, {left}")
 
 
 class _Lines:
@@ -105,10 +128,10 @@ class _Lines:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def update(self, kind: str, progress: Progress | None, now: datetime) -> None:
-        text = f"{progress.share:4.0%}  {_said(progress)}" if progress else "100%"
+    def update(self, kind: str, told: _Told, now: datetime) -> None:
+        text = f"{told.share:4.0%}  {told.said}"
         before, at = self._said.get(kind, ("", now))
-        waits = bool(before) and progress is not None and (now - at).total_seconds() < LINE_SECONDS
+        waits = bool(before) and told.share < 1 and (now - at).total_seconds() < LINE_SECONDS
         if text != before and not waits:
             self._said[kind] = (text, now)
             self._screen.say(f"{kind:15} {text}")
@@ -120,7 +143,7 @@ class _Bars:
     def __init__(self, screen: Screen) -> None:
         self._bars = Bars(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=10),
             TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[said]}", style=DIM),
             console=screen.console,
@@ -134,8 +157,7 @@ class _Bars:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def update(self, kind: str, progress: Progress | None, now: datetime) -> None:
+    def update(self, kind: str, told: _Told, now: datetime) -> None:
         if kind not in self._tasks:
             self._tasks[kind] = self._bars.add_task(f"{kind:15}", total=1.0, said="")
-        share, said = (progress.share, _said(progress)) if progress else (1.0, "done")
-        self._bars.update(self._tasks[kind], completed=share, said=said)
+        self._bars.update(self._tasks[kind], completed=told.share, said=told.said)

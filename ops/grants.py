@@ -47,7 +47,7 @@ def check_subscription(place: Place, now: Callable[[], datetime]) -> str:
     cloud = place.system.cloud()
     name = f"projects/{cloud.project}/subscriptions/{SUBSCRIPTION}"
     with _told("roles/pubsub.viewer"):
-        found = SubscriberClient().get_subscription(subscription=name, timeout=CALL_SECONDS)
+        found = SubscriberClient().get_subscription(subscription=name, retry=None, timeout=CALL_SECONDS)
     function = place.deployment.functions.get("store_record") if place.deployment else None
     problems = []
     if not found.push_config.push_endpoint:
@@ -83,7 +83,7 @@ def _is_granted(project: str, grant: Grant) -> bool:
     with _told("roles/iam.securityReviewer"):
         # Either client asks for the policy of either resource.
         policy: Any = PublisherClient().get_iam_policy(
-            request={"resource": f"projects/{project}/{grant.resource}"}, timeout=CALL_SECONDS
+            request={"resource": f"projects/{project}/{grant.resource}"}, retry=None, timeout=CALL_SECONDS
         )
     members = [member for binding in policy.bindings if binding.role == grant.role for member in binding.members]
     return any(re.fullmatch(grant.member, member) for member in members)
@@ -97,7 +97,7 @@ def _needs_pubsub(place: Place) -> None:
 @contextmanager
 def _told(role: str) -> Iterator[None]:
     """Google's errors as verdicts. role: what asking needs."""
-    from google.api_core.exceptions import GoogleAPICallError, NotFound, PermissionDenied
+    from google.api_core.exceptions import GoogleAPIError, NotFound, PermissionDenied
     from google.auth.exceptions import GoogleAuthError
 
     try:
@@ -106,5 +106,5 @@ def _told(role: str) -> Iterator[None]:
         raise Skipped("you may not look at it", f"ask for {role} on the project") from None
     except NotFound:
         raise Failed("it is not there", "`terraform apply`") from None
-    except (GoogleAPICallError, GoogleAuthError) as error:
+    except (GoogleAPIError, GoogleAuthError) as error:
         raise Failed(f"Pub/Sub: {type(error).__name__}", "try again; see status.cloud.google.com") from None

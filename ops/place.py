@@ -20,6 +20,7 @@ LOCAL_ENVIRONMENT = Path(".local/environment")
 STAND_INS = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST")
 CREDENTIALS = {"DRCHRONO_CLIENT_ID": "drchrono-client-id", "DRCHRONO_CLIENT_SECRET": "drchrono-client-secret"}
 
+STORE_REMEDY = "check the project, your grants (roles/datastore.user) and the network"
 LOGIN = "run `gcloud auth application-default login`"
 SETTINGS = 'run `eval "$(terraform -chdir=terraform output -raw ops_environment)"` first'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pexpect
 
@@ -88,6 +89,22 @@ def test_on_a_terminal_there_are_bars_until_it_is_done(practice: Practice) -> No
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def test_what_holds_it_up_is_shown_beside_it_within_eighty_columns(practice: Practice) -> None:
+    practice.authorize()
+    practice.backfill()
+    documents = practice.system.documents()
+    report = {"owner": None, "started": None, "until": None, "report": {"stopped": "revoked"}}
+    documents.transact(lambda transaction: transaction.set("sync_state/job-sync", report))
+    positions = Positions(documents)
+    practice.ops("backfill", "--since", "2009-01-01")
+    positions.change("patients", lambda old: replace(old, backfill={**old.backfill, "done": 12_345, "total": 123_456}))  # type: ignore[dict-item]
+    child = start(practice.folder, "backfill", "--kind", "patients", "--follow", "--local")
+    child.expect("━.* 10%.*12,345 of 123,456 records, held up: revoked")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
 
 
 def test_ctrl_c_leaves_it_running_and_says_how_to_look_again(practice: Practice) -> None:

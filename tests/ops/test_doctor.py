@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+import requests
 
 from ops import doctor
-from ops.deployment import Deployment, Function
+from ops.deployment import Deployment, Function, Google
 from ops.doctor import Result, examine
 from ops.place import Place, local_place
 from shared.token import Granted
@@ -172,3 +173,59 @@ def test_a_subscription_without_its_dead_letters_is_named(emulated: Practice) ->
     )
     result = found(emulated, "subscription")
     assert "its ack deadline is 10 s, it has no dead-letter topic" in result.found
+
+
+def test_a_job_that_is_paused_or_failing_is_named(practice: Practice) -> None:
+    practice.authorize()
+    practice.work()
+    jobs = {
+        "jobs": [
+            {"name": "projects/p/locations/r/jobs/drchrono-sync", "state": "PAUSED"},
+            {"name": "projects/p/locations/r/jobs/drchrono-reconcile", "state": "ENABLED", "status": {"code": 13}},
+        ]
+    }
+    function = Function("run_job", "r", "ACTIVE", "https://run-job.example", {}, {})
+    with Scripted(lambda target, headers: (200, {}, json.dumps(jobs).encode())) as server:
+        google = Google(requests.Session(), "p", scheduler=server.url)
+        place = replace(local_place(), google=google, deployment=Deployment({"run_job": function}))
+        found = of_place(place, "jobs").found
+    assert "drchrono-sync is paused (`gcloud scheduler jobs resume drchrono-sync`)" in found
+    assert "the last call of drchrono-reconcile failed (code 13)" in found
+
+
+def test_who_may_not_see_the_jobs_is_told_what_it_takes(practice: Practice) -> None:
+    practice.authorize()
+    practice.work()
+    function = Function("run_job", "r", "ACTIVE", "https://run-job.example", {}, {})
+    with Scripted(lambda target, headers: (403, {}, b"{}")) as server:
+        google = Google(requests.Session(), "p", scheduler=server.url)
+        place = replace(local_place(), google=google, deployment=Deployment({"run_job": function}))
+        result = of_place(place, "jobs")
+    assert (result.verdict, result.remedy) == ("skipped", "ask for roles/cloudscheduler.viewer on p")
+
+
+def test_the_secret_that_is_deployed_is_used_where_none_is_given(practice: Practice) -> None:
+    name = "projects/practice/secrets/drchrono-webhook-secret"
+    practice.secrets.secrets.create(name)
+    practice.secrets.secrets.add(name, f"{WEBHOOK_SECRET},older".encode())
+    function = Function(
+        "receive_webhook", "r", "ACTIVE", practice.environment["WEBHOOK_URL"], {},
+        {"DRCHRONO_WEBHOOK_SECRET": f"{name}/versions/1"},
+    )  # fmt: skip
+    practice.write(DRCHRONO_WEBHOOK_SECRET="")
+    place = replace(local_place(), deployment=Deployment({"receive_webhook": function}))
+    assert of_place(place, "handshake").verdict == "passed"
+    practice.secrets.secrets.denied.add("secretmanager.versions.access")
+    assert of_place(place, "handshake").found == "you may not read the webhook's secret"
+
+
+def test_where_the_store_does_not_answer_what_stands_on_it_is_not_asked(practice: Practice) -> None:
+    (practice.folder / "documents.sqlite3").write_text("this is no database")
+    results = {result["check"]: result for result in json.loads(practice.ops("doctor", "--json").output)}
+    assert results["store"]["verdict"] == "failed"
+    assert results["store"]["remedy"].startswith("check the project, your grants")
+    assert [results[name]["found"] for name in ("token", "quota", "jobs")] == ["the store does not answer"] * 3
+    shown = practice.ops("status")
+    assert shown.exit_code == 1
+    assert shown.stderr.startswith("error: embedded store: ")
+    assert shown.output == shown.stderr
