@@ -112,6 +112,8 @@ def _window(run: Run, kind: Kind, state: dict[str, Any]) -> None:
         def saved(old: Position) -> Position:
             if old.backfill is None or old.backfill["began"] != state["began"]:
                 raise Stopped("restarted")
+            if old.backfill["windows"][:1] != [window]:
+                raise Stopped("running")  # this run stood still, and another has gone on
             left = old.backfill["windows"] if resume is not None else old.backfill["windows"][1:]
             progress = {"done": done, "total": total, "changed": parts.now()}
             return replace(old, backfill={**old.backfill, **progress, "windows": left, "resume": resume})

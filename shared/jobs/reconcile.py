@@ -87,6 +87,8 @@ def _window(run: Run, kind: Kind, state: dict[str, Any]) -> None:
         def saved(old: Position) -> Position:
             if old.reconcile is None or old.reconcile["began"] != state["began"]:
                 raise Stopped("restarted")
+            if old.reconcile["windows"][:1] != [window]:
+                raise Stopped("running")  # this run stood still, and another has gone on
             left = old.reconcile["windows"] if resume is not None else old.reconcile["windows"][1:]
             return replace(old, reconcile={**old.reconcile, "windows": left, "resume": resume, "pages": pages})
 

@@ -47,6 +47,7 @@ def walk(
             if stopped.position is not None:
                 save(stopped.position)
             raise
+        run.renew()
         if page is None:
             return
         ahead(page)

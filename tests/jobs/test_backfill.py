@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import pytest
@@ -16,7 +16,8 @@ from shared.jobs.run import Run, Stopped
 from shared.jobs.sync import sync
 from shared.kinds import KINDS
 from shared.pending import Priority
-from tests.clinic import Clinic, simulator
+from shared.quota import Lane
+from tests.clinic import Allowance, Clinic, simulator
 from tests.mortal import Killed, MortalDocuments
 
 SINCE = date(2025, 1, 1)
@@ -198,6 +199,36 @@ def test_progress_is_readable_while_it_runs(clinic: Clinic, small_pages: None) -
     assert state is not None
     assert 0 < state["done"] < len(clinic.simulator.truth("patients"))
     assert state["total"] in (None, len(clinic.simulator.truth("patients")))
+
+
+@dataclass
+class Pause(Allowance):
+    """A machine that stands still at one of its requests, while something else happens."""
+
+    requests: int = 1
+    meanwhile: Callable[[], object] = lambda: None
+
+    def acquire(self, lane: Lane) -> None:
+        self.requests -= 1
+        if not self.requests:
+            self.meanwhile()
+
+
+@pytest.mark.parametrize("requests", [3, 5, 7])
+def test_a_run_that_was_paused_strikes_off_no_window_that_it_has_not_walked(requests: int, embedded: Documents) -> None:
+    with simulator(form="guide", patients=20) as running:
+        other = Clinic(running, embedded)
+        start(other)
+
+        def work_for_a_page() -> None:
+            other.later(minutes=3)
+            assert stop_of(OnePage(other.parts(), deadline=other.now())) == "deadline"
+
+        paused = Clinic(running, embedded, Pause(requests=requests, meanwhile=work_for_a_page))
+        assert stop_of(Run(paused.parts(), deadline=paused.now() + timedelta(hours=1))) == "running"
+        go_on_to_the_end(other)
+        other.run(sync)
+        assert other.differences() == []
 
 
 def test_a_second_run_at_the_same_time_leaves_it_alone(clinic: Clinic) -> None:
