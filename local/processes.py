@@ -83,6 +83,16 @@ class Processes:
                 how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
                 raise ProcessDied(f"{name} died ({how}). {self._advice(name)}")
 
+    def end(self, name: str, number: signal.Signals, seconds: float) -> None:
+        """Send it the signal, and by force end what is left of it after so long. It may be started again."""
+        process = self._running.pop(name)
+        process.send_signal(number)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
     def stop(self) -> None:
         """Ask each to end, the last started first, and end by force what is left."""
         running, self._running = self._running, {}
