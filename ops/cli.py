@@ -14,17 +14,17 @@ from datetime import date, datetime, timezone
 from enum import StrEnum
 from os import environ
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ops.authorization import AuthorizationFailed
 from ops.place import STORE_REMEDY, Place, local_place, project_place
-from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, many, table
+from ops.screen import BAD, DIM, GOOD, Screen, many
 from shared.errors import SettingsError, StoreUnavailable, SyncError
 from shared.kinds import KINDS
 
-OUT_OF_ORDER, WRONG_USE = 1, 2
+OUT_OF_ORDER = 1  # wrong use is click's 2
 
 app = typer.Typer(
     help="Authorize, look at and repair the copy of DrChrono's records.",
@@ -213,6 +213,7 @@ def dead_letters(
     content. `replay` sends them again, `discard` throws them away.
     """
     from ops.dead_letters import MOST, dead_letters
+    from ops.letters_screen import show_letters
 
     if action is not Action.LIST and bool(numbers) == everything:
         raise typer.BadParameter("give numbers, or --all", param_hint="NUMBERS")
@@ -220,7 +221,7 @@ def dead_letters(
         queue = dead_letters(place)
         letters = queue.look(MOST)
         if action is Action.LIST:
-            _list_letters(screen, [letter.shown() for letter in letters], json=json)
+            show_letters(screen, [letter.shown() for letter in letters], json=json)
             return
         chosen = [letter for letter in letters if everything or letter.number in (numbers or [])]
         unknown = set(numbers or []) - {letter.number for letter in chosen}
@@ -250,70 +251,18 @@ def show(
     What it prints holds patient data. Exit code 0: stored, and with --diff equal. 1: not stored, or different.
     """
     from ops import compare
+    from ops.show_screen import show_compared, show_stored
 
     with session(project, local) as (screen, place):
         row = compare.kind_of(kind)
         stored = compare.stored(place.system.documents(), place.system.pending(), row, record)
         if not diff:
-            _show_stored(screen, stored, json=json)
+            show_stored(screen, stored, utc_now(), json=json)
             return
-        now = compare.fetch(place.system.drchrono(), row, record)
-        found = compare.differences(row, stored.record, now) if now is not None else []
-        gone = now is None and not stored.meta["deleted"]
-        _show_differences(screen, place, f"{kind}/{record}", found, gone=gone, json=json)
-        if found or gone:
+        compared = compare.compared(row, stored, compare.fetch(place.system.drchrono(), row, record))
+        show_compared(screen, place, f"{kind}/{record}", compared, json=json)
+        if not compared.equal:
             raise typer.Exit(OUT_OF_ORDER)
-
-
-def _show_stored(screen: Screen, stored: Any, *, json: bool) -> None:
-    if json:
-        screen.json({"record": stored.record, "_sync": stored.meta})
-        return
-    meta, now = stored.meta, utc_now()
-    state = f"deleted ({meta['deleted_reason']})" if meta["deleted"] else "living"
-    screen.say(
-        f"{state}; stored {ago(meta['stored_at'], now)} by {meta['source']}, fetched {clock(meta['fetched_at'])}", DIM
-    )
-    if stored.pending:
-        screen.say(f"Out of date since {clock(stored.pending.first_seen)}: {stored.pending.reason}", BAD)
-    screen.json(stored.record)
-
-
-def _show_differences(screen: Screen, place: Place, name: str, found: list[Any], *, gone: bool, json: bool) -> None:
-    if json:
-        screen.json({"gone": gone, "differences": [asdict(each) for each in found]})
-        return
-    if gone:
-        screen.say(f"DrChrono has no {name} (any more).", BAD)
-    elif not found:
-        screen.say(f"{name} is equal to DrChrono's.", GOOD)
-    if found:
-        shown = table("field", "stored", "DrChrono now")
-        for each in found:
-            shown.add_row(each.path, _short(each.stored), _short(each.now))
-        screen.show(shown)
-    if found or gone:
-        kind, record = name.split("/")
-        screen.command("To fetch it again:", place.command(f"retry --kind {kind} --id {record}"))
-
-
-def _short(value: Any) -> str:
-    text = "-" if value is None else str(value)
-    return text if len(text) <= 200 else text[:199] + "…"
-
-
-def _list_letters(screen: Screen, letters: list[dict[str, str]], *, json: bool) -> None:
-    if json:
-        screen.json(letters)
-        return
-    if not letters:
-        screen.say("There are no dead letters.")
-        return
-    shown = table("number", "published", "event", "record", "problem")
-    for each in letters:
-        record = f"{each['kind']}/{each['id']}" if each["id"] else each["kind"]
-        shown.add_row(each["number"], each["published_at"][:16], each["event"], record, each["problem"] or "readable")
-    screen.show(shown)
 
 
 def _chosen(kind: str | None, known: tuple[str, ...]) -> tuple[str, ...]:

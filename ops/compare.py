@@ -37,6 +37,19 @@ class Difference:
     now: Any
 
 
+@dataclass(frozen=True)
+class Compared:
+    """deleted: the copy is a tombstone. gone: DrChrono has no such record now."""
+
+    deleted: bool
+    gone: bool
+    differences: list[Difference]
+
+    @property
+    def equal(self) -> bool:
+        return self.deleted == self.gone and not self.differences
+
+
 class Api(Protocol):
     """Of `shared.drchrono.client.DrChrono`."""
 
@@ -73,6 +86,12 @@ def fetch(api: Api, kind: Kind, key: str) -> dict[str, Any] | None:
             return None
     notes = (note for page in api.list_notes(key) for note in page.records)
     return next((note for note in notes if key_of(kind, note) == key), None)
+
+
+def compared(kind: Kind, stored: Stored, now: Mapping[str, Any] | None) -> Compared:
+    """now: what `fetch` brought."""
+    found = differences(kind, stored.record, now) if now is not None else []
+    return Compared(deleted=stored.meta["deleted"], gone=now is None, differences=found)
 
 
 def differences(kind: Kind, stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:

@@ -33,7 +33,9 @@ def ended(child: pexpect.spawn[str]) -> str:
     return plain(child.before or "")
 
 
-def test_the_browser_comes_back_and_the_pair_is_in_custody(practice: Practice) -> None:
+def test_the_browser_comes_back_and_the_new_pair_is_in_custody(practice: Practice) -> None:
+    practice.authorize()
+    before = practice.system.custody().report().generation
     with asked(practice) as (child, url):
         query = parse_qs(urlsplit(url).query)
         assert query["scope"] == [" ".join(SCOPES)]
@@ -46,27 +48,20 @@ def test_the_browser_comes_back_and_the_pair_is_in_custody(practice: Practice) -
     assert "Authorized. The access token is good for 60 min" in said
     assert "Granted: patients:read patients:write clinical:read calendar:read calendar:write user:read" in said
     assert "Next: python -m ops doctor --local" in said
-    token = practice.system.custody().current()
-    assert token not in said
+    practice.write()
+    assert practice.system.custody().report().generation == before + 1
+    assert practice.system.custody().current() not in said
     assert practice.system.drchrono().current_user()
 
 
-def test_an_earlier_pair_is_replaced(practice: Practice) -> None:
-    practice.authorize()
-    before = practice.system.custody().report().generation
-    with asked(practice) as (child, url):
-        child.expect("Waiting")
-        requests.get(url, timeout=5)
-        ended(child)
-    assert practice.system.custody().report().generation == before + 1
-
-
-def test_the_redirect_may_be_pasted_where_the_browser_is_elsewhere(practice: Practice) -> None:
+def test_the_redirect_may_be_pasted_and_what_was_not_granted_is_named(practice: Practice) -> None:
     with asked(practice, "--paste") as (child, url):
         child.expect("Address: ")
-        redirect = requests.get(url, allow_redirects=False, timeout=5).headers["Location"]
-        child.sendline(redirect)
-        assert "Authorized." in ended(child)
+        less = url.replace("+calendar%3Awrite", "")
+        child.sendline(requests.get(less, allow_redirects=False, timeout=5).headers["Location"])
+        said = ended(child)
+    assert "Authorized." in said
+    assert "Not granted: calendar:write." in said
     assert child.exitstatus == 0
 
 
@@ -154,11 +149,3 @@ def test_a_port_that_is_in_use_is_named(practice: Practice) -> None:
     practice.write(DRCHRONO_REDIRECT_URI=f"http://127.0.0.1:{taken}/callback")
     shown = practice.ops("authorize")
     assert f"port {taken} of DRCHRONO_REDIRECT_URI is in use" in shown.stderr
-
-
-def test_what_was_not_granted_is_named(practice: Practice) -> None:
-    with asked(practice, "--paste") as (child, url):
-        child.expect("Address: ")
-        less = url.replace("+calendar%3Awrite", "")
-        child.sendline(requests.get(less, allow_redirects=False, timeout=5).headers["Location"])
-        assert "Not granted: calendar:write." in ended(child)

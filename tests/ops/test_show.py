@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ops.compare import Difference, differences
+from ops.compare import Difference, Stored, compared, differences
 from shared.kinds import KINDS
 from shared.pending import Target
 from tests.ops.conftest import Practice
@@ -67,7 +67,16 @@ def test_what_is_gone_from_drchrono_is_said(practice: Practice) -> None:
     practice.work()
     practice.ops("retry", "--kind", "appointments", "--id", key)
     practice.work()
-    assert practice.ops("show", "appointments", key, "--diff").exit_code == 0
+    shown = practice.ops("show", "appointments", key, "--diff")
+    assert (shown.exit_code, shown.output) == (0, f"appointments/{key} is deleted, as at DrChrono.\n")
+
+
+def test_a_tombstone_of_a_record_that_drchrono_has_is_a_difference() -> None:
+    record = {"id": 1}
+    stored = Stored(record, {"deleted": True}, None)
+    assert not compared(PATIENTS, stored, record).equal
+    assert compared(PATIENTS, stored, None).equal
+    assert not compared(PATIENTS, Stored(record, {"deleted": False}, None), None).equal
 
 
 def test_what_is_not_stored_is_said_with_what_is_pending(practice: Practice) -> None:

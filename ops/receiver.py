@@ -1,0 +1,108 @@
+"""`doctor`, at the front door: the receiver over HTTP, as DrChrono sees it. PINGs are acknowledged and forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+
+import requests
+
+from ops.place import Place
+from ops.verdict import Failed, Skipped
+from shared.cloud.secret_manager import SecretVersions, connect
+from shared.errors import SyncError
+from shared.settings import webhook_settings
+
+Now = Callable[[], datetime]
+
+ANSWER_SECONDS = 20.0  # a function that starts takes one or two
+FORGED = "0" * 64
+
+
+def check_refusal(place: Place, now: Now) -> str:
+    """Whether the address is our receiver: it refuses what is not signed."""
+    status = _post(_url(place), b'{"event": "PING"}', FORGED)
+    if status == 500:
+        raise Failed("it answers 500: it has no usable secret", "look for webhook.rejected in its log, and deploy")
+    if status != 401:
+        raise Failed(f"a forged PING was answered {status}, not 401", "is this the output webhook_url?")
+    return "it refuses a forged PING"
+
+
+def check_handshake(place: Place, now: Now) -> str:
+    """What "Verify webhook" asks (DrChrono's API documentation, "Webhooks")."""
+    url, secret = _url(place), _webhook_secret(place)
+    message = secrets.token_hex(16)
+    try:
+        answer = requests.get(url, params={"msg": message}, timeout=ANSWER_SECONDS, allow_redirects=False)
+    except requests.RequestException as error:
+        raise _no_answer(error) from None
+    if answer.status_code == 405:
+        raise Skipped("it is switched off", "webhook_handshake = true, when the webhook's URL changes")
+    try:
+        said = str(answer.json()["secret_token"])
+    except (ValueError, KeyError, TypeError):
+        raise Failed(f"it answered {answer.status_code} without secret_token", "is this the receiver?") from None
+    if not hmac.compare_digest(said.encode(), _digest(secret, message.encode()).encode()):
+        raise Failed("it answers with another secret than this", "raise secret_versions.webhook and `terraform apply`")
+    return "it proves that it has the secret"
+
+
+def check_signature(place: Place, now: Now) -> str:
+    """A PING in both forms; a deployment may take one of them only."""
+    url, secret = _url(place), _webhook_secret(place)
+    body = json.dumps({"event": "PING", "object_id": 0, "webhook_id": "doctor"}).encode()
+    forms = {"as HMAC": _digest(secret, body), "with the secret itself": secret}
+    statuses = {form: _post(url, body, signed) for form, signed in forms.items()}
+    taken = [form for form, status in statuses.items() if 200 <= status < 300]
+    if not taken:
+        answers = ", ".join(f"{form} {status}" for form, status in statuses.items())
+        raise Failed(f"a signed PING was refused ({answers})", "is the secret the one in DrChrono's console?")
+    return f"it takes a PING signed {' and '.join(taken)}"
+
+
+def _url(place: Place) -> str:
+    if not place.webhook_url:
+        raise Skipped("the receiver's address is not known", "give --url, the output webhook_url")
+    return place.webhook_url
+
+
+def _webhook_secret(place: Place) -> str:
+    """The first of those that count: DrChrono may use any. From the environment, else the version that is deployed."""
+    if not place.environ.get("DRCHRONO_WEBHOOK_SECRET"):
+        name = place.deployment.secrets.get("DRCHRONO_WEBHOOK_SECRET", "") if place.deployment else ""
+        path, _, number = name.rpartition("/versions/")
+        if not number.isdecimal():
+            raise Skipped("the webhook's secret is not known here", "set DRCHRONO_WEBHOOK_SECRET")
+        project, secret = path.split("/")[1::2]
+        versions = SecretVersions(connect(place.system.cloud()), project=project, secret=secret)
+        try:
+            value = versions.read(int(number)) or ""
+        except SyncError:
+            raise Skipped("you may not read the webhook's secret", "set DRCHRONO_WEBHOOK_SECRET") from None
+        return webhook_settings({"DRCHRONO_WEBHOOK_SECRET": value}).secrets[0]
+    return webhook_settings(place.environ).secrets[0]
+
+
+def _post(url: str, body: bytes, signed: str) -> int:
+    headers = {
+        "Content-Type": "application/json",
+        "X-drchrono-event": "PING",
+        "X-drchrono-signature": signed,
+    }
+    try:
+        return requests.post(url, data=body, headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False).status_code
+    except requests.RequestException as error:
+        raise _no_answer(error) from None
+
+
+def _no_answer(error: requests.RequestException) -> Failed:
+    return Failed(f"it does not answer ({type(error).__name__})", "is the function deployed, and its URL right?")
+
+
+def _digest(secret: str, message: bytes) -> str:
+    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()

@@ -1,0 +1,53 @@
+"""One stored record, or what differs from DrChrono's, on the screen."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from ops.compare import Compared, Stored
+from ops.place import Place
+from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, table
+
+LONGEST_CELL = 200  # characters; a note's text would push everything else off the screen
+
+
+def show_stored(screen: Screen, stored: Stored, now: datetime, *, json: bool) -> None:
+    if json:
+        screen.json({"record": stored.record, "_sync": stored.meta})
+        return
+    meta = stored.meta
+    state = f"deleted ({meta['deleted_reason']})" if meta["deleted"] else "living"
+    screen.say(
+        f"{state}; stored {ago(meta['stored_at'], now)} by {meta['source']}, fetched {clock(meta['fetched_at'])}", DIM
+    )
+    if stored.pending:
+        screen.say(f"Out of date since {clock(stored.pending.first_seen)}: {stored.pending.reason}", BAD)
+    screen.json(stored.record)
+
+
+def show_compared(screen: Screen, place: Place, name: str, compared: Compared, *, json: bool) -> None:
+    if json:
+        screen.json(asdict(compared))
+        return
+    if compared.equal:
+        said = "deleted, as at DrChrono" if compared.gone else "equal to DrChrono's"
+        screen.say(f"{name} is {said}.", GOOD)
+        return
+    if compared.gone:
+        screen.say(f"DrChrono has no {name} (any more).", BAD)
+    if compared.deleted:
+        screen.say(f"{name} is deleted here, and DrChrono has it.", BAD)
+    if compared.differences:
+        shown = table("field", "stored", "DrChrono now")
+        for each in compared.differences:
+            shown.add_row(each.path, _short(each.stored), _short(each.now))
+        screen.show(shown)
+    kind, record = name.split("/")
+    screen.command("To fetch it again:", place.command(f"retry --kind {kind} --id {record}"))
+
+
+def _short(value: Any) -> str:
+    text = "-" if value is None else str(value)
+    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
