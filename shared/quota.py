@@ -16,7 +16,7 @@ import math
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -37,6 +37,9 @@ KEPT_PART = 100
 # The reserve is lent in so many parts, each for its part of the window.
 TRICKLE_PARTS = 20
 
+# What flows into a bucket is named as full a little late, so that no rounding makes it a little less than one.
+ROUNDING_SECONDS = 0.001
+
 # After a brake one request goes alone; as long as this nothing else does. A refusal comes at once, so no news is good.
 PROBE_SECONDS = 2.0
 
@@ -53,10 +56,14 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True)
 class Window:
-    """At most `limit` requests in any `seconds`."""
+    """At most `limit` requests in any `seconds`.
+
+    burst: the size of a bucket that fills evenly with `limit` in `seconds`, where it is smaller than the limit.
+    """
 
     limit: int
     seconds: int
+    burst: int | None = None
 
     def slot(self, time: float) -> int:
         return math.floor(time * SLOTS / self.seconds)
@@ -70,16 +77,17 @@ class Window:
 
 
 def parse_windows(written: str) -> tuple[Window, ...]:
-    """`100/minute` or `10/second,500/hour` as windows, shortest first.
+    """`100/minute`, `10/second,500/hour` or `100/minute burst 10` as windows, shortest first.
 
     Raises ValueError with what is wrong; the caller names the setting and shows a right value.
     """
     windows = []
     for part in written.split(","):
-        found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*(second|minute|hour|day)\s*", part)
-        if found is None or int(found[1]) == 0:
+        found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*(second|minute|hour|day)(?:\s+burst\s+([0-9]{1,9}))?\s*", part)
+        if found is None or int(found[1]) == 0 or found[3] == "0":
             raise ValueError("is not a list of numbers per second, minute, hour or day")
-        windows.append(Window(limit=int(found[1]), seconds=UNIT_SECONDS[found[2]]))
+        limit, burst = int(found[1]), int(found[3] or found[1])
+        windows.append(Window(limit, UNIT_SECONDS[found[2]], burst if burst < limit else None))
     windows.sort(key=lambda window: window.seconds)
     if len({window.seconds for window in windows}) < len(windows):
         raise ValueError("names the same unit twice")
@@ -191,7 +199,55 @@ def _room(ledger: Ledger, windows: Sequence[Window], lane: Lane, early: float, s
     for window in windows:
         left = window.limit - used(ledger, window, early)
         rooms.append(left if lane is Lane.LIVE else sum(_background_room(ledger, window, left, early, share)))
+        if window.burst is not None:
+            rooms.append(_bucket_room(ledger, window, early) - _kept_in_bucket(ledger, window, lane, early, share))
     return max(0, min(rooms))
+
+
+def _bucket_room(ledger: Ledger, window: Window, early: float) -> int:
+    """What the bucket surely holds: whatever was taken since any moment, less what has flowed in since then.
+
+    Requests may have come as late as their slot and the way allow, so the flow counts from there. Intervals longer
+    than the window need no look: the window's own limit is what flows in during its length.
+    """
+    taken, least = 0, window.burst or window.limit
+    for slot, count in _taken(ledger, window, early):
+        taken += count
+        flowed = max(0.0, early - _arrived(window, slot)) * window.limit / window.seconds
+        least = min(least, math.floor((window.burst or window.limit) + flowed) - taken)
+    return least
+
+
+def _taken(ledger: Ledger, window: Window, early: float) -> list[tuple[int, int]]:
+    """Requests by slot, the latest first, with leases in the slot of their last moment."""
+    slots = Counter(_counting(ledger.spent, window, early))
+    for lease in ledger.leases.values():
+        slots[window.slot(lease.until)] += lease.permits
+    return sorted(slots.items(), reverse=True)
+
+
+def _arrived(window: Window, slot: int) -> float:
+    """When the requests of `slot` have surely been counted by DrChrono."""
+    return window.start(slot + 1) + IN_FLIGHT_SECONDS
+
+
+def _bucket_moments(ledger: Ledger, window: Window, lane: Lane, early: float, share: float) -> Iterator[float]:
+    """When the bucket will hold one for `lane`, as far as each of its intervals goes."""
+    taken, burst = 0, window.burst or window.limit
+    for slot, count in _taken(ledger, window, early):
+        taken += count
+        missing = max(0, taken + 1 + _kept_in_bucket(ledger, window, lane, early, share) - burst)
+        yield _arrived(window, slot) + missing * window.seconds / window.limit + ROUNDING_SECONDS
+
+
+def _kept_in_bucket(ledger: Ledger, window: Window, lane: Lane, early: float, share: float) -> int:
+    """What background work leaves in the bucket while live events come. Else the first one waits for a drop or two."""
+    burst = window.burst or window.limit
+    return (
+        burst - max(1, math.floor(burst * share))
+        if lane is not Lane.LIVE and _live_lately(ledger, window, early)
+        else 0
+    )
 
 
 def _reserve(window: Window, share: float) -> int:
@@ -207,15 +263,21 @@ def _background_room(ledger: Ledger, window: Window, left: int, early: float, sh
     beginning.
     """
     reserve = _reserve(window, share)
-    if not reserve or (ledger.live_at is not None and early < ledger.live_at + window.seconds):
+    if not reserve or _live_lately(ledger, window, early):
         return max(0, left - reserve), 0
+    if window.burst is not None:
+        return left, 0  # what went through a small bucket comes back as a trickle by itself
     lent = _counting(ledger.lent, window, early)
+    kept = min(window.limit // KEPT_PART, reserve)
     own = max(0, left - max(0, reserve - sum(lent.values())))
     lately = sum(count for slot, count in lent.items() if early < _trickles_at(window, slot))
     trickle = max(0, math.ceil(reserve / TRICKLE_PARTS) - lately)
-    kept = min(window.limit // KEPT_PART, reserve)
     own = min(own, max(0, left - kept))
     return own, max(0, min(left - own - kept, trickle))
+
+
+def _live_lately(ledger: Ledger, window: Window, early: float) -> bool:
+    return ledger.live_at is not None and early < ledger.live_at + window.seconds
 
 
 def _trickles_at(window: Window, slot: int) -> float:
@@ -277,6 +339,8 @@ def free_at(ledger: Ledger, windows: Sequence[Window], lane: Lane, early: float,
         slots = {*ledger.spent.get(window.seconds, {}), *(window.slot(lease.until) for lease in ledger.leases.values())}
         moments |= {window.free_at(slot) for slot in slots}
         moments |= {_trickles_at(window, slot) for slot in ledger.lent.get(window.seconds, {})}
+        if window.burst is not None:
+            moments |= set(_bucket_moments(ledger, window, lane, early, share))
         if ledger.live_at is not None:
             moments.add(ledger.live_at + window.seconds)
     later = sorted(moment for moment in moments if moment >= early)

@@ -1,0 +1,253 @@
+"""The first filling of a practice: how fast, with how much memory, and with how many requests.
+
+Each run is a process of its own, so that its peak memory and processor time are its alone; so is the simulator.
+Baseline of the same run: the same pages fetched by the same client and thrown away.
+
+    python -m benchmarks.backfill [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from google.cloud import firestore
+
+from benchmarks.report import Report, Row, Want
+from local.embedded import EmbeddedDocuments
+from local.emulators import Emulators
+from shared.cloud.firestore import FirestoreDocuments
+from shared.documents import Documents
+from shared.drchrono.client import DrChrono
+from shared.jobs import backfill
+from shared.jobs.run import Parts, Run, Stopped
+from shared.kinds import KINDS
+from shared.quota import Lane, parse_windows
+from shared.state.leases import Leases
+from shared.state.pending import Pending
+from shared.state.permits import Permits
+from shared.state.positions import Positions
+from shared.state.records import Records
+from shared.state.refresh import Refresh
+from shared.state.seen import Seen
+
+SINCE = date(2020, 1, 1)
+START_SECONDS = 120
+
+BURST_QUOTA = "100/minute burst 10"
+
+
+class Token:
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def current(self) -> str:
+        return self._value
+
+    def rejected(self, access_token: str) -> str:
+        raise AssertionError("the simulator's token does not expire within a benchmark")
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def parts(url: str, documents: Documents, quota: str) -> Parts:
+    permits = Permits(
+        documents, parse_windows(quota), background_share=0.8, now=now, sleep=time.sleep, instance=str(os.getpid())
+    )
+    client = DrChrono(
+        url=url,
+        tokens=Token(_control(url, "tokens", {"action": "issue"})["access_token"]),
+        permits=permits,
+        now=now,
+        sleep=time.sleep,
+        random=lambda: 0.5,
+        lane=Lane.BACKGROUND,
+    )
+    records, pending = Records(documents, now), Pending(documents)
+    refresh = Refresh(api=client, records=records, pending=pending, now=now)
+    return Parts(
+        lists=client,
+        events=refresh,
+        children=refresh,
+        records=records,
+        pending=pending,
+        positions=Positions(documents),
+        leases=Leases(documents, now, lambda: str(os.getpid())),
+        seen=Seen(documents),
+        now=now,
+        random=lambda: 0.5,
+    )
+
+
+def work(task: dict[str, Any]) -> dict[str, float]:
+    """What one process does; `store` is a file, or a project of the emulator, or empty for the baseline."""
+    store = task["store"]
+    with tempfile.TemporaryDirectory() as folder:
+        documents: Documents = EmbeddedDocuments(Path(folder) / "store.sqlite3")
+        if store == "emulator":
+            documents = FirestoreDocuments(firestore.Client(project=task["project"]))
+        working = parts(task["url"], documents, task["quota"])
+        began, cpu = time.perf_counter(), time.process_time()
+        records = _throw_away(working) if store == "nothing" else _backfill(working, task["kinds"])
+        return {
+            "records": records,
+            "seconds": time.perf_counter() - began,
+            "cpu": time.process_time() - cpu,
+            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+
+
+def _backfill(working: Parts, kinds: list[str]) -> int:
+    backfill.start(working, tuple(kinds), SINCE)
+    seen = 0
+    while any(working.positions.get(kind).backfill is not None for kind in kinds):
+        run = Run(working, deadline=now() + timedelta(hours=1))
+        try:
+            backfill.go_on(run)
+        except Stopped:
+            time.sleep(0.05)  # as often as a deadline would be reached: at once
+        seen += run.counts["seen"]
+    return seen
+
+
+def _throw_away(working: Parts) -> int:
+    records = 0
+    for name in backfill.KIND_NAMES:
+        kind = KINDS[name]
+        for window in backfill.windows(kind, SINCE, now().date()):
+            dates = (str(window["first"]), str(window["last"])) if window["first"] else None
+            since = None if dates else f"{SINCE}T00:00:00"
+            records += sum(len(page.records) for page in working.lists.list_changed(kind, since=since, window=dates))
+    return records
+
+
+def _control(url: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(f"{url}/control/{path}", data=data), timeout=60) as answer:  # noqa: S310 (loopback)
+        return json.load(answer)
+
+
+@contextmanager
+def simulator(*options: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "local.simulator", "--ready-json", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
+
+
+def in_a_process(**task: Any) -> dict[str, float]:
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.backfill", "--task", json.dumps(task)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def filling(form: str, store: str, patients: int, project: str = "") -> Row:
+    notes = patients // 10
+    sizes = ["--patients", str(patients), "--appointments", str(patients), "--notes", str(notes), "--children", "0"]
+    with simulator("--form", form, *sizes) as url:
+        figures = in_a_process(
+            url=url, store=store, project=project, quota="100000/minute", kinds=list(backfill.KIND_NAMES)
+        )
+        requests = int(_control(url, "stats")["requests"])
+    windows = len(backfill.windows(KINDS["appointments"], SINCE, now().date()))
+    pages = math.ceil(patients / 1000) + max(windows, math.ceil(patients / 1000)) + math.ceil(notes / 20)
+    return {
+        "form": form,
+        "into": store,
+        "records": int(figures["records"]),
+        "per s": round(figures["records"] / figures["seconds"]),
+        "per cpu s": round(figures["records"] / figures["cpu"]),
+        "peak MB": round(figures["memory"]),
+        "requests": requests,
+        "pages": pages,
+    }
+
+
+def throttled(pages: int) -> Row:
+    """Only clinical notes, 20 a page, at 100 requests a minute in bursts of at most 10, on the true clock."""
+    sizes = ["--patients", "500", "--appointments", str(pages * 20), "--notes", str(pages * 20), "--children", "0"]
+    with simulator("--form", "guide", *sizes, "--quota", "100/minute", "--limiter", "bucket", "--burst", "10") as url:
+        figures = in_a_process(url=url, store="embedded", quota=BURST_QUOTA, kinds=["clinical_notes"])
+        stats = _control(url, "stats")
+    least = (int(stats["requests"]) - 10) / (100 / 60)
+    return {
+        "100 a minute, burst 10": f"{int(figures['records'])} notes",
+        "requests": int(stats["requests"]),
+        "seconds": round(figures["seconds"], 1),
+        "least possible": round(least, 1),
+        "429s": int(stats["throttled"]),
+    }
+
+
+def measure(*, quick: bool) -> Report:
+    report = Report("backfill")
+    size = 2_000 if quick else 20_000
+    for form in ("guide", "live"):
+        report.rows += [filling(form, store, size) for store in ("nothing", "embedded")]
+    small = filling("guide", "embedded", size // 10)
+    report.rows.append(small)
+    with Emulators() as emulators:
+        os.environ.update(emulators.environment)
+        report.rows.append(filling("guide", "emulator", size, project="backfill"))
+    paced = throttled(35 if quick else 140)
+    report.rows.append(paced)
+    embedded = next(row for row in report.rows if row.get("into") == "embedded")
+    report.wanted += [
+        Want(
+            "seconds for 140 pages at 100 a minute, burst 10",
+            "at most 82" if not quick else "at most 19",
+            str(paced["seconds"]),
+            float(paced["seconds"]) <= (19 if quick else 82),
+        ),
+        Want("429s", "0", str(paced["429s"]), paced["429s"] == 0),
+        Want(
+            "peak memory beside a tenth of the size",
+            "at most 15 MB more",
+            f"{float(embedded['peak MB']) - float(small['peak MB']):+.0f} MB",
+            float(embedded["peak MB"]) - float(small["peak MB"]) <= 15,
+        ),
+    ]
+    report.notes.append(
+        "pages: the least number of requests (1,000 records a page, 20 notes a page, at least one for each window of "
+        "appointments). Live, each page of a bulk list is a POST and its polls."
+    )
+    return report
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the size")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task:
+        lines = io.StringIO()
+        with contextlib.redirect_stdout(lines):  # the log lines of the system
+            done = work(json.loads(arguments.task))
+        print(json.dumps(done))
+    else:
+        measure(quick=arguments.quick).show(arguments.json)
