@@ -93,16 +93,32 @@ KINDS: Mapping[str, Kind] = {
 
 def key_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
     """The document id of `record`, or None where it has none that can be used."""
-    for field in kind.key_fields:
-        value = record.get(field)
-        if isinstance(value, int | str) and not isinstance(value, bool) and is_plain_id(_text(value)):
-            return _text(value)
-    return None
+    return next((key for field in kind.key_fields if (key := id_of(record.get(field)))), None)
 
 
-def _text(value: int | str) -> str:
+def is_of(kind: Kind, key: str, record: Mapping[str, Any]) -> bool:
+    """Whether `record` can be what a request for `key` is answered with.
+
+    Which key the live service takes for a note, which has no id of its own there, is not documented.
+    """
+    first, *_ = kind.key_fields
+    return key_of(kind, record) is not None and (
+        first not in record or key in {id_of(record.get(field)) for field in kind.key_fields}
+    )
+
+
+def id_of(value: object) -> str | None:
+    """An id that DrChrono gave as text, or None where it is none that can be used."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
     # Python refuses to write whole numbers of thousands of digits, and no id has twenty.
-    return value if isinstance(value, str) else str(value) if abs(value) < 10**20 else ""
+    text = value if isinstance(value, str) else str(value) if abs(value) < 10**20 else ""
+    return text if is_plain_id(text) else None
+
+
+def patient_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
+    """Whose lists may have changed with this record: None where it is of no kind or of no patient that has any."""
+    return id_of(record.get("id" if kind.name == "patients" else "patient")) if kind.children else None
 
 
 def is_deleted(record: Mapping[str, Any]) -> bool:

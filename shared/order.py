@@ -94,9 +94,12 @@ def judge(copy: Copy | None, sight: Sight) -> Verdict:
     return Verdict.STORE
 
 
-def is_older(one: str | None, other: str | None) -> bool:
-    """Whether `one` is before `other`: both are DrChrono's local strings of one practice, which sort as time does."""
-    return one is not None and other is not None and one < other
+def is_older(one: object, other: object) -> bool:
+    """Whether `one` is before `other`: DrChrono's local strings of one practice, which sort as time does.
+
+    Anything else is neither older nor newer.
+    """
+    return isinstance(one, str) and isinstance(other, str) and one < other
 
 
 def already_done(change: Change, copy: Copy | None, synced_at: datetime | None) -> Outcome | None:

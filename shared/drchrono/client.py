@@ -31,7 +31,7 @@ from shared.errors import (
     Throttled,
     Unauthorized,
 )
-from shared.kinds import KINDS, Kind
+from shared.kinds import KINDS, Kind, id_of, is_of
 from shared.log import Fields, Severity, log
 from shared.quota import Lane
 from shared.retry import pause_before_repeat
@@ -104,7 +104,10 @@ class DrChrono:
         return other
 
     def get(self, kind: Kind, id: str) -> Fetched:  # noqa: A002 (DrChrono's word)
-        record, began = self._send(calls.one(kind, id))
+        call = calls.one(kind, id)
+        record, began = self._send(call)
+        if not is_of(kind, id, record):
+            raise MalformedAnswer(call.operation, status=200, remedy="it is not the record that was asked for")
         return Fetched(record=record, began=began)
 
     def current_user(self) -> dict[str, Any]:
@@ -140,9 +143,9 @@ class DrChrono:
             yield page
         else:
             return
-        patient = self.get(KINDS["appointments"], appointment).record.get("patient")
+        patient = id_of(self.get(KINDS["appointments"], appointment).record.get("patient"))
         if patient is not None:
-            for page in self._lists().pages(calls.list_of(notes, "patient", str(patient))):
+            for page in self._lists().pages(calls.list_of(notes, "patient", patient)):
                 yield replace(page, records=[note for note in page.records if _is_of(appointment, note)])
 
     def list_changed(

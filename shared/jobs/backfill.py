@@ -12,10 +12,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from shared import watermark
+from shared.drchrono.records import Page
 from shared.errors import DrChronoError, LeaseLost
 from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.walk import walk
-from shared.kinds import KINDS, Kind
+from shared.kinds import KINDS, Kind, patient_of
 from shared.log import log
 from shared.pending import Entry, Priority, Target
 from shared.state.positions import Position
@@ -132,6 +133,14 @@ def _window(run: Run, kind: Kind, state: dict[str, Any]) -> None:
         total = page.total if dates is None else None
     if empty:
         save(None)
+
+
+def follow(parts: Parts, kind: Kind, page: Page) -> None:
+    """Mark the lists of patients with whom something changed on this page, before it is stored."""
+    if kind.children:
+        new = parts.records.news(kind, page.records, page.began)
+        patients = {patient for record in new if (patient := patient_of(kind, record))}
+        parts.pending.fold(child_entries(patients, page.began, "follows", Priority.CHILDREN))
 
 
 def child_entries(

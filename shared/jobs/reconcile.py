@@ -13,7 +13,7 @@ from typing import Any
 
 from shared import watermark
 from shared.errors import DrChronoError, LeaseLost
-from shared.jobs.backfill import KIND_NAMES, windows
+from shared.jobs.backfill import KIND_NAMES, follow, windows
 from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.walk import walk
 from shared.kinds import KINDS, Kind
@@ -64,6 +64,7 @@ def go_on(run: Run) -> None:
 
 def _kind(run: Run, kind: Kind) -> None:
     parts = run.parts
+    state: dict[str, Any] | None = None
     try:
         while (state := parts.positions.get(kind.name).reconcile) is not None and state["windows"]:
             _window(run, kind, state)
@@ -72,7 +73,7 @@ def _kind(run: Run, kind: Kind) -> None:
     else:
         if state is not None:
             _judge(run, kind, state)
-    parts.seen.drop(kind.name)
+    parts.seen.drop(kind.name, state["pages"] if state else 0)
     parts.positions.change(kind.name, lambda old: replace(old, reconcile=None))
 
 
@@ -105,6 +106,7 @@ def _window(run: Run, kind: Kind, state: dict[str, Any]) -> None:
         resume=state["resume"],
         archived=kind.window_days is not None,
         save=save,
+        ahead=lambda page: follow(parts, kind, page),
     ):
         empty = False
         parts.seen.keep(kind.name, pages, result.keys)
@@ -131,7 +133,7 @@ def _judge(run: Run, kind: Kind, state: dict[str, Any]) -> None:
         log("reconcile.stopped", "CRITICAL", kind=kind.name, count=len(absent), share=len(absent) / living)
         problem = {"reason": "mass_deletion", "at": parts.now()}
         parts.positions.change(kind.name, lambda old: replace(old, reconcile=None, problem=problem))
-        parts.seen.drop(kind.name)
+        parts.seen.drop(kind.name, state["pages"])
         raise Stopped("mass_deletion")
     now = parts.now()
     parts.pending.fold(

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared import watermark
-from shared.drchrono.records import Page
 from shared.errors import DrChronoError
 from shared.jobs import backfill, reconcile
 from shared.jobs.run import Parts, Run
@@ -71,11 +70,6 @@ def changes(run: Run, kind: Kind) -> None:
     def save(resume: Any) -> None:
         parts.positions.change(kind.name, lambda old: replace(old, sync={**state, "seen": seen, "resume": resume}))
 
-    def follow(page: Page) -> None:
-        if kind is KINDS["patients"]:
-            new = parts.records.news(kind, page.records, page.began)
-            parts.pending.fold(backfill.child_entries(new, page.began, "follows", Priority.CHILDREN))
-
     try:
         for page, _ in walk(
             run,
@@ -86,7 +80,7 @@ def changes(run: Run, kind: Kind) -> None:
             bulk=state["many"],
             archived=True,
             save=save,
-            ahead=follow,
+            ahead=lambda page: backfill.follow(parts, kind, page),
         ):
             seen = watermark.newest(page.records, seen, page.began)
     except DrChronoError as error:

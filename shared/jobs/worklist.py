@@ -41,8 +41,9 @@ def _work(run: Run, entry: Entry) -> bool:
         first=entry.attempts == 0,
     )
     refresh = parts.events if entry.priority == Priority.EVENT else parts.children
+    source = Source("webhook" if entry.deliveries else "pending", None, entry.last_seen)
     try:
-        outcome = refresh.run(entry.target, known, Source("pending", None, entry.last_seen))
+        outcome = refresh.run(entry.target, known, source)
     except StoreUnavailable:
         raise
     except SyncError as error:

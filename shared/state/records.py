@@ -26,9 +26,10 @@ _JUDGED_FIELDS = (META, "updated_at")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a sight comes from, for the copy's `_sync`: `webhook`, `sync`, `backfill`, `reconcile`; the event if any.
+    """Where a sight comes from, for the copy's `_sync`: `webhook`, `pending`, `sync`, `backfill`, `reconcile`;
+    the event if any.
 
-    events_until: every event received up to then was known when the fetch began; None where only clocks can tell.
+    events_until: when the newest event that was known when the fetch began was received; None where there was none.
     """
 
     name: str
@@ -117,17 +118,18 @@ class Records:
             keys=frozenset(prepared) | failed.keys(),
         )
 
-    def news(self, kind: Kind, records: Iterable[dict[str, Any]], began: datetime) -> list[str]:
-        """The ids of those that `store_page` would store now."""
+    def news(self, kind: Kind, records: Sequence[dict[str, Any]], began: datetime) -> list[dict[str, Any]]:
+        """Those that `store_page` would store now."""
         prepared, _ = _prepare_all(kind, records)
         found: dict[str, Data] = {}
         for chunk in _chunks(prepared.values()):
             found |= self._documents.get_all([one.path for one in chunk], _JUDGED_FIELDS)
-        return [
+        new = {
             key
             for key, one in prepared.items()
             if judge(copy_of(found.get(one.path)), one.sight(began)) is Verdict.STORE
-        ]
+        }
+        return [record for record in records if key_of(kind, record) in new]
 
     def _store_chunk(self, chunk: Sequence[_Prepared], began: datetime, source: Source) -> dict[str, Verdict]:
         def work(transaction: Transaction) -> dict[str, Verdict]:
@@ -176,6 +178,7 @@ class Records:
             "fetched_at": began,
             "stored_at": self._now(),
             "events_until": _events_until(began, source),
+            "received_at": source.events_until,
             "source": source.name,
             "event": source.event,
             "deleted": False,

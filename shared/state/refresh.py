@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from shared.documents import Where
 from shared.drchrono.records import Fetched, Page
 from shared.errors import LookAgain, NotFound
-from shared.kinds import KINDS, Kind, is_deleted, key_of
+from shared.kinds import KINDS, Kind, id_of, is_deleted, key_of, patient_of
 from shared.log import log
 from shared.order import LAG_LIMIT, Outcome, Verdict, is_older
 from shared.pending import HOPELESS_RETRY, LAG_RETRY, Entry, Priority, Target
@@ -136,15 +136,15 @@ def store_page(records: Records, pending: Pending, kind: Kind, page: Page, sourc
 def marks(kind: Kind, record: dict[str, Any], seen: datetime, now: datetime) -> list[Entry]:
     """What may have changed together with this record, and is looked at later, at lower priority."""
 
+    key, appointment = id_of(record.get("id")), id_of(record.get("appointment"))
     targets: list[Target] = []
-    if kind.name == "appointments" and _may_have_note(record, now):
-        targets.append(Target("clinical_notes", str(record["id"]), "appointment"))
-    if kind.name == "clinical_notes" and "locked" not in record and record.get("appointment"):
+    if kind.name == "appointments" and key and _may_have_note(record, now):
+        targets.append(Target("clinical_notes", key, "appointment"))
+    if kind.name == "clinical_notes" and "locked" not in record and appointment:
         # Live, the lock, the PDF and the time of a note are shown on its appointment, which has no event for them.
-        targets.append(Target("appointments", str(record["appointment"])))
-    patient = record.get("id" if kind.name == "patients" else "patient")
-    if patient is not None:
-        targets += [Target(child, str(patient), "patient") for child in kind.children]
+        targets.append(Target("appointments", appointment))
+    if patient := patient_of(kind, record):
+        targets += [Target(child, patient, "patient") for child in kind.children]
     return [_mark(target, seen, now) for target in targets]
 
 

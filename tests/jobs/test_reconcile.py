@@ -12,7 +12,7 @@ from shared.jobs import reconcile
 from shared.jobs.run import Run, Stopped
 from shared.jobs.sync import sync
 from tests.clinic import Clinic, simulator
-from tests.jobs.test_sync import filled
+from tests.jobs.test_sync import entries, filled
 from tests.mortal import Killed, MortalDocuments
 
 
@@ -99,3 +99,14 @@ def test_a_pass_killed_at_any_step_and_taken_up_later_deletes_only_what_is_gone(
         clinic.run(sync)
         assert deleted not in clinic.stored("patients")
         assert clinic.differences() == []
+
+
+def test_a_changed_patient_that_a_pass_shows_first_has_its_lists_looked_at(clinic: Clinic) -> None:
+    medication = clinic.simulator.change("medications", webhook=False)
+    patient = clinic.simulator.truth("medications")[str(medication["id"])]["patient"]
+    clinic.simulator.change("patients", patient, webhook=False)
+    clinic.pending.fold(entries(clinic, [str(patient)]))  # its event could not be worked off
+    clinic.later(seconds=10)
+    reconciled(clinic)
+    clinic.run(sync)
+    assert clinic.differences() == []
