@@ -19,9 +19,8 @@ MOST_DOCUMENTS = 300
 class Lag:
     """p50, p95: seconds from the newest webhook about a record to its being stored.
 
-    Read from `_sync`: `stored_at` less `events_until`. What a webhook waited before its fetch counts up to a second
-    (`shared.order.CLOCK_SKEW`), so this is the least that it can have been; records that were put on the pending list
-    are not in it, but among the pending ones. records: how many it is of. span: how far back they go.
+    Read from `_sync`: `stored_at` less `received_at`, of records that were fetched for an event, at once or after a
+    time on the pending list. records: how many it is of. span: how far back they go.
     """
 
     p50: float
@@ -39,7 +38,7 @@ def lag(documents: Documents, kind: str, now: datetime) -> Lag | None:
     found = documents.query(kind, since, order_by=[f"{META}.stored_at"], limit=MOST_DOCUMENTS, fields=[META])
     stored = [document[META] for _, document in found]
     seconds = sorted(
-        (meta["stored_at"] - meta["events_until"]).total_seconds() for meta in stored if meta["source"] == "webhook"
+        (meta["stored_at"] - meta["received_at"]).total_seconds() for meta in stored if meta["source"] == "webhook"
     )
     if not seconds:
         return None

@@ -31,6 +31,14 @@ TOKEN_RETRY = timedelta(minutes=1)  # costs no request while the token is dead
 LAG_RETRY = timedelta(seconds=20)  # "list data may be several seconds old" (DrChrono's API documentation)
 
 
+def _reasons(error: type[SyncError]) -> set[str]:
+    return {error.reason}.union(*map(_reasons, error.__subclasses__()))
+
+
+# Why an entry may be there: something was refused, or somebody put it there to be looked at.
+REASONS = tuple(sorted(_reasons(SyncError) | {"lag", "empty_list", "follows", "backfill", "absent"}))
+
+
 class Priority(IntEnum):
     """Lower comes first."""
 

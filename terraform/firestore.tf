@@ -93,9 +93,8 @@ resource "google_firebaserules_release" "firestore" {
 # Indexes: one for each query that has an equality or a range and an order.
 locals {
   indexes = {
-    "pending by priority" = { collection = "sync_pending", fields = ["priority", "due"] } # what to fetch next
-    "pending by kind"     = { collection = "sync_pending", fields = ["kind", "due"] }     # when to use a bulk list
-    "pending by reason"   = { collection = "sync_pending", fields = ["reason", "due"] }   # `ops status`, `ops retry`
+    "pending by priority" = { collection = "sync_pending", fields = ["priority", "due"] }      # what to fetch next
+    "pending by reason"   = { collection = "sync_pending", fields = ["reason", "first_seen"] } # the oldest of each
   }
 
   # Fields that are large, or that nothing queries: an index entry for each of their leaves would be most of the cost of a
@@ -106,19 +105,17 @@ locals {
     appointments   = ["vitals", "custom_vitals", "status_transitions", "reminders"]
     clinical_notes = ["sections", "clinical_note_sections"]
   }
-  unindexed_fields = merge([
-    for kind in local.kinds : {
-      for field in concat(lookup(local.large_fields, kind, []), ["_sync.json", "_sync.digest"]) :
-      "${kind} ${field}" => { collection = kind, field = field }
-    }
-  ]...)
-
-  # Documents that go away by themselves, by the collection that they are in. Not indexed: a field that only ever grows
-  # makes a hot spot of its index, and nothing queries it.
-  expiring = {
-    sync_stats = "expires_at" # one document of statistics per day
-    outbox     = "expires_at" # written back to DrChrono
-  }
+  # The quota's ledger, the checkpoints and the ids that a reconciliation has seen: maps with changing keys, read by name.
+  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids"]
+  unindexed_fields = merge(concat(
+    [
+      for kind in local.kinds : {
+        for field in concat(lookup(local.large_fields, kind, []), ["_sync.json", "_sync.digest"]) :
+        "${kind} ${field}" => { collection = kind, field = field }
+      }
+    ],
+    [{ for field in local.state_fields : "sync_state ${field}" => { collection = "sync_state", field = field } }],
+  )...)
 }
 
 resource "google_firestore_index" "this" {
@@ -143,16 +140,5 @@ resource "google_firestore_field" "unindexed" {
   collection = each.value.collection
   field      = each.value.field
 
-  index_config {}
-}
-
-resource "google_firestore_field" "expiry" {
-  for_each = local.expiring
-
-  database   = google_firestore_database.this.name
-  collection = each.key
-  field      = each.value
-
-  ttl_config {}
   index_config {}
 }

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from shared.documents import Documents, Transaction, Where
-from shared.pending import Entry, Priority, Target, fold, from_document, to_document
+from shared.pending import REASONS, Entry, Priority, Target, fold, from_document, to_document
 
 T = TypeVar("T")
 
@@ -170,12 +170,13 @@ class Pending:
         return len(waiting)
 
     def backlog(self) -> list[Backlog]:
-        """For `ops status` and the log: by reason, most first."""
-        counts: dict[str, tuple[int, datetime]] = {}
-        for _, data in self._documents.query(COLLECTION, fields=["reason", "first_seen"]):
-            count, oldest = counts.get(data["reason"], (0, data["first_seen"]))
-            counts[data["reason"]] = (count + 1, min(oldest, data["first_seen"]))
-        rows = [Backlog(reason, count, oldest) for reason, (count, oldest) in counts.items()]
+        """For `ops status` and the log: by reason, most first. Reads are by reason, not by entry."""
+        rows = []
+        for reason in REASONS:
+            where = [Where("reason", "==", reason)]
+            count = self._documents.count(COLLECTION, where)
+            for _, oldest in self._documents.query(COLLECTION, where, order_by=["first_seen"], limit=1):
+                rows.append(Backlog(reason, count, oldest["first_seen"]))
         return sorted(rows, key=lambda row: -row.count)
 
 

@@ -13,7 +13,7 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.utc)
 
 def put(documents: Documents, key: int, *, seconds: float, ago: timedelta, source: str = "webhook") -> None:
     stored = NOON - ago
-    meta = {"stored_at": stored, "events_until": stored - timedelta(seconds=seconds), "source": source}
+    meta = {"stored_at": stored, "received_at": stored - timedelta(seconds=seconds), "source": source}
     documents.transact(lambda transaction: transaction.set(f"patients/{key}", {META: meta}))
 
 
