@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.documents import Documents, Transaction, Where
+from shared.documents import Documents, Transaction
 
 
 class Seen:
@@ -12,25 +12,23 @@ class Seen:
         self._documents = documents
 
     def keep(self, kind: str, page: int, keys: Iterable[str]) -> None:
-        data = {"seen_kind": kind, "ids": sorted(keys)}
+        data = {"ids": sorted(keys)}
         self._documents.transact(lambda transaction: transaction.set(_path(kind, page), data))
 
     def all(self, kind: str, pages: int) -> set[str]:
         """Of the first `pages` pages: a page that was kept and not yet counted is kept again when it is repeated."""
-        paths = [_path(kind, page) for page in range(pages)]
-        return {key for page in self._documents.get_all(paths).values() for key in page["ids"]}
+        return {key for page in self._documents.get_all(_paths(kind, pages)).values() for key in page["ids"]}
 
-    def drop(self, kind: str) -> None:
-        pages = [
-            key
-            for key, _ in self._documents.query("sync_state", [Where("seen_kind", "==", kind)], fields=["seen_kind"])
-        ]
-
+    def drop(self, kind: str, pages: int) -> None:
         def work(transaction: Transaction) -> None:
-            for key in pages:
-                transaction.delete(f"sync_state/{key}")
+            for path in _paths(kind, pages):
+                transaction.delete(path)
 
         self._documents.transact(work)
+
+
+def _paths(kind: str, pages: int) -> list[str]:
+    return [_path(kind, page) for page in range(pages)]
 
 
 def _path(kind: str, page: int) -> str:
