@@ -18,7 +18,7 @@ from shared.pending import Entry, Priority, Target, attempted, due_after
 from shared.state.pending import Pending
 from shared.state.positions import Positions
 from shared.state.records import Records, Source
-from shared.state.refresh import Known, Refresh
+from shared.state.refresh import Done, Known, Refresh
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def handle(event: object, store: Store) -> Outcome:
         log("event.unusable", "ERROR", reason=error.reason)
         raise
     began = store.now()
-    outcome, reason = _bring_up_to_date(change, store)
+    done, reason = _bring_up_to_date(change, store)
     now = store.now()
     log(
         "event.done",
@@ -54,12 +54,19 @@ def handle(event: object, store: Store) -> Outcome:
         kind=change.kind,
         id=change.id,
         delivery=change.delivery,
-        outcome=outcome,
+        outcome=done.outcome,
         reason=reason,
         seconds=round((now - change.received_at).total_seconds(), 3),
-        ms=round((now - began).total_seconds() * 1000, 1),
+        wait_ms=_ms((began - change.received_at).total_seconds()),
+        fetch_ms=_ms(done.fetch_seconds),
+        store_ms=_ms(done.store_seconds),
+        ms=_ms((now - began).total_seconds()),
     )
-    return outcome
+    return done.outcome
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 def traceparent(event: object) -> str:
@@ -68,24 +75,24 @@ def traceparent(event: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _bring_up_to_date(change: Change, store: Store) -> tuple[Outcome, str]:
-    """The outcome, and why where it is not plain."""
+def _bring_up_to_date(change: Change, store: Store) -> tuple[Done, str]:
+    """What became of it, and why where it is not plain."""
     target = Target(change.kind, change.id)
     with store.flights.turn(target, change.received_at) as flight:
         copy = store.records.copy(KINDS[change.kind], change.id)
-        done = already_done(change, copy, _synced_at(change, store))
-        if done is not None:
-            return done, ""
+        outcome = already_done(change, copy, _synced_at(change, store))
+        if outcome is not None:
+            return Done(outcome), ""
         known = Known(flight.latest, change.updated_at, creates=change.creates, deletes=change.deletes)
         try:
-            outcome = store.refresh.run(target, known, Source("webhook", change.event, known.last_seen))
+            done = store.refresh.run(target, known, Source("webhook", change.event, known.last_seen))
         except StoreUnavailable:
             raise
         except SyncError as error:
             store.pending.fold([_entry(target, change, error, store)])
-            return Outcome.DEFERRED, error.reason
+            return Done(Outcome.DEFERRED), error.reason
         store.pending.settle(target, known.last_seen)
-        return outcome, ""
+        return done, ""
 
 
 def _synced_at(change: Change, store: Store) -> datetime | None:

@@ -52,7 +52,6 @@ class Fields(TypedDict, total=False):
     job: str
     stopped: str
     finished: bool
-    requests: int
     stored: int
     logger: str
     error: str

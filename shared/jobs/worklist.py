@@ -43,7 +43,7 @@ def _work(run: Run, entry: Entry) -> bool:
     refresh = parts.events if entry.priority == Priority.EVENT else parts.children
     source = Source("webhook" if entry.deliveries else "pending", None, entry.last_seen)
     try:
-        outcome = refresh.run(entry.target, known, source)
+        outcome = refresh.run(entry.target, known, source).outcome
     except StoreUnavailable:
         raise
     except SyncError as error:

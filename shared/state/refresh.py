@@ -49,6 +49,15 @@ class Known:
     first: bool = True
 
 
+@dataclass(frozen=True)
+class Done:
+    """What became of a target. Of a single record also how long DrChrono and the store took, in seconds."""
+
+    outcome: Outcome
+    fetch_seconds: float = 0.0
+    store_seconds: float = 0.0
+
+
 class Refresh:
     def __init__(self, *, api: Api, records: Records, pending: Pending, now: Callable[[], datetime]) -> None:
         self._api = api
@@ -56,16 +65,16 @@ class Refresh:
         self._pending = pending
         self._now = now
 
-    def run(self, target: Target, known: Known, source: Source) -> Outcome:
+    def run(self, target: Target, known: Known, source: Source) -> Done:
         """Raises what the API, the token, the quota and the store raise, LookAgain and RecordTooLarge."""
         kind = KINDS[target.kind]
         if target.by == "patient":
-            return self._list_of_patient(kind, target.id, known, source)
+            return Done(self._list_of_patient(kind, target.id, known, source))
         if target.by == "appointment":
-            return self._notes_of(kind, target.id, source)
+            return Done(self._notes_of(kind, target.id, source))
         return self._record(kind, target.id, known, source)
 
-    def _record(self, kind: Kind, key: str, known: Known, source: Source) -> Outcome:
+    def _record(self, kind: Kind, key: str, known: Known, source: Source) -> Done:
         began = self._now()
         try:
             fetched = self._api.get(kind, key)
@@ -74,20 +83,25 @@ class Refresh:
                 outcome = self._notes_of(kind, key, source)
                 if outcome is not Outcome.GONE:
                     self._pending.fold([_mark(Target("appointments", key), known.last_seen, began)])
-                    return outcome
+                    return Done(outcome)
             young = known.creates or began - known.last_seen < YOUNG
             if known.first and young and not known.deletes:
                 raise LookAgain("lag") from None
-            return OUTCOMES[self._records.bury(kind, key, began, source, "not_found")]
+            return Done(OUTCOMES[self._records.bury(kind, key, began, source, "not_found")])
+        answered = self._now()
         if is_deleted(fetched.record):
-            return OUTCOMES[self._records.bury(kind, key, fetched.began, source, "deleted_flag")]
+            return Done(OUTCOMES[self._records.bury(kind, key, fetched.began, source, "deleted_flag")])
         self._pending.fold(marks(kind, fetched.record, known.last_seen, fetched.began))
         # Where the API's own key differs from what was asked (a note by its appointment), its own counts.
         verdict = self._records.store(kind, key_of(kind, fetched.record) or key, fetched.record, fetched.began, source)
         behind = is_older(fetched.record.get("updated_at"), known.updated_at)
         if verdict is Verdict.LAGGING or (behind and fetched.began - known.last_seen < LAG_LIMIT):
             raise LookAgain("lag")
-        return OUTCOMES[verdict]
+        return Done(
+            OUTCOMES[verdict],
+            fetch_seconds=(answered - fetched.began).total_seconds(),
+            store_seconds=(self._now() - answered).total_seconds(),
+        )
 
     def _notes_of(self, kind: Kind, appointment: str, source: Source) -> Outcome:
         stored = Outcome.GONE

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from local.embedded import EmbeddedDocuments
 from local.simulator import Simulator
 from shared.documents import Documents
 from shared.jobs import backfill
@@ -123,18 +124,20 @@ def test_without_quota_it_stops_with_the_reason_and_goes_on_later(clinic: Clinic
 
 @pytest.mark.parametrize("form", ["guide", "live"])
 def test_a_process_killed_at_any_store_operation_loses_nothing_and_repeats_no_more_than_its_page(
-    form: str, embedded: Documents, small_pages: None
+    form: str, documents: Documents, small_pages: None
 ) -> None:
+    # On the emulator, which is slower, at every seventeenth operation: other ones than on SQLite.
+    step = 3 if isinstance(documents, EmbeddedDocuments) else 17
     with simulator(form=form, patients=12, notes=4, children=0) as running:
-        clinic = Clinic(running, embedded)
+        clinic = Clinic(running, documents)
         start(clinic)
         clinic.run(backfill.go_on)
         undisturbed = clinic.requests()
         deaths = 0
-        for last in range(1, 10_000, 3):
+        for last in range(1, 10_000, step):
             start(clinic)
             before = clinic.requests()
-            mortal = MortalDocuments(embedded, last, after=bool(last % 2))
+            mortal = MortalDocuments(documents, last, after=bool(last % 2))
             try:
                 Clinic(running, mortal).run(backfill.go_on)
             except Killed:
@@ -148,7 +151,7 @@ def test_a_process_killed_at_any_store_operation_loses_nothing_and_repeats_no_mo
             assert clinic.positions.get("appointments").backfill is None
         clinic.run(sync)
         assert clinic.differences() == []
-        assert deaths > 15
+        assert deaths > (15 if step == 3 else 2)
 
 
 def test_a_uuid_that_expired_between_two_runs_costs_one_page(embedded: Documents, small_pages: None) -> None:
