@@ -13,6 +13,7 @@ from shared.errors import (
     BadRequest,
     Conflict,
     Forbidden,
+    MalformedAnswer,
     NotFound,
     QuotaExhausted,
     Throttled,
@@ -274,10 +275,21 @@ def test_no_cookie_is_kept_and_the_version_of_the_api_is_named() -> None:
 
 def test_integers_keep_every_digit_and_nan_is_no_reason_to_fail() -> None:
     digits = "9" * 40
-    with Scripted(lambda target, headers: (200, {}, f'{{"id": {digits}, "weight": NaN}}'.encode())) as server:
+    with Scripted(
+        lambda target, headers: (200, {}, f'{{"id": 1, "balance": {digits}, "weight": NaN}}'.encode())
+    ) as server:
         record = client_of(server.url).get(PATIENTS, "1").record
-    assert record["id"] == int(digits)
+    assert record["balance"] == int(digits)
     assert record["weight"] != record["weight"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"id": 2}', b'{"id": null}', b'{"first_name": "Ada"}'])
+def test_another_record_than_the_one_that_was_asked_for_is_no_answer(body: bytes) -> None:
+    with (
+        Scripted(lambda target, headers: (200, {}, body)) as server,
+        pytest.raises(MalformedAnswer, match="not the record that was asked for"),
+    ):
+        client_of(server.url).get(PATIENTS, "1")
 
 
 def test_threads_share_a_client(practice: Simulator) -> None:
