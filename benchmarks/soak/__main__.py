@@ -1,0 +1,259 @@
+"""Everything at once, broken on purpose; and then the copy must equal the truth.
+
+    python -m benchmarks.soak [--seconds 180] [--seed 1] [--form guide|live] [--short] [--json FILE] [--keep]
+
+Ends with 0 if all that is wanted holds, else 1. The seed repeats the plan, the practice's changes and the dice of the
+faults; it cannot repeat how processes take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from random import Random
+
+import requests
+
+from benchmarks.report import Report
+from benchmarks.soak import plan as planned
+from benchmarks.soak.plan import Act, plan
+from benchmarks.soak.stage import Stage, insist, on_stage
+from benchmarks.soak.verdict import Run, judge, stored_twice
+from benchmarks.soak.watch import LogLines, Trees, Watcher
+from local import options as local_options
+from local.comparison import Difference, copied, differences
+from local.control import Failed
+from shared.kinds import KINDS
+from shared.state.positions import Positions
+
+# The guide allows 100 a minute; minutes of soak are to see hours of practice.
+QUOTA = "900/minute"
+PATIENTS = 60
+CHANGES_PER_SECOND = 2.5
+SINCE = timedelta(days=400)  # the simulator's records are younger
+
+SHORT_SECONDS, SECONDS = 75.0, 180.0
+
+# After the last fault: a dead worker's leases lapse after two minutes, and a record that lagged or failed is due again
+# within one more.
+SETTLE_SECONDS = 240.0
+
+# What Cloud Scheduler does every five minutes, and every day, here every few seconds.
+SYNC_SECONDS = (1.0, 4.0)
+RECONCILE_SHARE, REFRESH_SHARE, TOGETHER_SHARE = 0.04, 0.08, 0.25
+JOB_SECONDS = 60.0
+BACKFILL_SECONDS = 120.0
+
+
+class Scheduler:
+    """Starts jobs until it is told to stop; answers are counted by their word."""
+
+    def __init__(self, stage: Stage, seed: int) -> None:
+        self.answers: Counter[str] = Counter()
+        self._stage = stage
+        self._rng = Random(f"{seed} scheduler")
+        self._ended = threading.Event()
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="job")
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Scheduler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._pool.shutdown()
+
+    def _work(self) -> None:
+        while not self._ended.wait(self._rng.uniform(*SYNC_SECONDS)):
+            luck = self._rng.random()
+            if luck < RECONCILE_SHARE:
+                self._pool.submit(self._run, "reconcile")
+            elif luck < RECONCILE_SHARE + REFRESH_SHARE:
+                self._pool.submit(self._run, "refresh-token", force=True)
+            # Two at once now and then: one of them must find that the other is at it.
+            for _ in range(2 if self._rng.random() < TOGETHER_SHARE else 1):
+                self._pool.submit(self._run, "sync", force=True)
+
+    def _run(self, job: str, **more: bool) -> None:
+        self.answers[word_of(self._stage.jobs_url, job, **more)] += 1
+
+
+def word_of(url: str, job: str, **more: bool | str) -> str:
+    """`finished`, why the run stopped, the status, or `broken off`."""
+    try:
+        answer = requests.post(url, json={"job": job, **more}, timeout=JOB_SECONDS)
+    except requests.RequestException:
+        return "broken off"
+    if answer.status_code != 200:
+        return str(answer.status_code)
+    return str(answer.json()["stopped"] or "finished")
+
+
+def fill(stage: Stage) -> None:
+    """The first backfill, to its end. Raises Failed."""
+    since = (datetime.now(timezone.utc) - SINCE).date().isoformat()
+    word_of(stage.jobs_url, "backfill", since=since)
+    if settled(stage, BACKFILL_SECONDS) is None:
+        raise Failed(f"the first backfill did not end: the logs are in {stage.folder}")
+
+
+def settled(stage: Stage, seconds: float, *, reconcile: bool = False) -> float | None:
+    """Sync until the copy equals the truth and nothing is pending: after how many seconds, or None where never.
+
+    reconcile: only after a complete pass over every kind, too.
+    """
+    began, asked = time.monotonic(), datetime.now(timezone.utc)
+    while time.monotonic() - began < seconds:
+        word_of(stage.jobs_url, "sync", force=True)
+        if reconcile and not is_reconciled(stage, asked):
+            word_of(stage.jobs_url, "reconcile")
+        elif not waiting(stage) and not compare(stage):
+            return time.monotonic() - began
+        time.sleep(1)
+    return None
+
+
+def is_reconciled(stage: Stage, since: datetime) -> bool:
+    positions = Positions(stage.system.documents())
+    ended = [positions.get(kind.name).reconciled_at for kind in KINDS.values() if kind.changes]
+    return all(at is not None and at >= since for at in ended)
+
+
+def waiting(stage: Stage) -> int:
+    """Entries of the pending list, and walks that are not at their end."""
+    documents = stage.system.documents()
+    positions = [Positions(documents).get(kind) for kind in KINDS]
+    walks = sum((position.backfill or position.reconcile) is not None for position in positions)
+    return stage.system.pending().waiting() + walks
+
+
+def compare(stage: Stage) -> list[Difference]:
+    documents = stage.system.documents()
+    return [
+        difference
+        for kind in KINDS.values()
+        for difference in differences(kind, stage.control.truth(kind.name), copied(documents, kind))
+    ]
+
+
+def disturb(stage: Stage, acts: list[Act]) -> list[tuple[Act, float]]:
+    """Perform each at its time, some at once; returns when each was over."""
+    began = time.monotonic()
+    performed: list[tuple[Act, float]] = []
+
+    def perform(act: Act) -> None:
+        stage.perform(act)
+        performed.append((act, time.monotonic()))
+
+    with ThreadPoolExecutor(8, thread_name_prefix="act") as pool:
+        futures: list[Future[None]] = []
+        for act in acts:
+            time.sleep(max(0.0, began + act.at - time.monotonic()))
+            futures.append(pool.submit(perform, act))
+    for future in futures:
+        future.result()
+    return sorted(performed, key=lambda done: done[1])
+
+
+def calm(stage: Stage) -> float | None:
+    """Nothing is broken any more and nothing changes: how long until the copy equals the truth."""
+    stage.control.do("activity", per_second=0)
+    stage.control.do("faults", rules=[], replace=True)
+    stage.control.do("webhook", **planned.PERFECT_DELIVERY)
+    began = time.monotonic()
+    time.sleep(2 * planned.LAG_SECONDS)
+    # The guide has no event for a deletion: a complete pass finds it.
+    found = settled(stage, SETTLE_SECONDS, reconcile=True)
+    return None if found is None else time.monotonic() - began
+
+
+def soak(form: str, seed: int, seconds: float, folder: Path, say: io.TextIOBase) -> Report:
+    asked = ["run", "--backend", "emulators", "--form", form, "--seed", str(seed), "--patients", str(PATIENTS)]
+    options = local_options.read(local_options.parser().parse_args(asked), {"DRCHRONO_QUOTA": QUOTA})
+    with on_stage(options, folder) as stage:
+        stage.authorize()
+        stage.control.do("webhook", **planned.DELIVERY)
+        insist(lambda: _verify(stage), Failed)
+        fill(stage)
+        acts = plan(seed, seconds, stage.functions)
+        print(f"{form} form, seed {seed}, {seconds:.0f} s, at most {SETTLE_SECONDS:.0f} s to settle:", file=say)
+        print(*acts, sep="\n", file=say, flush=True)
+        logs = LogLines(folder)
+        before = stage.control.stats()
+        began = time.monotonic()
+
+        def trees() -> Trees:
+            return {name: stage.tree(name) for name in stage.programs}
+
+        with Watcher(logs, stage.system.documents(), trees) as watcher:
+            stage.control.do("lag", seconds=planned.LAG_SECONDS)
+            stage.control.do("faults", rules=list(planned.FAULTS), replace=True)
+            stage.control.do("activity", per_second=CHANGES_PER_SECOND)
+            with Scheduler(stage, seed) as scheduler:
+                performed = disturb(stage, acts)
+                time.sleep(max(0.0, began + seconds - time.monotonic()))
+            busy, busy_seconds = stage.control.stats(), time.monotonic() - began
+            print("calm", file=say, flush=True)
+            calm_seconds = calm(stage)
+            stage.processes.check()
+            run = Run(
+                before=before,
+                busy=busy,
+                after=stage.control.stats(),
+                seconds=busy_seconds,
+                quota=stage.system.api().quota,
+                differing=compare(stage),
+                pending=waiting(stage),
+                calm_seconds=calm_seconds,
+                performed=performed,
+                authorized=stage.authorized,
+                twice=stored_twice(stage.system.documents()),
+                jobs=scheduler.answers,
+            )
+        return judge(run, logs, watcher.times, watcher.memory.peaks)
+
+
+def _verify(stage: Stage) -> None:
+    answer = stage.control.do("webhook/verify")
+    if not answer or not answer["verified"]:
+        raise Failed("the webhook's ownership handshake failed")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, help=f"how long things go wrong ({SECONDS:.0f})")
+    parser.add_argument("--seed", type=int, help="(from the clock)")
+    parser.add_argument("--form", choices=("guide", "live"), default="guide", help="of DrChrono (guide)")
+    parser.add_argument("--short", action="store_true", help=f"{SHORT_SECONDS:.0f} s: four minutes in all at most")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--keep", action="store_true", help="keep the logs also where all went well")
+    asked = parser.parse_args()
+    seconds = asked.seconds or (SHORT_SECONDS if asked.short else SECONDS)
+    seed = asked.seed if asked.seed is not None else int(time.time()) % 100_000
+    folder = Path(tempfile.mkdtemp(prefix="drchrono-soak-"))
+    screen = sys.stdout
+    with (folder / "soak.txt").open("w") as own, contextlib.redirect_stdout(own):  # log lines of this process
+        report = soak(asked.form, seed, seconds, folder, screen)  # type: ignore[arg-type]
+    report.show(asked.json)
+    well = all(want.met for want in report.wanted)
+    if well and not asked.keep:
+        shutil.rmtree(folder)
+    else:
+        print(f"The logs are in {folder}; repeat with --seed {seed} --form {asked.form} --seconds {seconds:.0f}")
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

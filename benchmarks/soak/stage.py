@@ -1,0 +1,166 @@
+"""The system in processes of its own, several instances of each function, and the means to break it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psutil
+import requests
+from google.api_core.exceptions import GoogleAPICallError
+
+from benchmarks.soak.balancer import Balancer
+from benchmarks.soak.plan import Act
+from local import stack
+from local.control import Control
+from local.emulators import free_port
+from local.options import Options
+from local.processes import Processes, Program
+from local.subscription import EVENTS, subscribe
+from main import System
+from ops.authorization import AuthorizationFailed, adopt, authorization_url, new_state
+from shared.cloud.secret_manager import connect
+from shared.errors import SyncError
+
+INSTANCES = 2
+JOB_DEADLINE_SECONDS = 20  # so that a run ends while the soak still lasts
+TERM_SECONDS = 10.0  # Cloud Run gives an instance as long between SIGTERM and SIGKILL
+ATTEMPTS = 20
+BROWSER_SECONDS = 10.0
+
+
+class Stage:
+    """`with on_stage(options, folder) as stage`: everything runs, and the simulator's webhook is verified."""
+
+    def __init__(self, options: Options, folder: Path, processes: Processes) -> None:
+        self.options = options
+        self.folder = folder
+        self.processes = processes
+        self.control = Control(stack.url(options, "simulator"))
+        self.jobs_url = stack.url(options, "jobs")
+        self.programs: dict[str, Program] = {}
+        self.authorized = 0
+        self._one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        os.environ.update(stack.environment(options, folder))  # by these Google's clients find the stand-ins
+        self.system = System({**stack.inherited(), **stack.environment(options, folder)})
+
+    @property
+    def functions(self) -> list[str]:
+        return [name for name in self.programs if name.startswith(tuple(stack.THREADS))]
+
+    def start(self, programs: list[Program]) -> None:
+        self.programs |= {program.name: program for program in programs}
+        self.processes.start(programs)
+
+    def subscribe(self) -> None:
+        """The emulator may listen before it serves."""
+        insist(
+            lambda: subscribe(self.options.settings["GCP_PROJECT"], EVENTS, stack.url(self.options, "store")),
+            GoogleAPICallError,
+        )
+
+    def authorize(self) -> None:
+        """What a person does with `ops authorize`, until it works."""
+        insist(self._authorize, AuthorizationFailed, SyncError, requests.RequestException)
+        self.authorized += 1
+
+    def _authorize(self) -> None:
+        api, redirect_uri = self.system.api(), self.options.settings["DRCHRONO_REDIRECT_URI"]
+        url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=new_state())
+        answer = requests.get(url, allow_redirects=False, timeout=BROWSER_SECONDS)
+        code = parse_qs(urlsplit(answer.headers.get("Location", "")).query).get("code", ["none"])[0]
+        adopt(code, redirect_uri, self.system.token_endpoint(), self.system.custody().adopt)
+
+    def perform(self, act: Act) -> None:
+        """Do it, and return when it is over."""
+        match act.what:
+            case "kill" | "term" | "restart":
+                self._end_and_start(act)
+            case "freeze":
+                self._freeze(act)
+            case "expire":
+                self.control.do("tokens", action="expire")
+            case "revoke":
+                self.control.do("tokens", action="revoke")
+                time.sleep(act.lasts)
+                self.authorize()
+
+    def _end_and_start(self, act: Act) -> None:
+        with self._one_at_a_time[act.whom]:
+            number = signal.SIGTERM if act.what == "term" else signal.SIGKILL
+            workers = self.tree(act.whom)[1:]
+            self.processes.end(act.whom, number, TERM_SECONDS)
+            for worker in workers:  # of a server that was killed: it would go on serving without it
+                _signal(worker, signal.SIGKILL)
+            psutil.wait_procs(workers)
+            self.processes.start([self.programs[act.whom]])
+        if act.what == "restart":
+            self.subscribe()
+
+    def _freeze(self, act: Act) -> None:
+        with self._one_at_a_time[act.whom]:
+            frozen = self.tree(act.whom)
+            for process in frozen:
+                _signal(process, signal.SIGSTOP)
+            time.sleep(act.lasts)
+            for process in frozen:
+                _signal(process, signal.SIGCONT)
+
+    def tree(self, name: str) -> list[psutil.Process]:
+        """The process and its children; none where it has ended."""
+        pid = self.processes.pids().get(name)
+        try:
+            process = psutil.Process(pid) if pid is not None else None
+            return [process, *process.children(recursive=True)] if process else []
+        except psutil.NoSuchProcess:
+            return []
+
+
+@contextmanager
+def on_stage(options: Options, folder: Path) -> Iterator[Stage]:
+    with ExitStack() as balancers, Processes(folder) as processes:
+        stage = Stage(options, folder, processes)
+        functions = instances(options, folder)
+        stage.start([*stack.services(options, folder), *functions])
+        for name in stack.THREADS:
+            backends = [program.port for program in functions if program.name.startswith(name)]
+            balancers.enter_context(Balancer(options.ports[stack.PORT_OF[name]], backends))
+        cloud = stage.system.cloud()
+        connect(cloud).create_secret(parent=f"projects/{cloud.project}", secret_id=cloud.token_secret)
+        stage.subscribe()
+        yield stage
+
+
+def instances(options: Options, folder: Path) -> list[Program]:
+    """Every function INSTANCES times, each on a port of its own."""
+    programs = []
+    for number in range(1, INSTANCES + 1):
+        ports = {**options.ports, **{port: free_port() for port in stack.PORT_OF.values()}}
+        for program in stack.functions(replace(options, ports=ports), folder):
+            told = {**program.environment, "JOB_DEADLINE_SECONDS": str(JOB_DEADLINE_SECONDS)}
+            programs.append(replace(program, name=f"{program.name} {number}", environment=told))
+    return programs
+
+
+def insist(deed: Callable[[], object], *expected: type[Exception]) -> None:
+    """Until it works: what is around it is broken on purpose."""
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(*expected):
+            deed()
+            return
+        time.sleep(1)
+    deed()
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)

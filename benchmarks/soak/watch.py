@@ -1,0 +1,134 @@
+"""What is seen while the soak runs: log lines as they come, memory, and whether a record ever goes back in time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from shared.documents import Documents
+from shared.errors import StoreUnavailable
+from shared.kinds import KINDS
+from shared.order import is_older
+from shared.storable import META
+
+Trees = dict[str, list[psutil.Process]]
+
+LOOK_SECONDS = 0.25
+SAMPLE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """seen: seconds of the monotonic clock, LOOK_SECONDS late at most. process: the log file's name."""
+
+    seen: float
+    process: str
+    fields: Mapping[str, Any]
+
+
+class LogLines:
+    """Every JSON line of the functions' logs in `folder`. foreign: the lines that are none, by how they begin."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lines: list[Line] = []
+        self.foreign: Counter[str] = Counter()
+        self._folder = folder
+        self._read: defaultdict[Path, int] = defaultdict(int)
+
+    def look(self) -> None:
+        for path in self._folder.glob("r*.log"), self._folder.glob("s*_record*.log"):
+            for file in path:
+                self._follow(file)
+
+    def _follow(self, path: Path) -> None:
+        with path.open("rb") as file:
+            file.seek(self._read[path])
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]  # the rest is still being written
+        self._read[path] += len(whole)
+        for line in whole.splitlines():
+            try:
+                fields = json.loads(line)
+                self.lines.append(Line(time.monotonic(), path.stem, fields))
+            except ValueError:
+                self.foreign[line[:60].decode(errors="replace")] += 1
+
+    def of(self, label: str) -> list[Line]:
+        return [line for line in self.lines if line.fields.get("message") == label]
+
+
+@dataclass
+class Times:
+    """The newest `fetched_at` and `updated_at` that was ever seen of each document, and who went back behind it."""
+
+    backward: list[str] = field(default_factory=list)
+    samples: int = 0
+    _newest: dict[str, tuple[datetime, str | None]] = field(default_factory=dict)
+
+    def look(self, documents: Documents) -> None:
+        for kind in KINDS:
+            for key, document in list(documents.query(kind, fields=[META, "updated_at"])):
+                self.see(f"{kind}/{key}", document[META]["fetched_at"], document.get("updated_at"))
+        self.samples += 1
+
+    def see(self, path: str, fetched_at: datetime, updated_at: str | None) -> None:
+        before = self._newest.get(path)
+        if before is not None and (fetched_at < before[0] or is_older(updated_at, before[1])):
+            self.backward.append(path)
+        self._newest[path] = (fetched_at, updated_at)
+
+
+class Memory:
+    """The most that each process held, in MiB of resident memory, its children included."""
+
+    def __init__(self) -> None:
+        self.peaks: defaultdict[str, float] = defaultdict(float)
+
+    def look(self, trees: Mapping[str, list[psutil.Process]]) -> None:
+        for name, tree in trees.items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                held = sum(process.memory_info().rss for process in tree) / 2**20
+                self.peaks[name] = max(self.peaks[name], held)
+
+
+class Watcher:
+    """Looks at all of it from threads of its own, for the length of a `with` block."""
+
+    def __init__(self, logs: LogLines, documents: Documents, trees: Callable[[], Trees]) -> None:
+        self.logs, self.times, self.memory = logs, Times(), Memory()
+        self._documents, self._trees = documents, trees
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._every, args=args, daemon=True)
+            for args in (
+                (LOOK_SECONDS, self.logs.look),
+                (SAMPLE_SECONDS, lambda: self.times.look(self._documents)),
+                (SAMPLE_SECONDS, lambda: self.memory.look(self._trees())),
+            )
+        ]
+
+    def __enter__(self) -> Watcher:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        self.logs.look()
+
+    def _every(self, seconds: float, look: Callable[[], None]) -> None:
+        while not self._ended.wait(seconds):
+            with contextlib.suppress(StoreUnavailable):  # frozen on purpose; the next look will succeed
+                look()

@@ -1,0 +1,102 @@
+"""The parts of the soak that decide: the plan, what counts as going back in time, and the balancer."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.soak.balancer import Balancer
+from benchmarks.soak.plan import LAST_DEATH, LAST_DEATH_OF_A_JOB, ONCE, plan
+from benchmarks.soak.watch import LogLines, Times
+from local.emulators import free_port
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.utc)
+FUNCTIONS = ["receive_webhook 1", "store_record 1", "run_job 1"]
+
+
+@given(seed=st.integers(0, 10**6), seconds=st.floats(30, 3600))
+def test_every_plan_has_all_that_goes_wrong_once_and_ends_within_the_run(seed: int, seconds: float) -> None:
+    acts = plan(seed, seconds, FUNCTIONS)
+    assert {(what, whom) for what, whom, _ in ONCE} <= {(act.what, act.whom) for act in acts}
+    assert acts == sorted(acts, key=lambda act: act.at)
+    assert all(0 <= act.at <= seconds for act in acts)
+    deaths = [act for act in acts if act.whom in FUNCTIONS]
+    assert all(act.at <= seconds * LAST_DEATH + 0.1 for act in deaths)
+    assert all(act.at <= seconds * LAST_DEATH_OF_A_JOB + 0.1 for act in deaths if act.whom == "run_job 1")
+
+
+def test_the_seed_repeats_the_plan() -> None:
+    assert plan(5, 180, FUNCTIONS) == plan(5, 180, FUNCTIONS)
+    assert plan(5, 180, FUNCTIONS) != plan(6, 180, FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    ("fetched", "updated_at", "backward"),
+    [
+        (1, "2026-03-10T12:00:01", []),
+        (-1, "2026-03-10T12:00:01", ["patients/1"]),
+        (1, "2026-03-10T11:59:59", ["patients/1"]),
+    ],
+)
+def test_an_older_fetch_or_version_is_a_step_back(fetched: int, updated_at: str, backward: list[str]) -> None:
+    times = Times()
+    times.see("patients/1", NOON, "2026-03-10T12:00:00")
+    times.see("patients/1", NOON + timedelta(seconds=fetched), updated_at)
+    assert times.backward == backward
+
+
+def test_a_line_that_is_still_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    logs, file = LogLines(tmp_path), tmp_path / "store_record-1.log"
+    file.write_text('{"message": "event.done"}\n{"message": "eve')
+    logs.look()
+    assert len(logs.of("event.done")) == 1
+    with file.open("a") as more:
+        more.write('nt.done"}\nTraceback (most recent call last):\n')
+    logs.look()
+    assert len(logs.of("event.done")) == 2
+    assert dict(logs.foreign) == {"Traceback (most recent call last):": 1}
+
+
+@contextmanager
+def served(name: str) -> Iterator[int]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(name).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def asked(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", "/")
+    answer = str(json.loads(connection.getresponse().read()))
+    connection.close()
+    return answer
+
+
+def test_connections_go_to_the_instances_in_turn_and_past_a_dead_one() -> None:
+    with served("one") as one, served("two") as two, Balancer(port := free_port(), [one, free_port(), two]):
+        answers = [asked(port) for _ in range(6)]
+    assert set(answers) == {"one", "two"}
