@@ -1,0 +1,102 @@
+"""All measurements in turn, and what they found as `benchmarks/RESULTS.md`.
+
+    python -m benchmarks [--quick] [NAME …]
+
+Ends with 0 also where a wanted figure is missed: the page says so. 1: a benchmark failed, and the page is as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.results import page
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "RESULTS.md"
+
+# In this order; each with what makes it quick.
+BENCHMARKS = {
+    "webhook": "--quick",
+    "load": "--quick",
+    "client": "--quick",
+    "quota": "--quick",
+    "storm": "--quick",
+    "backfill": "--quick",
+    "soak": "--short",
+}
+# The soak's is fixed, so that two pages can be compared.
+OPTIONS = {"soak": ["--seed", "1"]}
+
+
+def measured(name: str, folder: Path, *, quick: bool) -> dict[str, Any] | None:
+    """Run one; what it wrote, or None where it wrote nothing."""
+    file = folder / f"{name}.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(file), *OPTIONS.get(name, [])]
+    print(f"\n== {name}", flush=True)
+    began = time.monotonic()
+    subprocess.run([*command, BENCHMARKS[name]] if quick else command, cwd=FOLDER.parent, check=False)
+    print(f"{time.monotonic() - began:.0f} s", flush=True)
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def about(*, quick: bool) -> list[str]:
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607 (whichever git there is)
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    memory = psutil.virtual_memory().total / 2**30
+    return [
+        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, commit {commit or 'unknown'}"
+        + (", quick: whether it works, not how fast" if quick else ""),
+        f"{os.cpu_count()} cores ({processor()}), {memory:.0f} GiB of memory; servers, load and emulators share them",
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+    ]
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these, and no page: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--quick", action="store_true", help="short runs; the page goes to build/")
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - BENCHMARKS.keys():
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    with tempfile.TemporaryDirectory() as folder:
+        names = asked.names or list(BENCHMARKS)
+        reports = {name: measured(name, Path(folder), quick=asked.quick) for name in names}
+    failed = [name for name, report in reports.items() if report is None]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        return 1
+    if asked.names:
+        return 0
+    results = FOLDER.parent / "build" / "RESULTS.md" if asked.quick else RESULTS
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(page(about(quick=asked.quick), [report for report in reports.values() if report]))
+    print(f"\n{results}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
