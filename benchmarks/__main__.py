@@ -34,6 +34,7 @@ BENCHMARKS = {
     "quota": "--quick",
     "storm": "--quick",
     "backfill": "--quick",
+    "scale": "--quick",
     "soak": "--short",
 }
 # The soak's is fixed, so that two pages can be compared.
