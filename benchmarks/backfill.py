@@ -36,6 +36,7 @@ from shared.documents import Documents
 from shared.drchrono.client import DrChrono
 from shared.jobs import backfill
 from shared.jobs.run import Parts, Run, Stopped
+from shared.jobs.windowed import windows
 from shared.kinds import KINDS
 from shared.quota import Lane, parse_windows
 from shared.state.leases import Leases
@@ -131,7 +132,7 @@ def _throw_away(working: Parts) -> int:
     records = 0
     for name in backfill.KIND_NAMES:
         kind = KINDS[name]
-        for window in backfill.windows(kind, SINCE, now().date()):
+        for window in windows(kind, SINCE, now().date()):
             dates = (str(window["first"]), str(window["last"])) if window["first"] else None
             since = None if dates else f"{SINCE}T00:00:00"
             records += sum(len(page.records) for page in working.lists.list_changed(kind, since=since, window=dates))
@@ -173,8 +174,8 @@ def filling(form: str, store: str, patients: int, project: str = "") -> Row:
             url=url, store=store, project=project, quota="100000/minute", kinds=list(backfill.KIND_NAMES)
         )
         requests = int(_control(url, "stats")["requests"])
-    windows = len(backfill.windows(KINDS["appointments"], SINCE, now().date()))
-    pages = math.ceil(patients / 1000) + max(windows, math.ceil(patients / 1000)) + math.ceil(notes / 20)
+    spans = len(windows(KINDS["appointments"], SINCE, now().date()))
+    pages = math.ceil(patients / 1000) + max(spans, math.ceil(patients / 1000)) + math.ceil(notes / 20)
     return {
         "form": form,
         "into": store,

@@ -12,6 +12,7 @@ from typing import Any
 from shared import watermark
 from shared.errors import DrChronoError
 from shared.jobs import backfill, reconcile
+from shared.jobs.children import follow, lists_of
 from shared.jobs.run import Parts, Run
 from shared.jobs.walk import walk
 from shared.jobs.worklist import work_off
@@ -80,7 +81,7 @@ def changes(run: Run, kind: Kind) -> None:
             bulk=state["many"],
             archived=True,
             save=save,
-            ahead=lambda page: backfill.follow(parts, kind, page),
+            ahead=lambda page: follow(parts, kind, page),
         ):
             seen = watermark.newest(page.records, seen, page.began)
     except DrChronoError as error:
@@ -132,7 +133,7 @@ def _round(run: Run) -> None:
     if before.at and not most:
         return  # one patient's turn is not over: the time adds up
     patients = parts.records.keys(KINDS["patients"], after=before.after, most=most) if most else []
-    parts.pending.fold(backfill.child_entries(patients, now))
+    parts.pending.fold(lists_of(patients, now))
     # Fewer than asked for means that the round is complete: the next begins with the first patient.
     after = patients[-1] if len(patients) == most > 0 else None
     parts.positions.set_round(Round(after=after, at=now))
