@@ -7,7 +7,7 @@ ARGS ?=
 BENCHMARKS := $(patsubst benchmarks/%.py,%,$(shell grep -ls __main__ benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help environment run demo test lock package clean $(BENCHMARKS:%=bench-%)
+.PHONY: help environment run demo test soak bench lock package clean $(BENCHMARKS:%=bench-%)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,12 @@ test: environment ## lint, types and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+soak: environment ## everything at once, broken on purpose (ARGS="--seconds 600 --seed 7")
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+bench: environment ## all measurements, and the page benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: environment ## compile requirements*.in into hashed pins (needs uv)
 	@command -v uv >/dev/null || { echo "uv is not installed: see docs.astral.sh/uv" >&2; exit 1; }
