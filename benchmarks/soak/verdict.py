@@ -93,6 +93,7 @@ def judge(run: Run, logs: LogLines, times: Times, peaks: Mapping[str, float]) ->
     ]
     report.notes += [
         "A revoked token is noticed by spending it: each revocation costs one dead refresh token.",
+        "Syncs are forced every few seconds, each at least three requests: a practice needs fewer for each change.",
         "Webhook to stored counts the events that stored a record themselves; deferred ones are the next sync's.",
     ]
     return report
