@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 # The modules that are programs.
-BENCHMARKS := $(patsubst benchmarks/%.py,%,$(shell grep -ls __main__ benchmarks/*.py))
+BENCHMARKS := $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/__main__.py,$(shell grep -ls __main__ benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
 .PHONY: help environment run demo test soak bench lock package clean $(BENCHMARKS:%=bench-%)
