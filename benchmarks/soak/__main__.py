@@ -13,20 +13,16 @@ import contextlib
 import shutil
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from random import Random
 from typing import TextIO
-
-import requests
 
 from benchmarks.report import Report
 from benchmarks.soak import plan as planned
 from benchmarks.soak.plan import Act, plan
+from benchmarks.soak.scheduler import Scheduler, word_of
 from benchmarks.soak.stage import Stage, insist, on_stage
 from benchmarks.soak.verdict import Run, judge, stored_twice
 from benchmarks.soak.watch import LogLines, Trees, Watcher
@@ -51,57 +47,7 @@ SETTLE_SECONDS = 240.0
 # Four minutes in all, in the guide's form: deaths of jobs come in the first 45 s (see `plan`), so less is enough.
 SHORT_SECONDS, SHORT_SETTLE_SECONDS = 75.0, 140.0
 
-# What Cloud Scheduler does every five minutes, and every day, here every few seconds.
-SYNC_SECONDS = (1.0, 4.0)
-RECONCILE_SHARE, REFRESH_SHARE, TOGETHER_SHARE = 0.04, 0.08, 0.25
-JOB_SECONDS = 60.0
 BACKFILL_SECONDS = 120.0
-
-
-class Scheduler:
-    """Starts jobs until it is told to stop; answers are counted by their word."""
-
-    def __init__(self, stage: Stage, seed: int) -> None:
-        self.answers: Counter[str] = Counter()
-        self._stage = stage
-        self._rng = Random(f"{seed} scheduler")
-        self._ended = threading.Event()
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="job")
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> Scheduler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._pool.shutdown()
-
-    def _work(self) -> None:
-        while not self._ended.wait(self._rng.uniform(*SYNC_SECONDS)):
-            luck = self._rng.random()
-            if luck < RECONCILE_SHARE:
-                self._pool.submit(self._run, "reconcile")
-            elif luck < RECONCILE_SHARE + REFRESH_SHARE:
-                self._pool.submit(self._run, "refresh-token", force=True)
-            # Two at once now and then: one of them must find that the other is at it.
-            for _ in range(2 if self._rng.random() < TOGETHER_SHARE else 1):
-                self._pool.submit(self._run, "sync", force=True)
-
-    def _run(self, job: str, **more: bool) -> None:
-        self.answers[word_of(self._stage.jobs_url, job, **more)] += 1
-
-
-def word_of(url: str, job: str, **more: bool | str) -> str:
-    """`finished`, why the run stopped, the status, or `broken off`."""
-    try:
-        answer = requests.post(url, json={"job": job, **more}, timeout=JOB_SECONDS)
-    except requests.RequestException:
-        return "broken off"
-    if answer.status_code != 200:
-        return str(answer.status_code)
-    return str(answer.json()["stopped"] or "finished")
 
 
 def fill(stage: Stage) -> None:
@@ -205,7 +151,7 @@ def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say:
             stage.control.do("lag", seconds=planned.LAG_SECONDS)
             stage.control.do("faults", rules=list(planned.FAULTS), replace=True)
             stage.control.do("activity", per_second=CHANGES_PER_SECOND)
-            with Scheduler(stage, seed) as scheduler:
+            with Scheduler(stage.jobs_url, seed) as scheduler:
                 performed = disturb(stage, acts)
                 time.sleep(max(0.0, began + seconds - time.monotonic()))
             busy, busy_seconds = stage.control.stats(), time.monotonic() - began
