@@ -183,6 +183,7 @@ class System:
             positions=Positions(self.documents()),
             flights=Flights(),
             now=utc_now,
+            sleep=time.sleep,
             random=random.random,
         )
 

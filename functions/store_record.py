@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.errors import MessageUnusable, StoreUnavailable, SyncError
+from shared.errors import LookAgain, MessageUnusable, StoreUnavailable, SyncError
 from shared.events import Change, decode
 from shared.flights import Flights
 from shared.kinds import KINDS
@@ -19,6 +19,10 @@ from shared.state.pending import Pending
 from shared.state.positions import Positions
 from shared.state.records import Records, Source
 from shared.state.refresh import Done, Known, Refresh
+
+# DrChrono's replicas are "several seconds" behind at worst (its API documentation): most have caught up after these,
+# and whatever has not waits on the pending list for the next sync, which is minutes away.
+LAG_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Store:
     positions: Positions
     flights: Flights
     now: Callable[[], datetime]
+    sleep: Callable[[float], None]
     random: Callable[[], float]
 
 
@@ -84,8 +89,13 @@ def _bring_up_to_date(change: Change, store: Store) -> tuple[Done, str]:
         if outcome is not None:
             return Done(outcome), ""
         known = Known(flight.latest, change.updated_at, creates=change.creates, deletes=change.deletes)
+        source = Source("webhook", change.event, known.last_seen)
         try:
-            done = store.refresh.run(target, known, Source("webhook", change.event, known.last_seen))
+            try:
+                done = store.refresh.run(target, known, source)
+            except LookAgain:
+                store.sleep(LAG_SECONDS)
+                done = store.refresh.run(target, known, source)
         except StoreUnavailable:
             raise
         except SyncError as error:

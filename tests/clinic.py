@@ -100,6 +100,7 @@ class Clinic:
             positions=self.positions,
             flights=Flights(),
             now=self.now,
+            sleep=self.sleep,
             random=lambda: 0.5,
         )
 

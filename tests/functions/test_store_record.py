@@ -152,6 +152,20 @@ def test_a_404_soon_after_the_event_is_looked_at_once_more_and_then_believed(cli
     assert clinic.pending.waiting() == 0
 
 
+def test_a_replica_that_is_a_moment_behind_is_asked_once_more_at_once(embedded: Documents) -> None:
+    with simulator(form="live", lag_seconds=2) as running:
+        clinic = Clinic(running, embedded)
+        clinic.later(minutes=5)
+        key = first(clinic, "patients")
+        running.change("patients", key, webhook=False)
+        truth = running.truth("patients")[key]
+        before = clinic.requests()
+        change = event("PATIENT_MODIFY", key, "patients", clinic.now(), updated_at=truth["updated_at"])
+        assert handle(push(change), clinic.store()) is Outcome.STORED
+        assert clinic.stored("patients")[key] == truth
+        assert clinic.requests() - before == 2
+
+
 def test_an_answer_older_than_the_event_says_is_looked_at_again(embedded: Documents) -> None:
     with simulator(form="live", lag_seconds=40) as running:
         clinic = Clinic(running, embedded)

@@ -122,6 +122,7 @@ class Practice:
             positions=Positions(self.documents),
             flights=Flights(),
             now=self.clock,
+            sleep=lambda seconds: None,
             random=lambda: 0.5,
         )
         with redirect_stdout(self.log):
