@@ -191,7 +191,7 @@ def filling(form: str, store: str, patients: int, project: str = "") -> Row:
 
 def throttled(pages: int) -> Row:
     """Only clinical notes, 20 a page, at 100 requests a minute in bursts of at most 10, on the true clock."""
-    sizes = ["--patients", "500", "--appointments", str(pages * 30), "--notes", str(pages * 30), "--children", "0"]
+    sizes = ["--patients", "500", "--appointments", str(pages * 30), "--notes", str(pages * 20), "--children", "0"]
     with simulator("--form", "guide", *sizes, "--quota", "100/minute", "--limiter", "bucket", "--burst", "10") as url:
         figures = in_a_process(url=url, store="embedded", quota=BURST_QUOTA, kinds=["clinical_notes"])
         stats = _control(url, "stats")
