@@ -253,7 +253,8 @@ def _exclusive(folder: Path) -> Iterator[None]:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """SIGTERM, and a terminal that was closed, end the run as Ctrl-C does."""
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+    # Also the one that is Python's own by default: whoever starts this in the background may have it ignored.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers[:2]:
         signal.signal(number, signal.default_int_handler)

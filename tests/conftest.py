@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ import pytest
 from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators, EmulatorsMissing, find, required
 from shared.documents import Documents
+
+
+# Programs that the tests start inherit it: a shell that starts the tests in the background has it ignored, and Ctrl-C
+# would reach none of them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
