@@ -256,7 +256,7 @@ def _interruptible() -> Iterator[None]:
     # Also the one that is Python's own by default: whoever starts this in the background may have it ignored.
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
     before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers[:2]:
+    for number in numbers[:3]:
         signal.signal(number, signal.default_int_handler)
     try:
         yield

@@ -14,7 +14,6 @@ from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators, EmulatorsMissing, find, required
 from shared.documents import Documents
 
-
 # Programs that the tests start inherit it: a shell that starts the tests in the background has it ignored, and Ctrl-C
 # would reach none of them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
