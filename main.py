@@ -20,7 +20,7 @@ import flask
 import functions_framework
 from werkzeug.exceptions import HTTPException
 
-from shared.errors import MessageUnusable, SettingsError, StoreUnavailable
+from shared.errors import MessageUnusable, PublishFailed, SettingsError, StoreUnavailable
 from shared.log import log_context, log_crash, take_over
 from shared.quota import Lane
 from shared.settings import Environment, api_settings, cloud_settings, job_settings, log_level, webhook_settings
@@ -219,9 +219,9 @@ class System:
 
     def defer(self, change: Change) -> None:
         """Put an event on the pending list that Pub/Sub would not take."""
-        from shared.pending import unpublished
+        from shared.pending import of_event
 
-        self.pending().fold([unpublished(change)])
+        self.pending().fold([of_event(change, PublishFailed.reason, change.received_at)])
 
 
 def guarded(system: System, function: str, traceparent: str, work: Callable[[], T]) -> T:

@@ -14,7 +14,7 @@ from shared.flights import Flights
 from shared.kinds import KINDS
 from shared.log import log
 from shared.order import LAG_LIMIT, Outcome, already_done
-from shared.pending import Entry, Priority, Target, attempted, due_after
+from shared.pending import Target, attempted, due_after, of_event
 from shared.state.pending import Pending
 from shared.state.positions import Positions
 from shared.state.records import Records, Source
@@ -89,20 +89,25 @@ def _bring_up_to_date(change: Change, store: Store) -> tuple[Done, str]:
         if outcome is not None:
             return Done(outcome), ""
         known = Known(flight.latest, change.updated_at, creates=change.creates, deletes=change.deletes)
-        source = Source("webhook", change.event, known.last_seen)
         try:
-            try:
-                done = store.refresh.run(target, known, source)
-            except LookAgain:
-                store.sleep(LAG_SECONDS)
-                done = store.refresh.run(target, known, source)
+            done = _fetched(target, known, Source("webhook", change.event, known.last_seen), store)
         except StoreUnavailable:
             raise
         except SyncError as error:
-            store.pending.fold([_entry(target, change, error, store)])
+            due = due_after(error, 0, store.now(), store.random)
+            store.pending.fold([of_event(change, error.reason, due, attempts=int(attempted(error)))])
             return Done(Outcome.DEFERRED), error.reason
         store.pending.settle(target, known.last_seen)
         return done, ""
+
+
+def _fetched(target: Target, known: Known, source: Source, store: Store) -> Done:
+    """Where a replica is behind, it is asked once more."""
+    try:
+        return store.refresh.run(target, known, source)
+    except LookAgain:
+        store.sleep(LAG_SECONDS)
+        return store.refresh.run(target, known, source)
 
 
 def _synced_at(change: Change, store: Store) -> datetime | None:
@@ -110,21 +115,6 @@ def _synced_at(change: Change, store: Store) -> datetime | None:
     if store.now() - change.received_at < LAG_LIMIT:
         return None
     return store.positions.get(change.kind).synced_at
-
-
-def _entry(target: Target, change: Change, error: SyncError, store: Store) -> Entry:
-    return Entry(
-        target=target,
-        reason=error.reason,
-        priority=Priority.EVENT,
-        first_seen=change.received_at,
-        last_seen=change.received_at,
-        due=due_after(error, 0, store.now(), store.random),
-        attempts=int(attempted(error)),
-        updated_at=change.updated_at,
-        deletes=change.deletes,
-        deliveries=(change.delivery,),
-    )
 
 
 def _field(value: object, name: str) -> object:

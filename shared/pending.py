@@ -115,15 +115,16 @@ def due_after(error: SyncError, attempts: int, now: datetime, random: Callable[[
     return now + growing * (0.5 + random())
 
 
-def unpublished(change: Change) -> Entry:
-    """The entry of an event that Pub/Sub would not take: the next sync fetches it."""
+def of_event(change: Change, reason: str, due: datetime, *, attempts: int = 0) -> Entry:
+    """The entry of an event that could not be worked off, or that Pub/Sub would not take."""
     return Entry(
         target=Target(change.kind, change.id),
-        reason="publish_failed",
+        reason=reason,
         priority=Priority.EVENT,
         first_seen=change.received_at,
         last_seen=change.received_at,
-        due=change.received_at,
+        due=due,
+        attempts=attempts,
         updated_at=change.updated_at,
         deletes=change.deletes,
         deliveries=(change.delivery,),

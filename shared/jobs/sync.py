@@ -35,12 +35,13 @@ FEW_WAITING = 10  # the round goes on only when the pending list is nearly empty
 
 def sync(run: Run, *, force: bool = False) -> None:
     """force: ask for the changes of each kind, due or not. Raises Stopped when the run ends before all is done."""
-    for kind in KINDS.values():
-        if kind.changes and run.parts.pending.count(kind.name) >= MANY:
-            changes(run, kind)
+    kinds = [kind for kind in KINDS.values() if kind.changes]
+    crowded = [kind for kind in kinds if run.parts.pending.count(kind.name) >= MANY]
+    for kind in crowded:
+        changes(run, kind)
     work_off(run, Priority.EVENT)
-    for kind in KINDS.values():
-        if kind.changes and (force or _is_due(run, kind)):
+    for kind in kinds:
+        if _is_due(run, kind) or (force and kind not in crowded):
             changes(run, kind)
     work_off(run, Priority.CHILDREN)
     backfill.go_on(run)
