@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException
 
 from shared.errors import MessageUnusable, PublishFailed, SettingsError, StoreUnavailable
 from shared.log import log_context, log_crash, take_over
-from shared.quota import Lane
+from shared.rate_limit.ledger import Lane
 from shared.settings import Environment, api_settings, cloud_settings, job_settings, log_level, webhook_settings
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from shared.cloud.pubsub import Publisher
     from shared.documents import Documents
     from shared.drchrono.client import DrChrono
-    from shared.drchrono.oauth import TokenEndpoint
-    from shared.events import Change
     from shared.jobs.run import Parts
-    from shared.state.custody import Custody
-    from shared.state.pending import Pending
-    from shared.state.permits import Permits
-    from shared.state.refresh import Refresh
+    from shared.queue.work_queue import WorkQueue
+    from shared.rate_limit.limiter import RateLimiter
+    from shared.records.refresh import Refresh
+    from shared.tokens.endpoint import TokenEndpoint
+    from shared.tokens.refresher import TokenRefresher
+    from shared.webhooks.events import Change
 
 T = TypeVar("T")
 
@@ -78,10 +78,10 @@ class System:
         self.instance = Once(lambda: uuid.uuid4().hex[:12])
         self.documents: Callable[[], Documents] = Once(self._documents)
         self.publish: Callable[[], Callable[[bytes, Mapping[str, str]], None]] = Once(lambda: self._publisher().publish)
-        self.pending = Once(self._pending)
-        self.permits = Once(self._permits)
+        self.queue = Once(self._queue)
+        self.rate_limiter = Once(self._rate_limiter)
         self.token_endpoint = Once(self._token_endpoint)
-        self.custody = Once(self._custody)
+        self.token_refresher = Once(self._token_refresher)
         self.drchrono = Once(self._drchrono)
         self.store = Once(self._store)
         self.parts = Once(self._parts)
@@ -97,15 +97,15 @@ class System:
 
         return connect(self.cloud())
 
-    def _pending(self) -> Pending:
-        from shared.state.pending import Pending
+    def _queue(self) -> WorkQueue:
+        from shared.queue.work_queue import WorkQueue
 
-        return Pending(self.documents())
+        return WorkQueue(self.documents())
 
-    def _permits(self) -> Permits:
-        from shared.state.permits import Permits
+    def _rate_limiter(self) -> RateLimiter:
+        from shared.rate_limit.limiter import RateLimiter
 
-        return Permits(
+        return RateLimiter(
             self.documents(),
             self.api().quota,
             background_share=self.api().background_share,
@@ -115,18 +115,18 @@ class System:
         )
 
     def _token_endpoint(self) -> TokenEndpoint:
-        from shared.drchrono.oauth import TokenEndpoint
+        from shared.tokens.endpoint import TokenEndpoint
 
         api = self.api()
         return TokenEndpoint(url=api.url, client_id=api.client_id, client_secret=api.client_secret, now=utc_now)
 
-    def _custody(self) -> Custody:
+    def _token_refresher(self) -> TokenRefresher:
         from shared.cloud.secret_manager import SecretVersions, by_hand, connect
-        from shared.state.custody import Custody
+        from shared.tokens.refresher import TokenRefresher
 
         cloud = self.cloud()
         client = connect(cloud)
-        return Custody(
+        return TokenRefresher(
             documents=self.documents(),
             vault=SecretVersions(client, project=cloud.project, secret=cloud.token_secret),
             refresh=self.token_endpoint().refresh,
@@ -142,57 +142,59 @@ class System:
 
         return DrChrono(
             url=self.api().url,
-            tokens=self.custody(),
-            permits=self.permits(),
+            tokens=self.token_refresher(),
+            limiter=self.rate_limiter(),
             now=utc_now,
             sleep=time.sleep,
             random=random.random,
-            way=self._way(),
+            list_protocol=self._list_protocol(),
         )
 
-    def _way(self) -> Mapping[str, str] | None:
+    def _list_protocol(self) -> Mapping[str, str] | None:
         """How DrChrono answered other instances' bulk lists."""
-        return (self.documents().get("sync_state/api") or {}).get("way")
+        return (self.documents().get("sync_state/api") or {}).get("list_protocol")
 
-    def remember_way(self) -> None:
-        way = self.drchrono().way
-        if way is not None and way != self._way():
-            self.documents().transact(lambda transaction: transaction.set("sync_state/api", {"way": dict(way)}))
+    def remember_list_protocol(self) -> None:
+        found = self.drchrono().list_protocol
+        if found is not None and found != self._list_protocol():
+            self.documents().transact(
+                lambda transaction: transaction.set("sync_state/api", {"list_protocol": dict(found)})
+            )
 
     def _refresh(self, lane: Lane) -> Refresh:
-        from shared.state.records import Records
-        from shared.state.refresh import Refresh
+        from shared.records.refresh import Refresh
+        from shared.records.store import Records
 
         return Refresh(
             api=self.drchrono().in_lane(lane),
             records=Records(self.documents(), utc_now),
-            pending=self.pending(),
+            queue=self.queue(),
             now=utc_now,
         )
 
     def _store(self) -> Store:
         from functions.store_record import Store
-        from shared.flights import Flights
-        from shared.state.positions import Positions
-        from shared.state.records import Records
+        from shared.jobs.checkpoints import Checkpoints
+        from shared.queue.single_flight import SingleFlight
+        from shared.records.store import Records
 
         return Store(
             refresh=self._refresh(Lane.LIVE),
             records=Records(self.documents(), utc_now),
-            pending=self.pending(),
-            positions=Positions(self.documents()),
-            flights=Flights(),
+            queue=self.queue(),
+            checkpoints=Checkpoints(self.documents()),
+            single_flight=SingleFlight(),
             now=utc_now,
             sleep=time.sleep,
             random=random.random,
         )
 
     def _parts(self) -> Parts:
+        from shared.jobs.checkpoints import Checkpoints
+        from shared.jobs.leases import Leases
         from shared.jobs.run import Parts
-        from shared.state.leases import Leases
-        from shared.state.positions import Positions
-        from shared.state.records import Records
-        from shared.state.seen import Seen
+        from shared.jobs.seen import Seen
+        from shared.records.store import Records
 
         documents = self.documents()
         return Parts(
@@ -200,8 +202,8 @@ class System:
             events=self._refresh(Lane.LIVE),
             children=self._refresh(Lane.BACKGROUND),
             records=Records(documents, utc_now),
-            pending=self.pending(),
-            positions=Positions(documents),
+            queue=self.queue(),
+            checkpoints=Checkpoints(documents),
             leases=Leases(documents, utc_now, lambda: uuid.uuid4().hex),
             seen=Seen(documents),
             now=utc_now,
@@ -213,15 +215,15 @@ class System:
 
         return Jobs(
             parts=self.parts,
-            refresh_token=lambda force: self.custody().refresh_if_due(force=force).as_json(),
+            refresh_token=lambda force: self.token_refresher().refresh_if_due(force=force).as_json(),
             deadline=timedelta(seconds=self.job().deadline_seconds),
         )
 
     def defer(self, change: Change) -> None:
-        """Put an event on the pending list that Pub/Sub would not take."""
-        from shared.pending import of_event
+        """Put an event on the work queue that Pub/Sub would not take."""
+        from shared.queue.entries import of_event
 
-        self.pending().fold([of_event(change, PublishFailed.reason, change.received_at)])
+        self.queue().enqueue([of_event(change, PublishFailed.reason, change.received_at)])
 
 
 def guarded(system: System, function: str, traceparent: str, work: Callable[[], T]) -> T:
@@ -281,7 +283,7 @@ def run(system: System, request: flask.Request) -> flask.Response:
     def work() -> flask.Response:
         answer = handle(request, system.jobs())
         if answer.status_code == 200:
-            system.remember_way()
+            system.remember_list_protocol()
         return answer
 
     return guarded(system, "run_job", request.headers.get("traceparent", ""), work)

@@ -34,18 +34,18 @@ from local.emulators import Emulators
 from shared.cloud.firestore import FirestoreDocuments
 from shared.documents import Documents
 from shared.drchrono.client import DrChrono
+from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
+from shared.jobs.checkpoints import Checkpoints
+from shared.jobs.leases import Leases
 from shared.jobs.run import Parts, Run, Stopped
+from shared.jobs.seen import Seen
 from shared.jobs.windowed import windows
-from shared.kinds import KINDS
-from shared.quota import Lane, parse_windows
-from shared.state.leases import Leases
-from shared.state.pending import Pending
-from shared.state.permits import Permits
-from shared.state.positions import Positions
-from shared.state.records import Records
-from shared.state.refresh import Refresh
-from shared.state.seen import Seen
+from shared.queue.work_queue import WorkQueue
+from shared.rate_limit.ledger import Lane, parse_windows
+from shared.rate_limit.limiter import RateLimiter
+from shared.records.refresh import Refresh
+from shared.records.store import Records
 
 SINCE = date(2020, 1, 1)
 START_SECONDS = 120
@@ -69,27 +69,27 @@ def now() -> datetime:
 
 
 def parts(url: str, documents: Documents, quota: str) -> Parts:
-    permits = Permits(
+    permits = RateLimiter(
         documents, parse_windows(quota), background_share=0.8, now=now, sleep=time.sleep, instance=str(os.getpid())
     )
     client = DrChrono(
         url=url,
         tokens=Token(_control(url, "tokens", {"action": "issue"})["access_token"]),
-        permits=permits,
+        limiter=permits,
         now=now,
         sleep=time.sleep,
         random=lambda: 0.5,
         lane=Lane.BACKGROUND,
     )
-    records, pending = Records(documents, now), Pending(documents)
-    refresh = Refresh(api=client, records=records, pending=pending, now=now)
+    records, pending = Records(documents, now), WorkQueue(documents)
+    refresh = Refresh(api=client, records=records, queue=pending, now=now)
     return Parts(
         lists=client,
         events=refresh,
         children=refresh,
         records=records,
-        pending=pending,
-        positions=Positions(documents),
+        queue=pending,
+        checkpoints=Checkpoints(documents),
         leases=Leases(documents, now, lambda: str(os.getpid())),
         seen=Seen(documents),
         now=now,
@@ -118,7 +118,7 @@ def work(task: dict[str, Any]) -> dict[str, float]:
 def _backfill(working: Parts, kinds: list[str]) -> int:
     backfill.start(working, tuple(kinds), SINCE)
     seen = 0
-    while any(working.positions.get(kind).backfill is not None for kind in kinds):
+    while any(working.checkpoints.get(kind).backfill is not None for kind in kinds):
         run = Run(working, deadline=now() + timedelta(hours=1))
         try:
             backfill.go_on(run)
@@ -147,7 +147,7 @@ def _control(url: str, path: str, body: dict[str, Any] | None = None) -> Any:
 
 @contextmanager
 def simulator(*options: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "local.simulator", "--ready-json", *options]
+    command = [sys.executable, "-m", "simulator", "--ready-json", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -24,7 +24,7 @@ from typing import Any
 import requests
 
 from shared.drchrono.client import DrChrono
-from shared.kinds import KINDS
+from shared.drchrono.kinds import KINDS
 
 SINCE = "2000-01-01T00:00:00"
 READ = ("patients", "appointments", "clinical_notes")
@@ -62,7 +62,7 @@ def ours(url: str, token: str) -> Iterator[int]:
     client = DrChrono(
         url=url,
         tokens=Open(token),
-        permits=Open(token),
+        limiter=Open(token),
         now=lambda: datetime.now(timezone.utc),
         sleep=lambda seconds: None,  # the simulator's lists are ready at the second poll
         random=lambda: 0.5,
@@ -156,7 +156,7 @@ def simulator(form: str, share: float) -> Iterator[tuple[str, str]]:
     """Origin and token of a simulator in its own process, with a share of the practice."""
     sizes = {"--patients": PATIENTS, "--appointments": APPOINTMENTS, "--notes": NOTES}
     counts = [str(part) for name, size in sizes.items() for part in (name, int(size * share))]
-    command = [sys.executable, "-m", "local.simulator", "--ready-json", "--form", form, "--children", "0", *counts]
+    command = [sys.executable, "-m", "simulator", "--ready-json", "--form", form, "--children", "0", *counts]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None

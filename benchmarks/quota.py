@@ -30,12 +30,12 @@ from urllib.parse import urlsplit
 
 from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators
-from local.simulator import Config, Simulator
-from local.simulator.quota import Limiter
 from shared.documents import Data, Documents, Transaction, Where
 from shared.errors import QuotaExhausted, StoreUnavailable
-from shared.quota import Lane, Window, parse_windows
-from shared.state.permits import Permits
+from shared.rate_limit.ledger import Lane, Window, parse_windows
+from shared.rate_limit.limiter import RateLimiter
+from simulator import Config, Simulator
+from simulator.quota import Limiter
 
 T = TypeVar("T")
 
@@ -147,7 +147,7 @@ def gate(task: Task, result: Result) -> Gate:
     if task.way == "one by one":
         return OneByOne(documents, windows[0])
     skew = timedelta(seconds=task.skew_seconds)
-    return Permits(
+    return RateLimiter(
         documents,
         windows,
         background_share=0.8,

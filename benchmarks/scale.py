@@ -24,13 +24,13 @@ from typing import Any, TypeVar
 from benchmarks.report import Report, Row, Want
 from functions.store_record import handle
 from local.embedded import EmbeddedDocuments
-from local.simulator import Simulator
 from shared.documents import Data, Documents, Transaction, Where
-from shared.events import Change, encode
 from shared.jobs import backfill, reconcile
 from shared.jobs.sync import sync
 from shared.jobs.worklist import work_off
-from shared.pending import Priority
+from shared.queue.entries import Priority
+from shared.webhooks.events import Change, encode
+from simulator import Simulator
 from tests.clinic import Clinic, simulator
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ def units(*, patients: int, times: int) -> Units:
         backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2020, 1, 1))
         filled = meter.of(lambda: clinic.run(backfill.go_on))
         records = sum(len(running.truth(name)) for name in backfill.KIND_NAMES)
-        entries = clinic.pending.waiting()
+        entries = clinic.queue.waiting()
         listed = meter.of(lambda: clinic.run(lambda run: work_off(run, Priority.BACKFILL), seconds=10**6))
         clinic.later(hours=6)
         clinic.run(sync)

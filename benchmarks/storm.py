@@ -30,18 +30,18 @@ from benchmarks.report import Report, Row, Want
 from functions.store_record import handle
 from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators
-from local.simulator import Config, Simulator
-from local.simulator.quota import parse_quota
 from shared.cloud.firestore import FirestoreDocuments
 from shared.documents import Documents
-from shared.events import Change, encode
 from shared.jobs import backfill
 from shared.jobs.run import Stopped
 from shared.jobs.sync import sync
-from shared.order import Outcome
-from shared.pending import Priority
-from shared.quota import parse_windows
-from shared.state.permits import Permits
+from shared.queue.entries import Priority
+from shared.rate_limit.ledger import parse_windows
+from shared.rate_limit.limiter import RateLimiter
+from shared.records.ordering import Outcome
+from shared.webhooks.events import Change, encode
+from simulator import Config, Simulator
+from simulator.quota import parse_quota
 from tests.clinic import Clinic
 
 QUOTA = "100/minute"
@@ -59,14 +59,14 @@ def at_rest(patients: int) -> Iterator[Clinic]:
         filling = Clinic(simulator, documents)
         backfill.start(filling.parts(), ("patients",), date(2009, 1, 1))
         filling.run(backfill.go_on)
-        for entry in filling.pending.claim(filling.now(), 10 * patients, Priority.BACKFILL):
-            filling.pending.settle(entry.target, entry.last_seen)  # nobody here has medications, problems or allergies
+        for entry in filling.queue.claim(filling.now(), 10 * patients, Priority.BACKFILL):
+            filling.queue.complete(entry.target, entry.last_seen)  # nobody here has medications, problems or allergies
         filling.run(sync)
         filling.later(hours=4)
         filling.run(sync)
         filling.later(minutes=2)
         simulator.quota.set(parse_quota(QUOTA))
-        permits = Permits(
+        permits = RateLimiter(
             documents,
             parse_windows(QUOTA),
             background_share=0.8,
@@ -98,7 +98,7 @@ def storm(name: str, *, events: int, patients: int, seconds: float) -> Row:
             if clinic.now() >= next_sync:
                 _sync(clinic)
                 next_sync = clinic.now() + SYNC_EVERY
-        while clinic.pending.count("patients") and clinic.now() - began < LONGEST:
+        while clinic.queue.count("patients") and clinic.now() - began < LONGEST:
             clinic.later(seconds=max(0.0, (next_sync - clinic.now()).total_seconds()))
             _sync(clinic)
             next_sync = clinic.now() + SYNC_EVERY

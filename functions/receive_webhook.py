@@ -14,10 +14,10 @@ from datetime import datetime
 from flask import Request, Response
 
 from shared.errors import PublishFailed, SettingsError, SyncError, WebhookRejected
-from shared.events import Change, encode
 from shared.log import log
 from shared.settings import WebhookSettings
-from shared.webhooks import answer_handshake, is_authentic, read_delivery
+from shared.webhooks.deliveries import answer_handshake, is_authentic, read_delivery
+from shared.webhooks.events import Change, encode
 
 MOST_BODY_BYTES = 2**20  # a record is some kilobytes
 PIECE_BYTES = 2**16

@@ -14,8 +14,8 @@ from shared.errors import LeaseLost, StoreUnavailable, TokenError
 from shared.jobs import backfill, reconcile
 from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.sync import report_positions, sync
+from shared.jobs.watermark import EARLIEST
 from shared.log import log
-from shared.watermark import EARLIEST
 
 JOBS = ("sync", "backfill", "reconcile", "refresh-token")
 LONGEST_BODY_BYTES = 10_000
@@ -27,7 +27,7 @@ class BadJob(Exception):
 
 @dataclass(frozen=True)
 class Jobs:
-    """What the function works with. refresh_token: `Custody.refresh_if_due` (argument: force)."""
+    """What the function works with. refresh_token: `TokenRefresher.refresh_if_due` (argument: force)."""
 
     parts: Callable[[], Parts]
     refresh_token: Callable[[bool], dict[str, Any]]
@@ -146,14 +146,14 @@ def _refresh_token(order: Order, jobs: Jobs) -> dict[str, Any]:
 
 
 def _report(order: Order, run: Run, started: datetime, stopped: str | None) -> dict[str, Any]:
-    positions = {name: run.parts.positions.get(name) for name in order.kinds}
+    positions = {name: run.parts.checkpoints.get(name) for name in order.kinds}
     return {
         "job": order.job,
         "finished": stopped is None,
         "stopped": stopped,
         "seconds": round((run.parts.now() - started).total_seconds(), 1),
         "counts": {str(name): count for name, count in sorted(run.counts.items()) if count},
-        "pending": run.parts.pending.waiting(),
+        "pending": run.parts.queue.waiting(),
         "position": {
             name: {
                 "watermark": position.watermark,
@@ -167,7 +167,7 @@ def _report(order: Order, run: Run, started: datetime, stopped: str | None) -> d
 
 def _report_pending(parts: Parts) -> None:
     now = parts.now()
-    for row in parts.pending.backlog():
+    for row in parts.queue.backlog():
         log(
             "pending.state",
             reason=row.reason,

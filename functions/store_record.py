@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.drchrono.kinds import KINDS
 from shared.errors import LookAgain, MessageUnusable, StoreUnavailable, SyncError
-from shared.events import Change, decode
-from shared.flights import Flights
-from shared.kinds import KINDS
+from shared.jobs.checkpoints import Checkpoints
 from shared.log import log
-from shared.order import LAG_LIMIT, Outcome, already_done
-from shared.pending import Target, attempted, due_after, of_event
-from shared.state.pending import Pending
-from shared.state.positions import Positions
-from shared.state.records import Records, Source
-from shared.state.refresh import Done, Known, Refresh
+from shared.queue.entries import Target, attempted, due_after, of_event
+from shared.queue.single_flight import SingleFlight
+from shared.queue.work_queue import WorkQueue
+from shared.records.ordering import LAG_LIMIT, Outcome, already_done
+from shared.records.refresh import Done, Known, Refresh
+from shared.records.store import Records, Source
+from shared.webhooks.events import Change, decode
 
 # DrChrono's replicas are "several seconds" behind at worst (its API documentation): most have caught up after these,
 # and whatever has not waits on the pending list for the next sync, which is minutes away.
@@ -31,9 +31,9 @@ class Store:
 
     refresh: Refresh
     records: Records
-    pending: Pending
-    positions: Positions
-    flights: Flights
+    queue: WorkQueue
+    checkpoints: Checkpoints
+    single_flight: SingleFlight
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     random: Callable[[], float]
@@ -83,7 +83,7 @@ def traceparent(event: object) -> str:
 def _bring_up_to_date(change: Change, store: Store) -> tuple[Done, str]:
     """What became of it, and why where it is not plain."""
     target = Target(change.kind, change.id)
-    with store.flights.turn(target, change.received_at) as flight:
+    with store.single_flight.turn(target, change.received_at) as flight:
         copy = store.records.copy(KINDS[change.kind], change.id)
         outcome = already_done(change, copy, _synced_at(change, store))
         if outcome is not None:
@@ -95,9 +95,9 @@ def _bring_up_to_date(change: Change, store: Store) -> tuple[Done, str]:
             raise
         except SyncError as error:
             due = due_after(error, 0, store.now(), store.random)
-            store.pending.fold([of_event(change, error.reason, due, attempts=int(attempted(error)))])
+            store.queue.enqueue([of_event(change, error.reason, due, attempts=int(attempted(error)))])
             return Done(Outcome.DEFERRED), error.reason
-        store.pending.settle(target, known.last_seen)
+        store.queue.complete(target, known.last_seen)
         return done, ""
 
 
@@ -114,7 +114,7 @@ def _synced_at(change: Change, store: Store) -> datetime | None:
     """Looked up for late events only: a sync cannot yet have seen the change behind a fresh one."""
     if store.now() - change.received_at < LAG_LIMIT:
         return None
-    return store.positions.get(change.kind).synced_at
+    return store.checkpoints.get(change.kind).synced_at
 
 
 def _field(value: object, name: str) -> object:

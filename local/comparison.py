@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.documents import Documents
-from shared.kinds import Kind
-from shared.storable import META, digest, join
+from shared.drchrono.kinds import Kind
+from shared.records.storable import META, digest, join
 
 Records = Mapping[str, Mapping[str, Any]]
 

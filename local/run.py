@@ -142,7 +142,7 @@ def _authorize(options: Options, terminal: Terminal, system: System) -> None:
     """By the guide's "Initial Authorization"; a pair that is there from an earlier run is used as it is."""
     if options.url is not None:
         with contextlib.suppress(TokenError):
-            system.custody().current()
+            system.token_refresher().current()
             terminal.say("The token of an earlier run is used.")
             return
     redirect_uri, state = options.settings["DRCHRONO_REDIRECT_URI"], new_state()
@@ -155,7 +155,7 @@ def _authorize(options: Options, terminal: Terminal, system: System) -> None:
             terminal.say(f"Open this URL in a browser, and allow the access:\n\n  {url}\n")
             terminal.say(f"Waiting for the redirect to {redirect_uri} …", style="dim")
         code = listener.wait(state)
-    granted = adopt(code, redirect_uri, system.token_endpoint(), system.custody().adopt)
+    granted = adopt(code, redirect_uri, system.token_endpoint(), system.token_refresher().adopt)
     terminal.say(f"Authorized for {granted.scope or 'all that was asked for'}.")
 
 

@@ -65,7 +65,7 @@ def functions(options: Options, folder: Path) -> list[Program]:
 
 
 def _simulator(options: Options) -> Program:
-    command = [sys.executable, "-m", "local.simulator", "--port", str(options.ports["simulator"])]
+    command = [sys.executable, "-m", "simulator", "--port", str(options.ports["simulator"])]
     command += ["--form", options.form, "--patients", str(options.patients), "--seed", str(options.seed)]
     # A list is ready at its first poll: there is nothing to see in waiting.
     command += ["--polls", "0"]

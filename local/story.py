@@ -14,10 +14,10 @@ from local.control import Control, Failed, run_job
 from local.terminal import Bars, Stage, Terminal
 from main import System
 from shared.documents import Where
-from shared.kinds import KINDS, Kind
-from shared.state.pending import COLLECTION as PENDING
-from shared.state.positions import Position, Positions
-from shared.storable import META
+from shared.drchrono.kinds import KINDS, Kind
+from shared.jobs.checkpoints import Checkpoint, Checkpoints
+from shared.queue.work_queue import COLLECTION as PENDING
+from shared.records.storable import META
 
 BACKFILLED = tuple(kind for kind in KINDS.values() if kind.changes)
 
@@ -87,7 +87,7 @@ class Story:
                 time.sleep(WAIT_SECONDS)
                 self._watched(show, "sync")
             show(self._stages())
-        waiting = self.system.pending().waiting()
+        waiting = self.system.queue().waiting()
         rest = f"{waiting} entries of the pending list wait for later" if waiting else "nothing is pending"
         self.terminal.say(f"Backfilled in {time.monotonic() - began:.1f} s: {rest}.")
 
@@ -99,8 +99,8 @@ class Story:
             time.sleep(BAR_SECONDS)
         report.result()
 
-    def _positions(self) -> list[Position]:
-        positions = Positions(self.system.documents())
+    def _positions(self) -> list[Checkpoint]:
+        positions = Checkpoints(self.system.documents())
         return [positions.get(kind.name) for kind in BACKFILLED]
 
     def _is_begun(self) -> bool:
@@ -115,18 +115,18 @@ class Story:
         return self.system.documents().count(PENDING, [Where("due", "<=", soon)]) > 0
 
     def _is_complete(self) -> bool:
-        return not self._is_walking() and not self.system.pending().waiting()
+        return not self._is_walking() and not self.system.queue().waiting()
 
     def _stages(self) -> Iterator[Stage]:
         documents = self.system.documents()
-        positions = Positions(documents)
+        positions = Checkpoints(documents)
         for kind in KINDS.values():
             stored = documents.count(kind.name)
             if kind.changes:
                 position = positions.get(kind.name)
                 done, total = _walked(position.backfill, finished=position.backfilled_at is not None)
             else:
-                left = self.system.pending().count(kind.name, by="patient")
+                left = self.system.queue().count(kind.name, by="patient")
                 total = max(documents.count("patients"), left, 1)
                 done = total - left
             yield Stage(kind.name, done, total, f"{stored} records")

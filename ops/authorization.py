@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from shared.token import Answer, Granted
+from shared.tokens.token import Answer, Granted
 
 # Guide, "Required Scopes".
 SCOPES = (
@@ -33,7 +33,7 @@ class AuthorizationFailed(Exception):
 
 
 class Endpoint(Protocol):
-    """Of `shared.drchrono.oauth.TokenEndpoint`."""
+    """Of `shared.tokens.endpoint.TokenEndpoint`."""
 
     def exchange(self, code: str, redirect_uri: str) -> Answer: ...
 
@@ -73,7 +73,7 @@ def read_redirect(redirected: str, state: str) -> str:
 
 
 def adopt(code: str, redirect_uri: str, endpoint: Endpoint, adopt: Callable[[Granted], None]) -> Granted:
-    """Exchange the code for a pair and give it into custody (`Custody.adopt`). Raises AuthorizationFailed."""
+    """Exchange the code for a pair and store it (`TokenRefresher.adopt`). Raises AuthorizationFailed."""
     answer = endpoint.exchange(code, redirect_uri)
     if not isinstance(answer, Granted):
         raise AuthorizationFailed(_REFUSALS.get(answer.reason, _OTHER_REFUSAL.format(answer.reason)))
@@ -81,7 +81,7 @@ def adopt(code: str, redirect_uri: str, endpoint: Endpoint, adopt: Callable[[Gra
     return answer
 
 
-# By the reason of what the token endpoint answered (`shared.drchrono.oauth`).
+# By the reason of what the token endpoint answered (`shared.tokens.endpoint`).
 _REFUSALS = {
     "invalid_grant": "DrChrono refused the code: it lives a minute, works once, and only with the redirect URI that it "
     "was asked for with; authorize again, and do not wait",

@@ -1,4 +1,4 @@
-"""`authorize`: from the URL that a person opens to the pair in custody."""
+"""`authorize`: from the URL that a person opens to the pair in token_refresher."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REDIRECT_URI = "http://127.0.0.1:8765/callback"
 def authorize(screen: Screen, place: Place, *, paste: bool, browser: bool) -> None:
     """paste: the redirect is read from what a person pastes, not from this machine's port.
 
-    Raises AuthorizationFailed, SettingsError, and what the token's custody raises.
+    Raises AuthorizationFailed, SettingsError, and what the token's token_refresher raises.
     """
     api = place.system.api()
     redirect_uri = place.environ.get("DRCHRONO_REDIRECT_URI") or REDIRECT_URI
@@ -51,7 +51,7 @@ def authorize(screen: Screen, place: Place, *, paste: bool, browser: bool) -> No
                 webbrowser.open(url)
             screen.say(f"Waiting for the redirect to {redirect_uri} (Ctrl-C ends it; nothing is changed then).")
             code = listener.wait(state)
-    granted = adopt(code, redirect_uri, place.system.token_endpoint(), place.system.custody().adopt)
+    granted = adopt(code, redirect_uri, place.system.token_endpoint(), place.system.token_refresher().adopt)
     _show(screen, place, granted.scope)
 
 
@@ -71,7 +71,7 @@ def _has_browser(environ: Mapping[str, str]) -> bool:
 
 
 def _show(screen: Screen, place: Place, scope: str) -> None:
-    report = place.system.custody().report()
+    report = place.system.token_refresher().report()
     life = duration(report.expires_in_seconds)
     screen.say(f"Authorized. The access token is good for {life}, until {clock(report.expires_at)}.", GOOD)
     screen.say(f"Granted: {scope or 'what was asked for'}")

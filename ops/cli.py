@@ -21,8 +21,8 @@ import typer
 from ops.authorization import AuthorizationFailed
 from ops.place import STORE_REMEDY, Place, local_place, project_place
 from ops.screen import BAD, DIM, GOOD, Screen, many
+from shared.drchrono.kinds import KINDS
 from shared.errors import SettingsError, StoreUnavailable, SyncError
-from shared.kinds import KINDS
 
 OUT_OF_ORDER = 1  # wrong use is click's 2
 
@@ -184,7 +184,7 @@ def retry(
         raise typer.BadParameter("--id and --all go with --kind, and not together", param_hint="--id, --all")
     kinds = _chosen(kind, tuple(KINDS))
     with session(project, local) as (screen, place):
-        pending = place.system.pending()
+        pending = place.system.queue()
         if record is not None:
             look_again(pending, KINDS[kinds[0]], record, utc_now())
             screen.say(f"{kind}/{record} is due now.")
@@ -255,7 +255,7 @@ def show(
 
     with session(project, local) as (screen, place):
         row = compare.kind_of(kind)
-        stored = compare.stored(place.system.documents(), place.system.pending(), row, record)
+        stored = compare.stored(place.system.documents(), place.system.queue(), row, record)
         if not diff:
             show_stored(screen, stored, utc_now(), json=json)
             return

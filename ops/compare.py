@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.documents import Documents
+from shared.drchrono.kinds import KINDS, Kind, is_plain_id, key_of
 from shared.drchrono.records import Fetched, Page
 from shared.errors import NotFound, SyncError
-from shared.kinds import KINDS, Kind, is_plain_id, key_of
-from shared.pending import Entry, Target
-from shared.state.pending import Pending
-from shared.storable import META, join
+from shared.queue.entries import Entry, Target
+from shared.queue.work_queue import WorkQueue
+from shared.records.storable import META, join
 
 
 class NotStored(SyncError):
@@ -64,12 +64,12 @@ def kind_of(name: str) -> Kind:
     return KINDS[name]
 
 
-def stored(documents: Documents, pending: Pending, kind: Kind, key: str) -> Stored:
+def stored(documents: Documents, queue: WorkQueue, kind: Kind, key: str) -> Stored:
     """Raises NotStored."""
     if not is_plain_id(key):
         raise NotStored("an id has only letters, digits, hyphens and underscores")
     document = documents.get(f"{kind.name}/{key}")
-    entry = pending.get(Target(kind.name, key))
+    entry = queue.get(Target(kind.name, key))
     if document is None:
         waits = f": it waits on the pending list ({entry.reason})" if entry else ", and nothing is pending for it"
         raise NotStored(f"{kind.name}/{key} is not stored{waits}")

@@ -1,7 +1,7 @@
 """Messages that nobody could store: to be seen, sent again, or thrown away.
 
-Of a message only what `shared.events` can read of it is shown (event, kind, id, delivery), or why it cannot be read.
-Whatever else is in it stays in it.
+Of a message only what `shared.webhooks.events` can read of it is shown (event, kind, id, delivery), or
+why it cannot be read. Whatever else is in it stays in it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ops.place import Place
+from shared.drchrono.kinds import KINDS
 from shared.errors import MessageUnusable, SyncError
-from shared.events import EVENTS, decode
-from shared.kinds import KINDS
+from shared.webhooks.events import EVENTS, decode
 
 if TYPE_CHECKING:
     from google.pubsub_v1 import SubscriberClient

@@ -22,12 +22,12 @@ from ops.receiver import check_handshake, check_refusal, check_signature
 from ops.verdict import Failed, Skipped
 from shared.cloud.secret_manager import SecretVersions, connect
 from shared.errors import QuotaExhausted, SettingsError, StoreUnavailable, SyncError, Throttled
-from shared.state.leases import Leases
+from shared.jobs.leases import Leases
 
 Now = Callable[[], datetime]
 
 ANSWER_SECONDS = 20.0
-MOST_CLOCK_DIFFERENCE_SECONDS = 60  # two minutes are what the token's custody allows (shared.state.pointer)
+MOST_CLOCK_DIFFERENCE_SECONDS = 60  # two minutes are what the token's token_refresher allows (shared.tokens.state)
 SYNC_SILENT = timedelta(hours=1)  # as the alert "job sync has not run"
 NEED_STORE = ("token", "quota", "jobs")
 PROBE = "sync_state/doctor"
@@ -118,7 +118,7 @@ def token(place: Place, now: Now) -> str:
         place.system.drchrono().current_user()
     except (QuotaExhausted, Throttled) as error:
         raise Skipped(f"no request is allowed before {error.until:%H:%M:%S} UTC", "ask again then") from None
-    report = place.system.custody().report()
+    report = place.system.token_refresher().report()
     missing = [scope for scope in SCOPES if scope not in report.scope.split()]
     if report.scope and missing:
         raise Failed(f"it lacks {', '.join(missing)}", f"{place.command('authorize')}, and allow all of it")
@@ -142,7 +142,7 @@ def clock(place: Place, now: Now) -> str:
 
 
 def quota(place: Place, now: Now) -> str:
-    state = place.system.permits().state()
+    state = place.system.rate_limiter().state()
     if state.braked_until is not None:
         raise Failed(
             f"DrChrono has refused all requests until {state.braked_until:%H:%M:%S} UTC",

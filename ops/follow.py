@@ -13,12 +13,12 @@ from rich.progress import Progress as Bars
 from ops.place import Place
 from ops.progress import Progress, progress
 from ops.screen import BAD, DIM, Screen, duration, many
+from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
+from shared.jobs.checkpoints import Checkpoint, Checkpoints
+from shared.jobs.leases import Leases
 from shared.jobs.run import Parts
-from shared.kinds import KINDS
-from shared.state.leases import Leases
-from shared.state.positions import Position, Positions
-from shared.watermark import EARLIEST
+from shared.jobs.watermark import EARLIEST
 
 LOOK_SECONDS = 1.0
 LINE_SECONDS = 10.0  # in a pipe, at most one line a kind in this time
@@ -40,7 +40,7 @@ def begin(parts: Parts, kinds: Sequence[str], since: date | None) -> Begun:
     """Only what was never done is begun, unless a date says from when to do it again. What is under way goes on,
     unless it was begun with another date. So asking twice does no harm.
     """
-    positions = {name: parts.positions.get(name) for name in kinds}
+    positions = {name: parts.checkpoints.get(name) for name in kinds}
     going = tuple(name for name in kinds if _is_under_way(positions[name], since))
     done = tuple(name for name in kinds if since is None and name not in going and positions[name].backfilled_at)
     started = tuple(name for name in kinds if name not in going + done)
@@ -48,7 +48,7 @@ def begin(parts: Parts, kinds: Sequence[str], since: date | None) -> Begun:
     return Begun(started, going, done)
 
 
-def _is_under_way(position: Position, since: date | None) -> bool:
+def _is_under_way(position: Checkpoint, since: date | None) -> bool:
     if position.backfill is None:
         return False
     return since is None or position.backfill["since"] == since.isoformat()
@@ -63,7 +63,7 @@ def follow(
     sleep: Callable[[float], None],
 ) -> bool:
     """Until these kinds are done: True, or False where one cannot be listed. Raises StoreUnavailable."""
-    positions = Positions(place.system.documents())
+    positions = Checkpoints(place.system.documents())
     leases = Leases(place.system.documents(), now, lambda: "")
     show = _Bars(screen) if screen.console.is_terminal else _Lines(screen)
     with show:
@@ -77,7 +77,7 @@ def follow(
     return _summary(screen, place, found)
 
 
-def _summary(screen: Screen, place: Place, found: dict[str, Position]) -> bool:
+def _summary(screen: Screen, place: Place, found: dict[str, Checkpoint]) -> bool:
     refused = {name: position.problem["reason"] for name, position in found.items() if position.problem}
     for name, reason in refused.items():
         screen.say(f"{name}: could not be listed ({reason}): run {place.command('doctor')}", BAD)
@@ -85,7 +85,7 @@ def _summary(screen: Screen, place: Place, found: dict[str, Position]) -> bool:
     if finished:
         records = sum(place.system.documents().count(name) for name in finished)
         screen.say(f"Done: {many(records, 'record')} of {', '.join(finished)}.")
-    waiting = place.system.pending().waiting()
+    waiting = place.system.queue().waiting()
     if waiting:
         lists = ", ".join(KINDS["patients"].children)
         said = f"{many(waiting, 'entry', 'entries')} of the pending list follow, {lists} among them. To see them:"

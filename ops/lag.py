@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.documents import Documents, Where
-from shared.storable import META
+from shared.records.storable import META
 
 # Of a busy day only the latest part is read: so many documents tell a percentile well enough, and cost nearly nothing.
 SPANS = (timedelta(days=1), timedelta(hours=6), timedelta(hours=1), timedelta(minutes=10), timedelta(minutes=1))

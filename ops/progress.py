@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.state.positions import Position
+from shared.jobs.checkpoints import Checkpoint
 
 # A guess from less than this is none.
 LEAST_SHARE = 0.005
@@ -27,7 +27,7 @@ class Progress:
     left: timedelta | None
 
 
-def progress(kind: str, position: Position, now: datetime) -> Progress | None:
+def progress(kind: str, position: Checkpoint, now: datetime) -> Progress | None:
     """None where no backfill of the kind is under way."""
     state = position.backfill
     if state is None:

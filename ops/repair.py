@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.documents import Documents
+from shared.drchrono.kinds import Kind, is_plain_id
 from shared.errors import SyncError
-from shared.kinds import Kind, is_plain_id
-from shared.pending import Entry, Priority, Target
-from shared.state.pending import Pending
-from shared.state.records import Records
+from shared.queue.entries import Entry, Priority, Target
+from shared.queue.work_queue import WorkQueue
+from shared.records.store import Records
 
 REASON = "asked"
 
@@ -18,19 +18,19 @@ class BadId(SyncError):
     reason = "bad_id"
 
 
-def look_again(pending: Pending, kind: Kind, key: str, now: datetime) -> None:
+def look_again(queue: WorkQueue, kind: Kind, key: str, now: datetime) -> None:
     """At one record, as if an event had come. Raises BadId."""
     if not is_plain_id(key):
         raise BadId("an id has only letters, digits, hyphens and underscores")
-    pending.fold([Entry(Target(kind.name, key), REASON, Priority.EVENT, now, now, due=now)])
+    queue.enqueue([Entry(Target(kind.name, key), REASON, Priority.EVENT, now, now, due=now)])
 
 
-def look_at_all(documents: Documents, pending: Pending, kind: Kind, now: datetime) -> int:
+def look_at_all(documents: Documents, queue: WorkQueue, kind: Kind, now: datetime) -> int:
     """At every record that is not a tombstone, after everything else. Returns how many.
 
     One request for each: dear, but it needs no list of DrChrono's to be whole, and a record that is gone becomes a
     tombstone by an answer of its own. So it is what helps where a reconciliation stops before a mass deletion.
     """
     keys = [key for key, _ in Records(documents, lambda: now).living(kind)]
-    pending.fold(Entry(Target(kind.name, key), REASON, Priority.BACKFILL, now, now, due=now) for key in keys)
+    queue.enqueue(Entry(Target(kind.name, key), REASON, Priority.BACKFILL, now, now, due=now) for key in keys)
     return len(keys)

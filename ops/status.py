@@ -12,15 +12,15 @@ from ops.lag import Lag, lag
 from ops.place import Place
 from ops.progress import Progress, progress
 from shared.documents import Documents, Where
+from shared.drchrono.kinds import KINDS, Kind
 from shared.errors import StoreUnavailable, SyncError
-from shared.kinds import KINDS, Kind
-from shared.state import pending
-from shared.state.custody import TokenReport
-from shared.state.leases import Leases
-from shared.state.pending import Backlog
-from shared.state.permits import QuotaState
-from shared.state.positions import Positions
-from shared.storable import META
+from shared.jobs.checkpoints import Checkpoints
+from shared.jobs.leases import Leases
+from shared.queue import work_queue
+from shared.queue.work_queue import Backlog
+from shared.rate_limit.limiter import QuotaState
+from shared.records.storable import META
+from shared.tokens.refresher import TokenReport
 
 T = TypeVar("T")
 
@@ -93,9 +93,9 @@ def status(place: Place, now: datetime) -> Status:
         place=place.name,
         at=now,
         kinds=[kind_status(documents, kind, now) for kind in KINDS.values()],
-        pending=place.system.pending().backlog(),
-        token=_if_told(lambda: place.system.custody().report()),
-        quota=_if_told(lambda: place.system.permits().state()),
+        pending=place.system.queue().backlog(),
+        token=_if_told(lambda: place.system.token_refresher().report()),
+        quota=_if_told(lambda: place.system.rate_limiter().state()),
         dead_letters=_if_told(lambda: len(dead_letters(place).look(MOST_DEAD_LETTERS))),
         jobs=[_job(documents, name, lease, now) for name, lease in JOBS.items()],
     )
@@ -111,14 +111,14 @@ def _if_told(ask: Callable[[], T]) -> T | Unknown:
 
 
 def kind_status(documents: Documents, kind: Kind, now: datetime) -> KindStatus:
-    position = Positions(documents).get(kind.name)
+    position = Checkpoints(documents).get(kind.name)
     stored = documents.count(kind.name)
     deleted = documents.count(kind.name, [Where(f"{META}.deleted", "==", True)])
     return KindStatus(
         name=kind.name,
         records=stored - deleted,
         deleted=deleted,
-        pending=documents.count(pending.COLLECTION, [Where("kind", "==", kind.name)]),
+        pending=documents.count(work_queue.COLLECTION, [Where("kind", "==", kind.name)]),
         complete_at=position.complete_at,
         by_patient=kind.changes is None,
         problem=position.problem["reason"] if position.problem else None,

@@ -10,16 +10,16 @@ from rich.text import Text
 from ops.place import Place
 from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, duration, many, table
 from ops.status import JobStatus, KindStatus, Status, Unknown
-from shared.state.custody import TokenReport
-from shared.state.permits import QuotaState
-from shared.state.pointer import State
+from shared.rate_limit.limiter import QuotaState
+from shared.tokens.refresher import TokenReport
+from shared.tokens.state import Phase
 
 _TOKEN_STATES = {
-    State.OK: "",
-    State.SENT: ", a refresh has no end yet",
-    State.REFUSED: ", DrChrono refuses the client id or secret",
-    State.REVOKED: ", and cannot be refreshed",
-    State.LOST: ", and cannot be refreshed",
+    Phase.OK: "",
+    Phase.SENT: ", a refresh has no end yet",
+    Phase.REFUSED: ", DrChrono refuses the client id or secret",
+    Phase.REVOKED: ", and cannot be refreshed",
+    Phase.LOST: ", and cannot be refreshed",
 }
 
 
@@ -90,10 +90,10 @@ def _token(token: TokenReport | Unknown, place: Place) -> str | Text:
         return _unknown(token)
     left = token.expires_in_seconds
     life = f"good for {duration(left)} (until {clock(token.expires_at)})" if left > 0 else "expired"
-    said = f"{life}, {duration(token.age_seconds)} old{_TOKEN_STATES[State(token.state)]}"
-    if State(token.state).final:
+    said = f"{life}, {duration(token.age_seconds)} old{_TOKEN_STATES[Phase(token.state)]}"
+    if Phase(token.state).final:
         return Text(f"{said}: {place.command('authorize')}", BAD)
-    return Text(said, BAD) if left < 0 or token.state != State.OK else said
+    return Text(said, BAD) if left < 0 or token.state != Phase.OK else said
 
 
 def _quota(quota: QuotaState | Unknown, now: datetime) -> str | Text:

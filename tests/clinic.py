@@ -9,21 +9,21 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from functions.store_record import Store
-from local.simulator import Config, Simulator
 from shared.documents import Documents
 from shared.drchrono.client import DrChrono
+from shared.drchrono.kinds import KINDS
 from shared.errors import QuotaExhausted
-from shared.flights import Flights
+from shared.jobs.checkpoints import Checkpoints
+from shared.jobs.leases import Leases
 from shared.jobs.run import Parts, Run
-from shared.kinds import KINDS
-from shared.quota import Lane
-from shared.state.leases import Leases
-from shared.state.pending import Pending
-from shared.state.positions import Positions
-from shared.state.records import Records
-from shared.state.refresh import Refresh
-from shared.state.seen import Seen
-from shared.storable import META, join
+from shared.jobs.seen import Seen
+from shared.queue.single_flight import SingleFlight
+from shared.queue.work_queue import WorkQueue
+from shared.rate_limit.ledger import Lane
+from shared.records.refresh import Refresh
+from shared.records.storable import META, join
+from shared.records.store import Records
+from simulator import Config, Simulator
 
 
 class Token:
@@ -70,14 +70,14 @@ class Clinic:
         self.drchrono = DrChrono(
             url=self.simulator.url,
             tokens=Token(self.simulator),
-            permits=self.allowance,
+            limiter=self.allowance,
             now=self.now,
             sleep=self.sleep,
             random=random.Random(1).random,
         )
         self.records = Records(self.documents, self.now)
-        self.pending = Pending(self.documents)
-        self.positions = Positions(self.documents)
+        self.queue = WorkQueue(self.documents)
+        self.positions = Checkpoints(self.documents)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.simulator.clock.now(), timezone.utc)
@@ -90,15 +90,15 @@ class Clinic:
         return self.now()
 
     def refresh(self, lane: Lane = Lane.LIVE) -> Refresh:
-        return Refresh(api=self.drchrono.in_lane(lane), records=self.records, pending=self.pending, now=self.now)
+        return Refresh(api=self.drchrono.in_lane(lane), records=self.records, queue=self.queue, now=self.now)
 
     def store(self) -> Store:
         return Store(
             refresh=self.refresh(),
             records=self.records,
-            pending=self.pending,
-            positions=self.positions,
-            flights=Flights(),
+            queue=self.queue,
+            checkpoints=self.positions,
+            single_flight=SingleFlight(),
             now=self.now,
             sleep=self.sleep,
             random=lambda: 0.5,
@@ -110,8 +110,8 @@ class Clinic:
             events=self.refresh(),
             children=self.refresh(Lane.BACKGROUND),
             records=self.records,
-            pending=self.pending,
-            positions=self.positions,
+            queue=self.queue,
+            checkpoints=self.positions,
             leases=Leases(self.documents, self.now, lambda: f"{random.random()}"),
             seen=Seen(self.documents),
             now=self.now,

@@ -29,8 +29,8 @@ from benchmarks.soak.watch import LogLines, Trees, Watcher
 from local import options as local_options
 from local.comparison import Difference, copied, differences
 from local.control import Failed
-from shared.kinds import KINDS
-from shared.state.positions import Positions
+from shared.drchrono.kinds import KINDS
+from shared.jobs.checkpoints import Checkpoints
 
 # The guide allows 100 a minute; minutes of soak are to see hours of practice.
 QUOTA = "900/minute"
@@ -75,7 +75,7 @@ def settled(stage: Stage, seconds: float, *, reconcile: bool = False) -> float |
 
 
 def is_reconciled(stage: Stage, since: datetime) -> bool:
-    positions = Positions(stage.system.documents())
+    positions = Checkpoints(stage.system.documents())
     ended = [positions.get(kind.name).reconciled_at for kind in KINDS.values() if kind.changes]
     return all(at is not None and at >= since for at in ended)
 
@@ -83,9 +83,9 @@ def is_reconciled(stage: Stage, since: datetime) -> bool:
 def waiting(stage: Stage) -> int:
     """Entries of the pending list, and walks that are not at their end."""
     documents = stage.system.documents()
-    positions = [Positions(documents).get(kind) for kind in KINDS]
+    positions = [Checkpoints(documents).get(kind) for kind in KINDS]
     walks = sum((position.backfill or position.reconcile) is not None for position in positions)
-    return stage.system.pending().waiting() + walks
+    return stage.system.queue().waiting() + walks
 
 
 def compare(stage: Stage) -> list[Difference]:

@@ -78,7 +78,7 @@ class Stage:
         url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=new_state())
         answer = requests.get(url, allow_redirects=False, timeout=BROWSER_SECONDS)
         code = parse_qs(urlsplit(answer.headers.get("Location", "")).query).get("code", ["none"])[0]
-        adopt(code, redirect_uri, self.system.token_endpoint(), self.system.custody().adopt)
+        adopt(code, redirect_uri, self.system.token_endpoint(), self.system.token_refresher().adopt)
 
     def perform(self, act: Act) -> None:
         """Do it, and return when it is over."""

@@ -13,10 +13,10 @@ from benchmarks.soak.plan import Act
 from benchmarks.soak.watch import Line, LogLines, Times
 from local.comparison import Difference
 from shared.documents import Documents
-from shared.kinds import KINDS, key_of
-from shared.order import Outcome
-from shared.quota import Window
-from shared.storable import META, join
+from shared.drchrono.kinds import KINDS, key_of
+from shared.rate_limit.ledger import Window
+from shared.records.ordering import Outcome
+from shared.records.storable import META, join
 
 SHOWN = 20  # more differences than these tell nothing new
 

@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 
 from shared.documents import Documents
+from shared.drchrono.kinds import KINDS
 from shared.errors import StoreUnavailable
-from shared.kinds import KINDS
-from shared.order import is_older
-from shared.storable import META
+from shared.records.ordering import is_older
+from shared.records.storable import META
 
 Trees = dict[str, list[psutil.Process]]
 

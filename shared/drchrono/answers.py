@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.drchrono.calls import Call
+from shared.drchrono.retry import throttled_until
 from shared.errors import (
     BadRequest,
     BulkExpired,
@@ -28,7 +29,6 @@ from shared.errors import (
     Throttled,
     Unauthorized,
 )
-from shared.retry import throttled_until
 
 # What DrChrono calls a bulk list that it gave up (documentation of `patients_list` and `line_items_list`).
 GIVEN_UP = frozenset({"Error", "Failed", "Canceled"})

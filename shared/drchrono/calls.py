@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from shared.kinds import Kind, is_plain_id
-from shared.windows import days_in
+from shared.drchrono.kinds import Kind, is_plain_id
+from shared.drchrono.windows import days_in
 
 # How a bulk list is begun: with a GET as the guide says, or with a POST as the live service wants it.
 GUIDE, LIVE = "guide", "live"

@@ -1,7 +1,8 @@
 """The DrChrono API as the rest sees it: records in, records out, one typed error where there is none.
 
 What is asked is in `calls`, how lists go on in `lists`, what an answer means in `answers`, the exchange in `wire`.
-Here is what stands between them: permits, tokens, redirects, one repetition, and the way in which the service answers.
+Here is what stands between them: the rate limit, tokens, redirects, one repetition, and the list
+protocol of the service.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import requests
 from shared.drchrono import calls
 from shared.drchrono.answers import Answer, data_of
 from shared.drchrono.calls import GUIDE, Call
-from shared.drchrono.hosts import allowed_origins, place_of
+from shared.drchrono.hosts import allowed_origins, resolve_link
+from shared.drchrono.kinds import KINDS, Kind, id_of, is_of
 from shared.drchrono.lists import Lists
-from shared.drchrono.records import Fetched, Page, Position
+from shared.drchrono.records import Cursor, Fetched, Page
+from shared.drchrono.retry import pause_before_repeat
 from shared.drchrono.wire import Patience, Wire
 from shared.errors import (
     BadRequest,
@@ -31,12 +34,10 @@ from shared.errors import (
     Throttled,
     Unauthorized,
 )
-from shared.kinds import KINDS, Kind, id_of, is_of
 from shared.log import Fields, Severity, log
-from shared.quota import Lane
-from shared.retry import pause_before_repeat
+from shared.rate_limit.ledger import Lane
 
-__all__ = ["DrChrono", "Fetched", "Page", "Patience", "Permits", "Tokens"]
+__all__ = ["DrChrono", "Fetched", "Page", "Patience", "RateLimiter", "Tokens"]
 
 # What a service may answer that knows the other way only. A server error counts while no way is known to work.
 REFUSALS = (BadRequest, NotFound, MalformedAnswer)
@@ -55,7 +56,7 @@ class Tokens(Protocol):
         """A newer token, after a 401 with this one."""
 
 
-class Permits(Protocol):
+class RateLimiter(Protocol):
     """Permission to send requests, shared by all instances."""
 
     def acquire(self, lane: Lane) -> None:
@@ -68,8 +69,9 @@ class Permits(Protocol):
 class DrChrono:
     """Every method may raise a DrChronoError, a TokenError or QuotaExhausted.
 
-    url: DrChrono's origin. now: the time in UTC. random: a number from 0 to 1. way: what `way` was when another client
-    had found out how this service answers. Nothing is opened before the first request. Threads may share a client.
+    url: DrChrono's origin. now: the time in UTC. random: a number from 0 to 1. list_protocol: what
+    `list_protocol` was when another client had found out how this service answers. Nothing is opened before the first
+    request. Threads may share a client.
     """
 
     def __init__(
@@ -77,25 +79,25 @@ class DrChrono:
         *,
         url: str,
         tokens: Tokens,
-        permits: Permits,
+        limiter: RateLimiter,
         now: Callable[[], datetime],
         sleep: Callable[[float], None],
         random: Callable[[], float],
         lane: Lane = Lane.LIVE,
         session: requests.Session | None = None,
-        way: Mapping[str, str] | None = None,
+        list_protocol: Mapping[str, str] | None = None,
         patience: Patience = Patience(),  # noqa: B008 (frozen)
     ) -> None:
         self._url, self._allowed = url, allowed_origins(url)
-        self._tokens, self._permits, self._lane = tokens, permits, lane
+        self._tokens, self._limiter, self._lane = tokens, limiter, lane
         self._now, self._sleep, self._random = now, sleep, random
         self._wire = Wire(now=now, session=session, patience=patience)
-        self._way = dict(way or {})
+        self._list_protocol = dict(list_protocol or {})
 
     @property
-    def way(self) -> Mapping[str, str] | None:
-        """How this service answers bulk lists, in JSON values, for `way=` of another client; None until known."""
-        return dict(self._way) or None
+    def list_protocol(self) -> Mapping[str, str] | None:
+        """How this service answers bulk lists, in JSON values, for another client's `list_protocol=`; or None."""
+        return dict(self._list_protocol) or None
 
     def in_lane(self, lane: Lane) -> DrChrono:
         """The same client, with the same connections, that takes its permits from another lane."""
@@ -154,7 +156,7 @@ class DrChrono:
         *,
         since: str | None,
         window: tuple[str, str] | None = None,
-        resume: Position | None = None,
+        resume: Cursor | None = None,
         bulk: bool = True,
         archived: bool = False,
     ) -> Iterator[Page]:
@@ -175,8 +177,8 @@ class DrChrono:
     def _found_out(self, ways: Mapping[str, Call]) -> Iterator[Page]:
         """The list, in the way that this service answers: the known one or the guide's, and if refused the other."""
         refusals: list[DrChronoError] = []
-        refused = REFUSALS if self._way else (*REFUSALS, ServerError)
-        for way in sorted(ways, key=lambda way: way != self._way.get("lists", GUIDE)):
+        refused = REFUSALS if self._list_protocol else (*REFUSALS, ServerError)
+        for way in sorted(ways, key=lambda way: way != self._list_protocol.get("lists", GUIDE)):
             begun = False
             try:
                 for page in self._lists().pages(ways[way]):
@@ -191,18 +193,18 @@ class DrChrono:
                 if begun:
                     raise
                 refusals.append(error)
-        raise min(refusals if self._way else refusals[::-1], key=_rank)
+        raise min(refusals if self._list_protocol else refusals[::-1], key=_rank)
 
     def _remember(self, way: str, ways: Mapping[str, Call]) -> None:
         if len(ways) > 1:
-            self._way["lists"] = way
+            self._list_protocol["lists"] = way
 
     def _lists(self) -> Lists:
         return Lists(send=self._send, locate=self._locate, now=self._now, sleep=self._sleep)
 
     def _locate(self, link: str, operation: str) -> str:
         """The target of a `next` link; it is asked for at the configured origin, whichever allowed one it names."""
-        return place_of(link, seen_at=self._url, allowed=self._allowed, operation=operation)[1]
+        return resolve_link(link, seen_at=self._url, allowed=self._allowed, operation=operation)[1]
 
     def _send(self, call: Call) -> tuple[Any, datetime]:
         """The data of `call`, and the instant before its request was sent; one repetition where that is right."""
@@ -213,7 +215,7 @@ class DrChrono:
             except Throttled as error:
                 seconds = (error.until - self._now()).total_seconds()
                 log("api.throttled", "WARNING", kind=call.kind, seconds=round(seconds, 1))
-                self._permits.throttled(error.until)
+                self._limiter.throttled(error.until)
                 raise
             except DrChronoError as error:
                 pause = pause_before_repeat(error, attempt=attempt, writes=call.writes, jitter=self._random())
@@ -239,13 +241,13 @@ class DrChrono:
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or not location:
                 return data_of(call, answer, self._now()), began
-            origin, target = place_of(
+            origin, target = resolve_link(
                 location, seen_at=origin + target, allowed=self._allowed, operation=call.operation
             )
         raise MalformedAnswer(call.operation, status=answer.status, remedy=f"redirected over {MOST_REDIRECTS} times")
 
     def _exchange(self, call: Call, url: str, token: str, attempt: int) -> tuple[Answer, datetime]:
-        self._permits.acquire(self._lane)
+        self._limiter.acquire(self._lane)
         began = self._now()
         try:
             answer = self._wire.exchange(call, url, token)

@@ -15,7 +15,7 @@ def allowed_origins(url: str) -> frozenset[str]:
     return DRCHRONO if url in DRCHRONO else frozenset({url})
 
 
-def place_of(link: str, *, seen_at: str, allowed: frozenset[str], operation: str) -> tuple[str, str]:
+def resolve_link(link: str, *, seen_at: str, allowed: frozenset[str], operation: str) -> tuple[str, str]:
     """Origin and target (path with query, under `/api/`) of a link or redirect that `seen_at` answered.
 
     Raises ForeignHost where it leads anywhere else. The caller builds its URL from what this returns, never from the

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from shared.drchrono.calls import Call, query_of, with_query
-from shared.drchrono.records import Page, Position
+from shared.drchrono.records import Cursor, Page
 from shared.errors import BulkExpired, BulkFailed, BulkNotReady, MalformedAnswer
 
 # A list that takes longer is left to the caller, which has other things to do. Each poll costs a request; DrChrono's
@@ -43,20 +43,20 @@ class Lists:
     ) -> None:
         self._send, self._locate, self._now, self._sleep = send, locate, now, sleep
 
-    def pages(self, first: Call, resume: Position | None = None) -> Iterator[Page]:
+    def pages(self, first: Call, resume: Cursor | None = None) -> Iterator[Page]:
         """The pages of the list that `first` begins, from `resume` on where given.
 
         A position holds `next` (the target of a link), or `page` (its number) and `method` (how it is asked for); and
         while DrChrono is making the list its `uuid`, and `born`, the instant at which it was asked for.
         Raises BulkNotReady with the position to go on at.
         """
-        position: Position | None = resume or {}
+        position: Cursor | None = resume or {}
         while position is not None:
             page = self._page(first, position)
             position = page.resume
             yield page
 
-    def _page(self, first: Call, position: Position) -> Page:
+    def _page(self, first: Call, position: Cursor) -> Page:
         call = self._call(first, position)
         try:
             data, began = self._answer(call, position)
@@ -66,7 +66,7 @@ class Lists:
             data, began = self._answer(call, position)
         return self._read(call, position, data, began)
 
-    def _call(self, first: Call, position: Position) -> Call:
+    def _call(self, first: Call, position: Cursor) -> Call:
         """The request that the page at `position` begins with."""
         if "next" in position:
             path, _, query = self._locate(position["next"], first.operation).partition("?")
@@ -75,7 +75,7 @@ class Lists:
         # The guide's list knows no page numbers; the live one wants them from the first page on.
         return first if number == 1 and first.method == "GET" else with_query(first, page=str(number))
 
-    def _answer(self, call: Call, position: Position) -> tuple[dict[str, Any], datetime]:
+    def _answer(self, call: Call, position: Cursor) -> tuple[dict[str, Any], datetime]:
         """The finished list that `call` asks for, and when it was asked for: at once, or by polling its uuid."""
         born = datetime.fromisoformat(position["born"]) if "born" in position else None
         if born and "uuid" in position and self._now() - born < UUID_TRUSTED:
@@ -91,7 +91,7 @@ class Lists:
         return self._polled(call, position, uuid, began, pauses=POLL_PAUSES_SECONDS)
 
     def _polled(
-        self, call: Call, position: Position, uuid: str, born: datetime, *, pauses: Sequence[float]
+        self, call: Call, position: Cursor, uuid: str, born: datetime, *, pauses: Sequence[float]
     ) -> tuple[dict[str, Any], datetime]:
         # A link with a uuid names its page of that list as well, and so is its own poll.
         poll = call if "uuid" in query_of(call) else replace(call, method="GET", query=urlencode({"uuid": uuid}))
@@ -105,7 +105,7 @@ class Lists:
         asked = {"page": position.get("page", 1), "method": call.method}
         raise BulkNotReady(poll.operation, {**asked, "uuid": uuid, "born": born.isoformat()})
 
-    def _renewed(self, first: Call, call: Call, position: Position) -> tuple[Call, Position]:
+    def _renewed(self, first: Call, call: Call, position: Cursor) -> tuple[Call, Cursor]:
         """`call` without the list that is gone; a link into that list now leads into one begun anew."""
         if "uuid" not in query_of(call):
             return call, {name: value for name, value in position.items() if name not in ("uuid", "born")}
@@ -113,7 +113,7 @@ class Lists:
         renewed = with_query(call, uuid=str(data.get("uuid")))
         return renewed, {"next": renewed.target, "born": began.isoformat()}
 
-    def _read(self, call: Call, position: Position, data: dict[str, Any], began: datetime) -> Page:
+    def _read(self, call: Call, position: Cursor, data: dict[str, Any], began: datetime) -> Page:
         records = _records(data)
         if records is None or not all(isinstance(record, dict) for record in records):
             raise MalformedAnswer(call.operation, status=200, remedy="its list holds something that is no record")
@@ -125,8 +125,8 @@ class Lists:
         return Page(records=records, began=began, resume=resume, total=total, last=resume is None)
 
     def _following(
-        self, call: Call, position: Position, data: dict[str, Any], counts: dict[str, Any], began: datetime
-    ) -> Position | None:
+        self, call: Call, position: Cursor, data: dict[str, Any], counts: dict[str, Any], began: datetime
+    ) -> Cursor | None:
         link = data.get("next")
         if link:
             target = self._locate(str(link), call.operation)

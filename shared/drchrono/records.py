@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-Position = Mapping[str, Any]
+Cursor = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,6 @@ class Page:
 
     records: list[dict[str, Any]] = field(repr=False)
     began: datetime
-    resume: Position | None = field(repr=False)
+    resume: Cursor | None = field(repr=False)
     total: int | None
     last: bool

@@ -6,17 +6,17 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from shared import watermark
+from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
 from shared.errors import DrChronoError
+from shared.jobs import watermark
+from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.children import lists_of
 from shared.jobs.run import Parts, Run
 from shared.jobs.windowed import KIND_NAMES, State, new_state, walk_windows
 from shared.jobs.windowed import go_on as go_on_with
-from shared.kinds import KINDS, Kind
 from shared.log import log
-from shared.state.positions import Position
-from shared.state.records import PageResult
+from shared.records.store import PageResult
 
 __all__ = ["KIND_NAMES", "go_on", "start"]
 
@@ -27,7 +27,7 @@ def start(parts: Parts, kinds: tuple[str, ...], since: date) -> None:
     """
     for name in kinds:
         state = new_state(KINDS[name], since, parts.now(), done=0, total=None)
-        parts.positions.change(name, lambda old, state=state: replace(old, backfill=state))  # type: ignore[misc]
+        parts.checkpoints.change(name, lambda old, state=state: replace(old, backfill=state))  # type: ignore[misc]
 
 
 def go_on(run: Run) -> None:
@@ -40,7 +40,7 @@ def _kind(run: Run, kind: Kind) -> None:
 
     def each(state: State, page: Page, result: PageResult) -> dict[str, Any]:
         if kind is KINDS["patients"]:
-            parts.pending.fold(lists_of(result.keys, page.began))
+            parts.queue.enqueue(lists_of(result.keys, page.began))
         # Of a window the total says nothing about the whole.
         return {"done": state["done"] + len(result.keys), "total": page.total if kind.window_days is None else None}
 
@@ -49,13 +49,13 @@ def _kind(run: Run, kind: Kind) -> None:
     except DrChronoError as error:
         log("backfill.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
         problem = {"reason": error.reason, "at": parts.now()}
-        parts.positions.change(kind.name, lambda old: replace(old, backfill=None, problem=problem))
+        parts.checkpoints.change(kind.name, lambda old: replace(old, backfill=None, problem=problem))
         return
-    parts.positions.change(kind.name, _done)
+    parts.checkpoints.change(kind.name, _done)
     log("backfill.finished", kind=kind.name)
 
 
-def _done(old: Position) -> Position:
+def _done(old: Checkpoint) -> Checkpoint:
     if old.backfill is None:
         return old
     began = old.backfill["began"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from shared.drchrono.kinds import KINDS, Kind, patient_of
 from shared.drchrono.records import Page
 from shared.jobs.run import Parts
-from shared.kinds import KINDS, Kind, patient_of
-from shared.pending import Entry, Priority, Target
+from shared.queue.entries import Entry, Priority, Target
 
 
 def follow(parts: Parts, kind: Kind, page: Page) -> None:
@@ -16,7 +16,7 @@ def follow(parts: Parts, kind: Kind, page: Page) -> None:
     if kind.children:
         new = parts.records.news(kind, page.records, page.began)
         patients = {patient for record in new if (patient := patient_of(kind, record))}
-        parts.pending.fold(lists_of(patients, page.began, "follows", Priority.CHILDREN))
+        parts.queue.enqueue(lists_of(patients, page.began, "follows", Priority.CHILDREN))
 
 
 def lists_of(

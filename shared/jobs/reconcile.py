@@ -10,18 +10,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from shared import watermark
+from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
 from shared.errors import DrChronoError
+from shared.jobs import watermark
+from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.children import follow
 from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.windowed import State, new_state, walk_windows
 from shared.jobs.windowed import go_on as go_on_with
-from shared.kinds import KINDS, Kind
 from shared.log import log
-from shared.pending import Entry, Priority, Target
-from shared.state.positions import Position
-from shared.state.records import PageResult
+from shared.queue.entries import Entry, Priority, Target
+from shared.records.store import PageResult
 
 # More absent than both is not a clinic's work but a fault: a permission lost, a filter ignored, an empty answer.
 SHARE_BRAKE = 0.02
@@ -35,10 +35,10 @@ def start(parts: Parts, kinds: tuple[str, ...]) -> None:
     for name in kinds:
         state = new_state(KINDS[name], watermark.EARLIEST, parts.now(), pages=0)
 
-        def begin(old: Position, state: dict[str, Any] = state) -> Position:
+        def begin(old: Checkpoint, state: dict[str, Any] = state) -> Checkpoint:
             return old if old.reconcile is not None else replace(old, reconcile=state)
 
-        parts.positions.change(name, begin)
+        parts.checkpoints.change(name, begin)
 
 
 def go_on(run: Run) -> None:
@@ -60,16 +60,16 @@ def _kind(run: Run, kind: Kind) -> None:
             "reconcile",
             each,
             archived=kind.window_days is not None,
-            ahead=lambda page: follow(parts, kind, page),
+            before_store=lambda page: follow(parts, kind, page),
         )
     except DrChronoError as error:
         log("reconcile.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
-        state = parts.positions.get(kind.name).reconcile
+        state = parts.checkpoints.get(kind.name).reconcile
     else:
         if state is not None:
             _judge(run, kind, state)
     parts.seen.drop(kind.name, state["pages"] if state else 0)
-    parts.positions.change(kind.name, lambda old: replace(old, reconcile=None))
+    parts.checkpoints.change(kind.name, lambda old: replace(old, reconcile=None))
 
 
 def _judge(run: Run, kind: Kind, state: State) -> None:
@@ -89,13 +89,13 @@ def _judge(run: Run, kind: Kind, state: State) -> None:
     if len(absent) > COUNT_BRAKE and len(absent) > SHARE_BRAKE * living:
         log("reconcile.stopped", "CRITICAL", kind=kind.name, count=len(absent), share=len(absent) / living)
         problem = {"reason": "mass_deletion", "at": parts.now()}
-        parts.positions.change(kind.name, lambda old: replace(old, reconcile=None, problem=problem))
+        parts.checkpoints.change(kind.name, lambda old: replace(old, reconcile=None, problem=problem))
         parts.seen.drop(kind.name, state["pages"])
         raise Stopped("mass_deletion")
     now = parts.now()
-    parts.pending.fold(
+    parts.queue.enqueue(
         # Looked at once already, by this pass: a 404 now is not the lag of a replica.
         Entry(Target(kind.name, key), "absent", Priority.CHILDREN, began, began, due=now, attempts=1)
         for key in absent
     )
-    parts.positions.change(kind.name, lambda old: replace(old, reconciled_at=began, problem=None))
+    parts.checkpoints.change(kind.name, lambda old: replace(old, reconciled_at=began, problem=None))

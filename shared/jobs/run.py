@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from shared.drchrono.kinds import Kind
 from shared.drchrono.records import Page
 from shared.errors import (
     BulkExpired,
@@ -23,13 +24,12 @@ from shared.errors import (
     Unauthorized,
     Unreachable,
 )
-from shared.kinds import Kind
-from shared.state.leases import Lease, Leases
-from shared.state.pending import Pending
-from shared.state.positions import Positions
-from shared.state.records import Records
-from shared.state.refresh import Refresh
-from shared.state.seen import Seen
+from shared.jobs.checkpoints import Checkpoints
+from shared.jobs.leases import Lease, Leases
+from shared.jobs.seen import Seen
+from shared.queue.work_queue import WorkQueue
+from shared.records.refresh import Refresh
+from shared.records.store import Records
 
 
 class Lists(Protocol):
@@ -69,8 +69,8 @@ class Parts:
     events: Refresh
     children: Refresh
     records: Records
-    pending: Pending
-    positions: Positions
+    queue: WorkQueue
+    checkpoints: Checkpoints
     leases: Leases
     seen: Seen
     now: Callable[[], datetime]

@@ -9,18 +9,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared import watermark
+from shared.drchrono.kinds import KINDS, Kind
 from shared.errors import DrChronoError
-from shared.jobs import backfill, reconcile
+from shared.jobs import backfill, reconcile, watermark
+from shared.jobs.checkpoints import Checkpoint, Round
 from shared.jobs.children import follow, lists_of
 from shared.jobs.run import Parts, Run
 from shared.jobs.walk import walk
 from shared.jobs.worklist import work_off
-from shared.kinds import KINDS, Kind
 from shared.log import log
-from shared.pending import Priority
-from shared.state.positions import Position, Round
-from shared.state.records import Source
+from shared.queue.entries import Priority
+from shared.records.store import Source
 
 # From this many pending records of one kind on, the list of its changes costs fewer requests than they do.
 MANY = 20
@@ -36,7 +35,7 @@ FEW_WAITING = 10  # the round goes on only when the pending list is nearly empty
 def sync(run: Run, *, force: bool = False) -> None:
     """force: ask for the changes of each kind, due or not. Raises Stopped when the run ends before all is done."""
     kinds = [kind for kind in KINDS.values() if kind.changes]
-    crowded = [kind for kind in kinds if run.parts.pending.count(kind.name) >= MANY]
+    crowded = [kind for kind in kinds if run.parts.queue.count(kind.name) >= MANY]
     for kind in crowded:
         changes(run, kind)
     work_off(run, Priority.EVENT)
@@ -52,7 +51,7 @@ def sync(run: Run, *, force: bool = False) -> None:
 
 def _is_due(run: Run, kind: Kind) -> bool:
     now = run.parts.now()
-    position = run.parts.positions.get(kind.name)
+    position = run.parts.checkpoints.get(kind.name)
     if position.problem is not None and now - position.problem["at"] < PROBLEM_PAUSE:
         return False
     interval = timedelta(minutes=kind.sync_minutes)
@@ -70,7 +69,7 @@ def changes(run: Run, kind: Kind) -> None:
     seen: str | None = state["seen"]
 
     def save(resume: Any) -> None:
-        parts.positions.change(kind.name, lambda old: replace(old, sync={**state, "seen": seen, "resume": resume}))
+        parts.checkpoints.change(kind.name, lambda old: replace(old, sync={**state, "seen": seen, "resume": resume}))
 
     try:
         for page, _ in walk(
@@ -82,16 +81,16 @@ def changes(run: Run, kind: Kind) -> None:
             bulk=state["many"],
             archived=True,
             save=save,
-            ahead=lambda page: follow(parts, kind, page),
+            before_store=lambda page: follow(parts, kind, page),
         ):
             seen = watermark.newest(page.records, seen, page.began)
     except DrChronoError as error:
         log("sync.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
         problem = {"reason": error.reason, "at": parts.now()}
-        parts.positions.change(kind.name, lambda old: replace(old, sync=None, problem=problem))
+        parts.checkpoints.change(kind.name, lambda old: replace(old, sync=None, problem=problem))
         return
 
-    def done(old: Position) -> Position:
+    def done(old: Checkpoint) -> Checkpoint:
         return replace(
             old,
             watermark=watermark.moved(old.watermark, seen, began),
@@ -101,13 +100,13 @@ def changes(run: Run, kind: Kind) -> None:
             problem=None,
         )
 
-    parts.positions.change(kind.name, done)
+    parts.checkpoints.change(kind.name, done)
 
 
 def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:
     """The unfinished sync of the kind, or a new one."""
 
-    unfinished = parts.positions.get(kind.name)
+    unfinished = parts.checkpoints.get(kind.name)
     if unfinished.sync is not None and unfinished.sync["resume"] is not None:
         return unfinished.sync
     now = parts.now()
@@ -116,9 +115,9 @@ def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:
         "since": watermark.since(unfinished.watermark or watermark.behind(now)),
         "seen": None,
         "resume": None,
-        "many": parts.pending.count(kind.name) >= MANY,
+        "many": parts.queue.count(kind.name) >= MANY,
     }
-    parts.positions.change(kind.name, lambda old: replace(old, sync=state))
+    parts.checkpoints.change(kind.name, lambda old: replace(old, sync=state))
     return state
 
 
@@ -126,24 +125,24 @@ def _round(run: Run) -> None:
     """Put the next few patients' lists on the pending list, so that each is looked at once a ROUND."""
     parts = run.parts
     now = parts.now()
-    if parts.positions.get("patients").backfilled_at is None or parts.pending.waiting() > FEW_WAITING:
+    if parts.checkpoints.get("patients").backfilled_at is None or parts.queue.waiting() > FEW_WAITING:
         return
-    before = parts.positions.round()
+    before = parts.checkpoints.round()
     share = (now - before.at) / ROUND if before.at else 0.0
     most = min(int(parts.records.count(KINDS["patients"]) * share), MOST_PER_ROUND_STEP)
     if before.at and not most:
         return  # one patient's turn is not over: the time adds up
     patients = parts.records.keys(KINDS["patients"], after=before.after, most=most) if most else []
-    parts.pending.fold(lists_of(patients, now))
+    parts.queue.enqueue(lists_of(patients, now))
     # Fewer than asked for means that the round is complete: the next begins with the first patient.
     after = patients[-1] if len(patients) == most > 0 else None
-    parts.positions.set_round(Round(after=after, at=now))
+    parts.checkpoints.set_round(Round(after=after, at=now))
 
 
 def report_positions(parts: Parts) -> None:
     """Log how far each kind is complete, for the alert on its lag."""
     now = parts.now()
     for name in KINDS:
-        complete = parts.positions.get(name).complete_at
+        complete = parts.checkpoints.get(name).complete_at
         if complete is not None:
             log("kind.position", kind=name, lag_seconds=round((now - complete).total_seconds()))

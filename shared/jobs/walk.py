@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from shared.drchrono.kinds import Kind
 from shared.drchrono.records import Page
 from shared.jobs.run import Run, Stopped, stops
-from shared.kinds import Kind
-from shared.order import CLOCK_SKEW
-from shared.state.records import PageResult, Source
-from shared.state.refresh import store_page
+from shared.records.ordering import CLOCK_SKEW
+from shared.records.refresh import store_page
+from shared.records.store import PageResult, Source
 
 Save = Callable[[Mapping[str, Any] | None], object]
-Ahead = Callable[[Page], object]
+BeforeStore = Callable[[Page], object]
 
 
 def walk(
@@ -27,16 +27,16 @@ def walk(
     resume: Mapping[str, Any] | None = None,
     bulk: bool = True,
     archived: bool = False,
-    ahead: Ahead = lambda page: None,
+    before_store: BeforeStore = lambda page: None,
 ) -> Iterator[tuple[Page, PageResult]]:
-    """`ahead` is told of each page before it is stored, the caller gets it after that, and then `save` is told where
-    the next one is.
+    """`before_store` gets each page before it is stored, the caller gets it after that, and then `save` gets the cursor
+    of the next one.
 
     So whatever is done with a page is done again if the process dies in it, and never left out; but what depends on
-    which of its records are new must be done ahead, for once they are stored none of them is. Pending entries of
-    records that a page shows are struck. Raises Stopped.
+    which of its records are new must be done in `before_store`, for once they are stored none of them is. Queue entries
+    of records that a page shows are completed. Raises Stopped.
     """
-    waiting = run.parts.pending.keys_of(kind.name)
+    waiting = run.parts.queue.keys_of(kind.name)
     pages = run.parts.lists.list_changed(kind, since=since, window=window, resume=resume, bulk=bulk, archived=archived)
     while True:
         run.check()
@@ -50,13 +50,13 @@ def walk(
         run.renew()
         if page is None:
             return
-        ahead(page)
-        result = store_page(run.parts.records, run.parts.pending, kind, page, source)
+        before_store(page)
+        result = store_page(run.parts.records, run.parts.queue, kind, page, source)
         run.counts["pages"] += 1
         run.counts["seen"] += len(result.keys)
         for verdict, count in result.verdicts.items():
             run.counts[verdict] += count
-        run.counts["struck"] += run.parts.pending.strike(
+        run.counts["struck"] += run.parts.queue.complete_listed(
             kind.name,
             (result.keys - result.failed.keys() - set(result.lagging)) & waiting,
             page.began - CLOCK_SKEW,

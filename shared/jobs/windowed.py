@@ -12,18 +12,18 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
+from shared.drchrono.windows import date_windows
 from shared.errors import LeaseLost
+from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.run import Run, Stopped
-from shared.jobs.walk import Ahead, walk
-from shared.kinds import KINDS, Kind
-from shared.state.positions import Position
-from shared.state.records import PageResult, Source
-from shared.windows import date_windows
+from shared.jobs.walk import BeforeStore, walk
+from shared.records.store import PageResult, Source
 
 KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.changes)
 
-FUTURE = timedelta(days=720)  # appointments are made this far ahead; later ones come by their own changes
+FUTURE = timedelta(days=720)  # appointments are made this far before_store; later ones come by their own changes
 
 State = Mapping[str, Any]
 # What a page changes in the job's own part of the state.
@@ -53,7 +53,7 @@ def windows(kind: Kind, since: date, today: date) -> list[dict[str, str | None]]
 
 def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
     """`work` on each kind that `job` has not finished. Raises Stopped, also where another run is at it."""
-    unfinished = [name for name in KIND_NAMES if _state(run.parts.positions.get(name), job) is not None]
+    unfinished = [name for name in KIND_NAMES if _state(run.parts.checkpoints.get(name), job) is not None]
     if not unfinished:
         return
     try:
@@ -65,25 +65,27 @@ def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
 
 
 def walk_windows(
-    run: Run, kind: Kind, job: str, each: Each, *, archived: bool = False, ahead: Ahead = lambda page: None
+    run: Run, kind: Kind, job: str, each: Each, *, archived: bool = False, before_store: BeforeStore = lambda page: None
 ) -> State | None:
     """Walk what is left, and give the state with no window in it; None where the job was ended meanwhile.
 
     Raises Stopped, and a DrChronoError that concerns this kind alone.
     """
-    while (state := _state(run.parts.positions.get(kind.name), job)) is not None and state["windows"]:
-        _window(run, kind, job, state, each, archived=archived, ahead=ahead)
+    while (state := _state(run.parts.checkpoints.get(kind.name), job)) is not None and state["windows"]:
+        _window(run, kind, job, state, each, archived=archived, before_store=before_store)
     return state
 
 
-def _window(run: Run, kind: Kind, job: str, state: State, each: Each, *, archived: bool, ahead: Ahead) -> None:
+def _window(
+    run: Run, kind: Kind, job: str, state: State, each: Each, *, archived: bool, before_store: BeforeStore
+) -> None:
     """Walk the current window and strike it off."""
     window = state["windows"][0]
     dates = (window["first"], window["last"]) if window["first"] else None
     own: dict[str, Any] = {}
 
     def save(resume: Mapping[str, Any] | None) -> None:
-        def saved(old: Position) -> Position:
+        def saved(old: Checkpoint) -> Checkpoint:
             there = _state(old, job)
             if there is None or there["began"] != state["began"]:
                 raise Stopped("restarted")
@@ -94,7 +96,7 @@ def _window(run: Run, kind: Kind, job: str, state: State, each: Each, *, archive
             field: dict[str, Any] = {job: {**there, **own, **changed}}
             return replace(old, **field)
 
-        run.parts.positions.change(kind.name, saved)
+        run.parts.checkpoints.change(kind.name, saved)
 
     since = None if dates else f"{state['since']}T00:00:00"
     empty = True
@@ -106,7 +108,7 @@ def _window(run: Run, kind: Kind, job: str, state: State, each: Each, *, archive
         window=dates,
         resume=state["resume"],
         archived=archived,
-        ahead=ahead,
+        before_store=before_store,
         save=save,
     ):
         empty = False
@@ -115,6 +117,6 @@ def _window(run: Run, kind: Kind, job: str, state: State, each: Each, *, archive
         save(None)
 
 
-def _state(position: Position, job: str) -> dict[str, Any] | None:
+def _state(position: Checkpoint, job: str) -> dict[str, Any] | None:
     state: dict[str, Any] | None = getattr(position, job)
     return state

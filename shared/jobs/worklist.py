@@ -5,10 +5,10 @@ from __future__ import annotations
 from shared.errors import StoreUnavailable, SyncError
 from shared.jobs.run import Run, Stopped, stop_reason
 from shared.log import log
-from shared.order import Outcome
-from shared.pending import Entry, Priority, due_after
-from shared.state.records import Source
-from shared.state.refresh import Known
+from shared.queue.entries import Entry, Priority, due_after
+from shared.records.ordering import Outcome
+from shared.records.refresh import Known
+from shared.records.store import Source
 
 CLAIM_ENTRIES = 20  # as many as one worker finishes well within the lease of an entry
 
@@ -19,7 +19,7 @@ FAILURES_IN_A_ROW = 5
 def work_off(run: Run, lowest: Priority) -> None:
     """Entries of priority `lowest` and above until none is due. Raises Stopped."""
     failures = 0
-    while entries := run.parts.pending.claim(run.parts.now(), CLAIM_ENTRIES, lowest):
+    while entries := run.parts.queue.claim(run.parts.now(), CLAIM_ENTRIES, lowest):
         for number, entry in enumerate(entries):
             try:
                 run.check()
@@ -27,7 +27,7 @@ def work_off(run: Run, lowest: Priority) -> None:
                 if failures == FAILURES_IN_A_ROW:
                     raise Stopped("unavailable")
             except Stopped:
-                run.parts.pending.release(entries[number:], run.parts.now())
+                run.parts.queue.release(entries[number:], run.parts.now())
                 raise
 
 
@@ -50,7 +50,7 @@ def _work(run: Run, entry: Entry) -> bool:
         reason = stop_reason(error)
         if reason in ("quota", "revoked", "token"):
             raise Stopped(reason) from None
-        parts.pending.postpone(entry, error.reason, due_after(error, entry.attempts, parts.now(), parts.random))
+        parts.queue.retry(entry, error.reason, due_after(error, entry.attempts, parts.now(), parts.random))
         run.counts[Outcome.DEFERRED] += 1
         log(
             "pending.postponed",
@@ -60,6 +60,6 @@ def _work(run: Run, entry: Entry) -> bool:
             attempt=entry.attempts + 1,
         )
         return reason is None
-    parts.pending.settle(entry.target, entry.last_seen)
+    parts.queue.complete(entry.target, entry.last_seen)
     run.counts[outcome] += 1
     return True

@@ -25,13 +25,13 @@ from local.embedded_queue import Pusher
 from local.emulators import free_port
 from local.processes import Processes, Program
 from local.secret_manager import SecretManagerStandIn
-from local.simulator import Config, Simulator
-from local.simulator.messages import Request, Response
 from local.subscription import subscribe
 from local.wiring import FOLDER, local_system, queue
 from main import System
 from shared.cloud.secret_manager import connect
-from shared.token import Granted
+from shared.tokens.token import Granted
+from simulator import Config, Simulator
+from simulator.messages import Request, Response
 
 NAME = "Zebulon-Quackenbush"
 SECRET = "canary-webhook-secret"
@@ -180,7 +180,9 @@ def exercise(running: Served) -> None:
 
 def authorize(running: Served) -> None:
     token = running.simulator.issue_token()
-    running.system.custody().adopt(Granted(token["access_token"], token["refresh_token"], 3600.0, token["scope"]))
+    running.system.token_refresher().adopt(
+        Granted(token["access_token"], token["refresh_token"], 3600.0, token["scope"])
+    )
 
 
 def hostile_webhooks(running: Served) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from local.simulator import Config, Simulator
 from shared.drchrono.client import DrChrono, Patience
-from shared.quota import Lane
+from shared.rate_limit.ledger import Lane
+from simulator import Config, Simulator
 
 FORMS = ("guide", "guide-uuid", "live")
 # Tokens outlive every test: what happens when they do not has its own tests.
@@ -61,7 +61,7 @@ class Desk:
     """A client and what it was given. Its sleep moves only the simulator's clock, and is written down."""
 
     simulator: Simulator
-    way: Mapping[str, str] | None = None
+    list_protocol: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         self.tokens = TestTokens(self.simulator.issue_token()["access_token"])
@@ -70,11 +70,11 @@ class Desk:
         self.client = DrChrono(
             url=self.simulator.url,
             tokens=self.tokens,
-            permits=self.permits,
+            limiter=self.permits,
             now=self.now,
             sleep=self.sleep,
             random=lambda: 1.0,
-            way=self.way,
+            list_protocol=self.list_protocol,
             patience=Patience(connect_seconds=1, silence_seconds=0.3, answer_seconds=5),
         )
 

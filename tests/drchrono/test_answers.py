@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from shared.drchrono import calls
 from shared.drchrono.answers import Answer, data_of
+from shared.drchrono.kinds import KINDS
 from shared.errors import BulkExpired, BulkFailed, DrChronoError, NotFound, OutcomeUnknown, ServerError, Throttled
-from shared.kinds import KINDS
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 PATIENTS = KINDS["patients"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from local.simulator import Simulator
 from shared.drchrono.client import DrChrono
+from shared.drchrono.kinds import KINDS
 from shared.errors import (
     BadRequest,
     Conflict,
@@ -20,8 +20,8 @@ from shared.errors import (
     TokenRevoked,
     Unauthorized,
 )
-from shared.kinds import KINDS
-from shared.quota import Lane
+from shared.rate_limit.ledger import Lane
+from simulator import Simulator
 from tests.drchrono.conftest import FORMS, Desk, Scripted, TestPermits, TestTokens, client_of, desk_of
 
 PATIENTS, APPOINTMENTS = KINDS["patients"], KINDS["appointments"]
@@ -149,7 +149,7 @@ def test_without_a_permit_nothing_is_sent(practice: Simulator) -> None:
             raise QuotaExhausted(desk.now())
 
     before = desk.requests()
-    client = client_of(practice.url, tokens=desk.tokens, permits=NoPermits())
+    client = client_of(practice.url, tokens=desk.tokens, limiter=NoPermits())
     with pytest.raises(QuotaExhausted):
         client.get(PATIENTS, "1")
     assert desk.requests() == before

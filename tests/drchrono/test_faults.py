@@ -15,6 +15,7 @@ import pytest
 
 from shared.drchrono import wire
 from shared.drchrono.client import Patience
+from shared.drchrono.kinds import KINDS
 from shared.errors import (
     BadRequest,
     DrChronoError,
@@ -26,7 +27,6 @@ from shared.errors import (
     Unauthorized,
     Unreachable,
 )
-from shared.kinds import KINDS
 from tests.drchrono.conftest import Desk, Scripted, TestTokens, client_of, desk_of
 
 PATIENTS = KINDS["patients"]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.drchrono.hosts import allowed_origins, place_of
+from shared.drchrono.hosts import allowed_origins, resolve_link
+from shared.drchrono.kinds import KINDS
 from shared.errors import DrChronoError, ForeignHost, MalformedAnswer, OutcomeUnknown
-from shared.kinds import KINDS
 from tests.drchrono.conftest import Scripted, client_of
 
 PATIENTS = KINDS["patients"]
@@ -17,7 +17,7 @@ DRCHRONO = "https://drchrono.com"
 
 def place(link: str, url: str = DRCHRONO) -> tuple[str, str]:
     seen_at = f"{url}/api/patients_list?page=1"
-    return place_of(link, seen_at=seen_at, allowed=allowed_origins(url), operation="GET /api/patients_list")
+    return resolve_link(link, seen_at=seen_at, allowed=allowed_origins(url), operation="GET /api/patients_list")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_token_never_reaches_another_host(way: str, status: int) -> None:
             return 201, {}, f'{{"status": "In progress", "uuid": "u", "description": "Call {elsewhere}"}}'.encode()
 
         with Scripted(script) as server:
-            client = client_of(server.url, way={"lists": "live"})
+            client = client_of(server.url, list_protocol={"lists": "live"})
             try:
                 pages = list(client.list_changed(PATIENTS, since=None))
                 assert way == "description"

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from local.simulator import Simulator
 from shared.drchrono.client import DrChrono, Page
+from shared.drchrono.kinds import KINDS, key_of
+from shared.drchrono.windows import date_windows
 from shared.errors import (
     BadRequest,
     BulkExpired,
@@ -21,8 +22,7 @@ from shared.errors import (
     MalformedAnswer,
     ServerError,
 )
-from shared.kinds import KINDS, key_of
-from shared.windows import date_windows
+from simulator import Simulator
 from tests.drchrono.conftest import FORMS, Desk, Scripted, client_of, desk_of
 
 PATIENTS, APPOINTMENTS, NOTES = KINDS["patients"], KINDS["appointments"], KINDS["clinical_notes"]
@@ -34,8 +34,8 @@ def keys(kind: str, pages: Iterator[Page] | list[Page]) -> list[str]:
 
 def small_pages(monkeypatch: pytest.MonkeyPatch, size: int = 5) -> None:
     """Pages of the simulator as if a page held few: it decides the size of a page itself, as DrChrono does."""
-    monkeypatch.setattr("local.simulator.lists.PAGE_SIZE", size)
-    monkeypatch.setattr("local.simulator.bulk.PAGE_SIZE", size)
+    monkeypatch.setattr("simulator.lists.PAGE_SIZE", size)
+    monkeypatch.setattr("simulator.bulk.PAGE_SIZE", size)
 
 
 @pytest.mark.parametrize("bulk", [True, False])
@@ -92,11 +92,11 @@ def test_a_list_without_changes_costs_one_request_once_the_way_is_known(form: st
 
 def test_the_way_is_found_out_once_and_can_be_handed_on(practice: Simulator) -> None:
     first = Desk(practice)
-    assert first.client.way is None
+    assert first.client.list_protocol is None
     list(first.client.list_changed(PATIENTS, since=None))
-    way = first.client.way
+    way = first.client.list_protocol
     assert way == {"lists": "live" if practice.config.live else "guide"}
-    second = Desk(practice, way=json.loads(json.dumps(way)))
+    second = Desk(practice, list_protocol=json.loads(json.dumps(way)))
     list(second.client.list_changed(PATIENTS, since=None))
     assert len(first.permits.taken) - len(second.permits.taken) == (1 if practice.config.live else 0)
 
@@ -110,9 +110,9 @@ def test_a_way_that_no_longer_works_is_unlearned(wrong: str) -> None:
         server.script = lambda target, headers: (
             (200, {}, pages) if server.seen[-1][0].startswith(right) else (405, {}, b"")
         )
-        client = client_of(server.url, way={"lists": wrong})
+        client = client_of(server.url, list_protocol={"lists": wrong})
         assert keys("patients", client.list_changed(PATIENTS, since=None)) == ["1"]
-        assert client.way == {"lists": "live" if wrong == "guide" else "guide"}
+        assert client.list_protocol == {"lists": "live" if wrong == "guide" else "guide"}
 
 
 def test_a_service_that_fails_over_a_plain_get_is_asked_the_other_way() -> None:
@@ -123,7 +123,7 @@ def test_a_service_that_fails_over_a_plain_get_is_asked_the_other_way() -> None:
         )
         client = client_of(server.url)
         assert keys("patients", client.list_changed(PATIENTS, since=None)) == []
-        assert client.way == {"lists": "live"}
+        assert client.list_protocol == {"lists": "live"}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_of_two_refusals_the_telling_one_is_raised(get: int, post: int, expected
         client = client_of(server.url)
         with pytest.raises((BadRequest, ServerError), match=f"answered {expected}"):
             next(client.list_changed(PATIENTS, since=None))
-        assert client.way is None
+        assert client.list_protocol is None
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -170,7 +170,7 @@ def test_a_list_that_takes_long_is_left_and_taken_up_again(form: str, monkeypatc
                     position = page.resume
                 break
             except BulkNotReady as not_ready:
-                assert client.way is not None or position is not None
+                assert client.list_protocol is not None or position is not None
                 position = json.loads(json.dumps(not_ready.position))
                 left += 1
                 desk.simulator.clock.advance(60)
@@ -227,7 +227,7 @@ def test_a_failed_list_in_a_200_is_a_failure_too() -> None:
     started, failed = b'{"status": "In progress", "uuid": "u"}', b'{"status": "Error", "uuid": "u", "detail": "x"}'
     with Scripted(lambda target, headers: (200, {}, failed if "uuid=" in target else started)) as server:
         with pytest.raises(BulkFailed):
-            next(client_of(server.url, way={"lists": "live"}).list_changed(PATIENTS, since=None))
+            next(client_of(server.url, list_protocol={"lists": "live"}).list_changed(PATIENTS, since=None))
         assert len(server.seen) == 4
 
 
@@ -289,7 +289,7 @@ def test_what_is_no_list_or_never_ends_is_malformed(body: dict[str, Any]) -> Non
         Scripted(lambda target, headers: (200, {}, json.dumps(body).encode())) as server,
         pytest.raises(MalformedAnswer, match="/api/patients_list"),
     ):
-        list(client_of(server.url, way={"lists": "guide"}).list_changed(PATIENTS, since=None))
+        list(client_of(server.url, list_protocol={"lists": "guide"}).list_changed(PATIENTS, since=None))
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_memory_does_not_grow_with_the_length_of_a_list() -> None:
             return 200, {}, json.dumps({"results": [record] * 1000, "next": following}).encode()
 
         with Scripted(script) as server:
-            client: DrChrono = client_of(server.url, way={"lists": "guide"})
+            client: DrChrono = client_of(server.url, list_protocol={"lists": "guide"})
             tracemalloc.start()
             try:
                 count = sum(len(page.records) for page in client.list_changed(PATIENTS, since=None))

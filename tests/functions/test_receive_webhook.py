@@ -28,8 +28,8 @@ from werkzeug.test import TestResponse
 from functions.receive_webhook import MOST_BODY_BYTES, handle, misconfigured
 from local.emulators import Emulators, free_port, wait_for_port
 from shared.errors import PublishFailed, SettingsError, StoreUnavailable, SyncError
-from shared.events import Change, decode
 from shared.settings import WebhookSettings, webhook_settings
+from shared.webhooks.events import Change, decode
 
 ROOT = Path(__file__).parent.parent.parent
 NOON = datetime(2026, 3, 24, 12, 0, tzinfo=timezone.utc)

@@ -39,7 +39,7 @@ stages.append(loaded())
 print(json.dumps(stages))
 """
 
-OURS = ("functions", "shared", "local", "ops", "tests", "benchmarks")
+OURS = ("functions", "shared", "local", "ops", "simulator", "tests", "benchmarks")
 
 # All of this project that a delivery needs. Whatever is added here is loaded by every cold start.
 ON_THE_WAY = {
@@ -48,13 +48,16 @@ ON_THE_WAY = {
     "shared",
     "shared.cloud",
     "shared.cloud.pubsub",
+    "shared.drchrono",
+    "shared.drchrono.kinds",
     "shared.errors",
-    "shared.events",
-    "shared.kinds",
     "shared.log",
-    "shared.quota",
+    "shared.rate_limit",
+    "shared.rate_limit.ledger",
     "shared.settings",
     "shared.webhooks",
+    "shared.webhooks.deliveries",
+    "shared.webhooks.events",
 }
 
 

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from functions.store_record import handle
-from local.simulator import Simulator
 from shared.documents import Documents
+from shared.drchrono.kinds import KINDS
 from shared.errors import MessageUnusable, StoreUnavailable
-from shared.events import Change, encode
 from shared.jobs.sync import sync
-from shared.kinds import KINDS
-from shared.order import Outcome
-from shared.pending import Priority, Target
-from shared.state.records import Source
+from shared.queue.entries import Priority, Target
+from shared.records.ordering import Outcome
+from shared.records.store import Source
+from shared.webhooks.events import Change, encode
+from simulator import Simulator
 from tests.clinic import Clinic, simulator
 from tests.mortal import Killed, MortalDocuments
 
@@ -78,11 +78,11 @@ def test_every_event_stores_its_record_as_drchrono_has_it(clinic: Clinic, name: 
 def test_a_patients_event_marks_the_three_lists_of_the_patient(clinic: Clinic) -> None:
     key = str(clinic.simulator.truth("medications")[first(clinic, "medications")]["patient"])
     handle(push(event("PATIENT_MODIFY", key, "patients", clinic.now())), clinic.store())
-    marked = clinic.pending.claim(clinic.now(), 10, Priority.CHILDREN)
+    marked = clinic.queue.claim(clinic.now(), 10, Priority.CHILDREN)
     assert {entry.target for entry in marked} == {
         Target(kind, key, "patient") for kind in ("medications", "problems", "allergies")
     }
-    clinic.pending.release(marked, clinic.now())
+    clinic.queue.release(marked, clinic.now())
     clinic.run(sync)
     truth = clinic.simulator.truth("medications")
     of_patient = {key_: record for key_, record in truth.items() if str(record["patient"]) == key}
@@ -143,13 +143,13 @@ def test_a_deleted_appointment_becomes_a_tombstone_that_keeps_its_fields(clinic:
 def test_a_404_soon_after_the_event_is_looked_at_once_more_and_then_believed(clinic: Clinic) -> None:
     change = event("PATIENT_CREATE", "999999", "patients", clinic.now())
     assert handle(push(change), clinic.store()) is Outcome.DEFERRED
-    assert [row.reason for row in clinic.pending.backlog()] == ["lag"]
+    assert [row.reason for row in clinic.queue.backlog()] == ["lag"]
     clinic.later(minutes=2)
     clinic.run(sync)
     document = clinic.documents.get("patients/999999")
     assert document is not None
     assert document["_sync"]["deleted"] is True
-    assert clinic.pending.waiting() == 0
+    assert clinic.queue.waiting() == 0
 
 
 def test_a_replica_that_is_a_moment_behind_is_asked_once_more_at_once(embedded: Documents) -> None:
@@ -178,7 +178,7 @@ def test_an_answer_older_than_the_event_says_is_looked_at_again(embedded: Docume
         clinic.later(minutes=2)
         clinic.run(sync)
         assert clinic.stored("patients")[key] == truth
-        assert clinic.pending.get(Target("patients", key)) is None
+        assert clinic.queue.get(Target("patients", key)) is None
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_what_cannot_be_fetched_is_on_the_pending_list_before_the_message_is_don
     clinic.simulator.faults.set([{"match": {"path": "/api/patients"}, "fault": fault}], replace=True)
     change = event("PATIENT_MODIFY", first(clinic, "patients"), "patients", clinic.now(), delivery="d7")
     assert handle(push(change), clinic.store()) is Outcome.DEFERRED
-    entry = clinic.pending.get(Target("patients", change.id))
+    entry = clinic.queue.get(Target("patients", change.id))
     assert entry is not None
     assert (entry.reason, entry.deliveries, entry.last_seen) == (reason, ("d7",), change.received_at)
     clinic.simulator.faults.set([], replace=True)
@@ -204,7 +204,7 @@ def test_without_quota_the_event_waits_until_the_quota_says(clinic: Clinic) -> N
     clinic.allowance.left, clinic.allowance.until = 0, clinic.now() + timedelta(minutes=40)
     change = event("PATIENT_MODIFY", first(clinic, "patients"), "patients", clinic.now())
     assert handle(push(change), clinic.store()) is Outcome.DEFERRED
-    entry = clinic.pending.get(Target("patients", change.id))
+    entry = clinic.queue.get(Target("patients", change.id))
     assert entry is not None
     assert (entry.reason, entry.due, entry.attempts) == ("quota", clinic.allowance.until, 0)
 
@@ -217,7 +217,7 @@ def test_a_record_too_large_is_pending_for_a_day_and_the_copy_is_left(clinic: Cl
     clinic.simulator.change("patients", key, {"nick_name": "x" * 1_100_000}, webhook=False)
     change = event("PATIENT_MODIFY", key, "patients", clinic.later(minutes=1))
     assert handle(push(change), store) is Outcome.DEFERRED
-    entry = clinic.pending.get(Target("patients", key))
+    entry = clinic.queue.get(Target("patients", key))
     assert entry is not None
     assert (entry.reason, entry.due - clinic.now()) == ("too_large", timedelta(days=1))
     assert clinic.stored("patients")[key] == small
@@ -270,7 +270,7 @@ def test_every_order_of_two_fetches_and_a_delete_ends_in_a_tombstone(clinic: Cli
         steps = [
             lambda: clinic.records.store(kind, key, early.record, early.began, Source("webhook")),  # noqa: B023
             lambda: clinic.records.store(kind, key, late.record, late.began, Source("webhook")),  # noqa: B023
-            lambda: clinic.records.bury(kind, key, gone, Source("webhook"), "not_found"),  # noqa: B023
+            lambda: clinic.records.mark_deleted(kind, key, gone, Source("webhook"), "not_found"),  # noqa: B023
         ]
         for step in order:
             steps[step]()
@@ -315,10 +315,10 @@ def test_a_process_killed_between_any_two_steps_leaves_the_event_to_its_redelive
             break
         assert clinic.stored("patients")[change.id] == running.truth("patients")[change.id]
         marked = {Target(kind, change.id, "patient") for kind in ("medications", "problems", "allergies")}
-        claimed = clinic.pending.claim(clinic.now(), 10, Priority.CHILDREN)
+        claimed = clinic.queue.claim(clinic.now(), 10, Priority.CHILDREN)
         assert marked <= {entry.target for entry in claimed}
         for entry in claimed:
-            clinic.pending.settle(entry.target, entry.last_seen)
+            clinic.queue.complete(entry.target, entry.last_seen)
     assert last >= 5
 
 
@@ -329,4 +329,4 @@ def test_a_record_with_an_impossible_patient_puts_nothing_on_the_list_that_could
     clinic.simulator.change("clinical_notes", key, {"patient": "a/b?c"}, webhook=False)
     outcome = handle(push(event("CLINICAL_NOTE_LOCK", key, "clinical_notes", clinic.now())), clinic.store())
     assert outcome is Outcome.STORED
-    assert [entry.target.by for entry in clinic.pending.claim(clinic.now(), 9, Priority.BACKFILL)] in ([], ["id"])
+    assert [entry.target.by for entry in clinic.queue.claim(clinic.now(), 9, Priority.BACKFILL)] in ([], ["id"])

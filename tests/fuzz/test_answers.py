@@ -28,20 +28,20 @@ from functions.store_record import Store, handle
 from local.embedded import EmbeddedDocuments
 from shared.documents import Documents
 from shared.drchrono.client import DrChrono
-from shared.events import Change, encode
-from shared.flights import Flights
+from shared.drchrono.kinds import KINDS, key_of
+from shared.jobs.checkpoints import Checkpoints
+from shared.jobs.leases import Leases
 from shared.jobs.run import Parts, Run, Stopped
+from shared.jobs.seen import Seen
 from shared.jobs.sync import sync
-from shared.kinds import KINDS, key_of
-from shared.order import LAG_LIMIT, Outcome
-from shared.quota import Lane
-from shared.state.leases import Leases
-from shared.state.pending import Pending
-from shared.state.positions import Positions
-from shared.state.records import Records
-from shared.state.refresh import Refresh
-from shared.state.seen import Seen
-from shared.storable import META, digest, join
+from shared.queue.single_flight import SingleFlight
+from shared.queue.work_queue import WorkQueue
+from shared.rate_limit.ledger import Lane
+from shared.records.ordering import LAG_LIMIT, Outcome
+from shared.records.refresh import Refresh
+from shared.records.storable import META, digest, join
+from shared.records.store import Records
+from shared.webhooks.events import Change, encode
 from tests.clinic import simulator
 from tests.fuzz.answers import CANARY, Reply, Service, cut, spoiled
 
@@ -54,7 +54,7 @@ JSON = {"Content-Type": "application/json"}
 EVENTS = {"patients": "PATIENT_MODIFY", "appointments": "APPOINTMENT_MODIFY", "clinical_notes": "CLINICAL_NOTE_LOCK"}
 
 
-class Permits:
+class RateLimiter:
     def acquire(self, lane: Lane) -> None: ...
     def throttled(self, until: datetime) -> None: ...
 
@@ -81,13 +81,13 @@ class Practice:
         self.client = DrChrono(
             url="http://127.0.0.1:1",
             tokens=Token(),
-            permits=Permits(),
+            limiter=RateLimiter(),
             now=self.clock,
             sleep=lambda seconds: None,
             random=lambda: 0.5,
             session=Service(self.answer).session(),
         )
-        self.records, self.pending = Records(self.documents, self.clock), Pending(self.documents)
+        self.records, self.queue = Records(self.documents, self.clock), WorkQueue(self.documents)
 
     def clock(self) -> datetime:
         self.now += timedelta(milliseconds=1)
@@ -109,7 +109,7 @@ class Practice:
         return status, JSON if self.dice.random() < 0.9 else {"Content-Type": "text/html"}, body
 
     def refresh(self, lane: Lane = Lane.LIVE) -> Refresh:
-        return Refresh(api=self.client.in_lane(lane), records=self.records, pending=self.pending, now=self.clock)
+        return Refresh(api=self.client.in_lane(lane), records=self.records, queue=self.queue, now=self.clock)
 
     def event(self, kind: str) -> Outcome:
         key = key_of(KINDS[kind], self.truth[kind])
@@ -118,9 +118,9 @@ class Practice:
         store = Store(
             refresh=self.refresh(),
             records=self.records,
-            pending=self.pending,
-            positions=Positions(self.documents),
-            flights=Flights(),
+            queue=self.queue,
+            checkpoints=Checkpoints(self.documents),
+            single_flight=SingleFlight(),
             now=self.clock,
             sleep=lambda seconds: None,
             random=lambda: 0.5,
@@ -134,8 +134,8 @@ class Practice:
             events=self.refresh(),
             children=self.refresh(Lane.BACKGROUND),
             records=self.records,
-            pending=self.pending,
-            positions=Positions(self.documents),
+            queue=self.queue,
+            checkpoints=Checkpoints(self.documents),
             leases=Leases(self.documents, self.clock, lambda: "run"),
             seen=Seen(self.documents),
             now=self.clock,

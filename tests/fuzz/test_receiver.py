@@ -16,8 +16,8 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.events import EVENTS, encode
-from shared.kinds import is_plain_id
+from shared.drchrono.kinds import is_plain_id
+from shared.webhooks.events import EVENTS, encode
 from tests.functions.test_receive_webhook import SECRET, Door
 from tests.fuzz.answers import CANARY, cut, spoiled
 

@@ -10,14 +10,14 @@ from datetime import date, timedelta
 import pytest
 
 from local.embedded import EmbeddedDocuments
-from local.simulator import Simulator
 from shared.documents import Documents
+from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
 from shared.jobs.run import Run, Stopped
 from shared.jobs.sync import sync
-from shared.kinds import KINDS
-from shared.pending import Priority
-from shared.quota import Lane
+from shared.queue.entries import Priority
+from shared.rate_limit.ledger import Lane
+from simulator import Simulator
 from tests.clinic import Allowance, Clinic, simulator
 from tests.mortal import Killed, MortalDocuments
 
@@ -64,7 +64,7 @@ def test_backfill_and_sync_make_the_copy_equal_to_the_truth(clinic: Clinic) -> N
     clinic.run(sync)
     assert sum(len(clinic.stored(kind)) for kind in KINDS) > 100
     assert clinic.differences() == []
-    assert clinic.pending.waiting() == 0
+    assert clinic.queue.waiting() == 0
     assert all(clinic.positions.get(kind).complete_at is not None for kind in backfill.KIND_NAMES)
 
 
@@ -186,7 +186,7 @@ def test_changes_during_the_backfill_are_in_the_copy_after_the_next_sync(clinic:
 def test_children_of_every_patient_wait_at_the_lowest_priority(clinic: Clinic) -> None:
     start(clinic)
     clinic.run(backfill.go_on)
-    claimed = clinic.pending.claim(clinic.now(), 1000, Priority.BACKFILL)
+    claimed = clinic.queue.claim(clinic.now(), 1000, Priority.BACKFILL)
     assert {(entry.target.kind, entry.priority) for entry in claimed} == {
         (kind, Priority.BACKFILL) for kind in ("medications", "problems", "allergies")
     }

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.simulator import Simulator
 from shared.documents import Documents
 from shared.jobs import reconcile
 from shared.jobs.run import Run, Stopped
 from shared.jobs.sync import sync
+from simulator import Simulator
 from tests.clinic import Clinic, simulator
 from tests.jobs.test_sync import entries, filled
 from tests.mortal import Killed, MortalDocuments
@@ -54,7 +54,7 @@ def test_a_record_that_vanished_without_an_event_becomes_a_tombstone_after_a_sin
 def test_a_pass_over_an_unchanged_clinic_writes_no_record_and_marks_nothing(clinic: Clinic) -> None:
     run = reconciled(clinic)
     assert (run.counts["store"], run.counts["absent"]) == (0, 0)
-    assert clinic.pending.waiting() == 0
+    assert clinic.queue.waiting() == 0
 
 
 def test_a_record_that_was_never_heard_of_is_stored_by_the_way(clinic: Clinic) -> None:
@@ -77,7 +77,7 @@ def test_when_too_much_is_absent_nothing_is_done_and_it_says_so(
         assert stopped.value.reason == "mass_deletion"
         assert '"message": "reconcile.stopped"' in capsys.readouterr().out
         assert len(clinic.stored("patients")) == 60
-        assert clinic.pending.waiting() == 0
+        assert clinic.queue.waiting() == 0
         position = clinic.positions.get("patients")
         assert position.problem is not None
         assert position.problem["reason"] == "mass_deletion"
@@ -105,7 +105,7 @@ def test_a_changed_patient_that_a_pass_shows_first_has_its_lists_looked_at(clini
     medication = clinic.simulator.change("medications", webhook=False)
     patient = clinic.simulator.truth("medications")[str(medication["id"])]["patient"]
     clinic.simulator.change("patients", patient, webhook=False)
-    clinic.pending.fold(entries(clinic, [str(patient)]))  # its event could not be worked off
+    clinic.queue.enqueue(entries(clinic, [str(patient)]))  # its event could not be worked off
     clinic.later(seconds=10)
     reconciled(clinic)
     clinic.run(sync)

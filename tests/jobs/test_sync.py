@@ -11,14 +11,14 @@ from functools import partial
 
 import pytest
 
-from local.simulator import Simulator
 from shared.documents import Documents
+from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
 from shared.jobs.run import Stopped
 from shared.jobs.sync import MANY, sync
 from shared.jobs.worklist import FAILURES_IN_A_ROW
-from shared.kinds import KINDS
-from shared.pending import Entry, Priority, Target
+from shared.queue.entries import Entry, Priority, Target
+from simulator import Simulator
 from tests.clinic import Clinic, simulator
 from tests.mortal import Killed, MortalDocuments
 
@@ -98,12 +98,12 @@ def test_what_is_missing_from_a_patients_list_becomes_a_tombstone(clinic: Clinic
     victim = min(clinic.simulator.truth("allergies"))
     patient = str(clinic.simulator.truth("allergies")[victim]["patient"])
     clinic.simulator.delete("allergies", victim, webhook=False)
-    clinic.pending.fold(entries(clinic, [patient], "allergies", by="patient"))
+    clinic.queue.enqueue(entries(clinic, [patient], "allergies", by="patient"))
     clinic.run(sync)
     clinic.later(minutes=20)
     clinic.run(sync)
     assert victim not in clinic.stored("allergies")
-    assert clinic.pending.waiting() == 0
+    assert clinic.queue.waiting() == 0
 
 
 def test_an_empty_list_that_was_not_empty_counts_when_it_is_given_twice(clinic: Clinic) -> None:
@@ -111,10 +111,10 @@ def test_an_empty_list_that_was_not_empty_counts_when_it_is_given_twice(clinic: 
     held = {key for key, record in clinic.stored("problems").items() if str(record["patient"]) == patient}
     for key in held:
         clinic.simulator.delete("problems", key, webhook=False)
-    clinic.pending.fold(entries(clinic, [patient], "problems", by="patient"))
+    clinic.queue.enqueue(entries(clinic, [patient], "problems", by="patient"))
     clinic.run(sync)
     assert held <= clinic.stored("problems").keys()
-    assert [row.reason for row in clinic.pending.backlog()] == ["empty_list"]
+    assert [row.reason for row in clinic.queue.backlog()] == ["empty_list"]
     clinic.later(minutes=10)
     clinic.run(sync)
     assert not held & clinic.stored("problems").keys()
@@ -128,14 +128,14 @@ def test_many_pending_records_of_a_kind_cost_one_list_instead_of_a_request_each(
         running.create("patients", webhook=False)
     changed = sorted(set(running.truth("patients")) - set(clinic.stored("patients")))
     clinic.later(seconds=5)
-    clinic.pending.fold(entries(clinic, changed))
+    clinic.queue.enqueue(entries(clinic, changed))
     clinic.later(seconds=5)
     before = clinic.requests()
     clinic.allowance.left = 8
     with pytest.raises(Stopped):
         clinic.run(sync)  # the lists of all these patients are too many requests
     assert set(changed) <= clinic.stored("patients").keys()
-    assert clinic.pending.count("patients") == 0
+    assert clinic.queue.count("patients") == 0
     assert clinic.requests() - before == 8
 
 
@@ -166,7 +166,7 @@ def test_changes_in_the_hour_that_repeats_when_summer_time_ends_are_found(form: 
         clinic.later(minutes=30)
         clinic.run(sync)
         assert clinic.differences() == []
-        assert clinic.pending.waiting() == 0
+        assert clinic.queue.waiting() == 0
 
 
 def test_a_kind_that_may_not_be_listed_keeps_no_other_from_being_synced(clinic: Clinic) -> None:
@@ -202,7 +202,7 @@ def test_a_token_that_is_refused_although_it_is_new_ends_the_run(clinic: Clinic)
     assert stopped.value.reason == "token"
     clinic.simulator.faults.set([], replace=True)
     clinic.run(sync)
-    assert clinic.pending.waiting() == 0
+    assert clinic.queue.waiting() == 0
 
 
 def test_a_sync_killed_at_any_step_forgets_no_list_of_a_changed_patient(embedded: Documents) -> None:
@@ -230,14 +230,14 @@ def test_asked_by_force_it_lists_every_kind_though_none_is_due(clinic: Clinic) -
 
 
 def test_when_the_api_is_down_it_stops_and_keeps_the_quota(clinic: Clinic) -> None:
-    clinic.pending.fold(entries(clinic, [str(900_000 + number) for number in range(15)]))
+    clinic.queue.enqueue(entries(clinic, [str(900_000 + number) for number in range(15)]))
     clinic.simulator.faults.set([{"match": {"path": "/api/"}, "fault": "503"}], replace=True)
     before = clinic.requests()
     with pytest.raises(Stopped) as stopped:
         clinic.run(sync)
     assert stopped.value.reason == "unavailable"
     assert clinic.requests() - before <= 2 * FAILURES_IN_A_ROW
-    assert clinic.pending.waiting() == 15
+    assert clinic.queue.waiting() == 15
 
 
 def test_an_appointment_deleted_without_an_event_is_found_where_drchrono_shows_it(embedded: Documents) -> None:

@@ -19,9 +19,9 @@ import requests
 from local.comparison import copied, differences
 from local.emulators import Emulators, free_port
 from local.processes import ROOT
-from local.simulator import Config, Simulator
 from local.wiring import documents
-from shared.kinds import KINDS
+from shared.drchrono.kinds import KINDS
+from simulator import Config, Simulator
 
 READY_SECONDS = 90.0
 

@@ -17,7 +17,6 @@ from werkzeug.serving import make_server
 import functions.receive_webhook as door
 from local.emulators import Emulators, free_port
 from local.secret_manager import SecretManagerStandIn
-from local.simulator import Config, Simulator
 from local.wiring import local_system, queue
 from main import System
 from ops.cli import app
@@ -25,7 +24,8 @@ from shared.jobs import backfill
 from shared.jobs.run import Run
 from shared.jobs.sync import sync
 from shared.settings import webhook_settings
-from shared.token import Granted
+from shared.tokens.token import Granted
+from simulator import Config, Simulator
 
 WEBHOOK_SECRET = "the-webhook-secret"
 
@@ -56,9 +56,9 @@ class Practice:
         return self.runner.invoke(app, [*arguments, "--local"], input=typed, prog_name="python -m ops")
 
     def authorize(self) -> None:
-        """Without the command: a pair of the simulator's goes into custody."""
+        """Without the command: a pair of the simulator's goes into token_refresher."""
         issued = self.simulator.issue_token(" ".join(SCOPES))
-        self.system.custody().adopt(
+        self.system.token_refresher().adopt(
             Granted(issued["access_token"], issued["refresh_token"], issued["expires_in"], issued["scope"])
         )
 

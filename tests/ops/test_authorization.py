@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ops.authorization import AuthorizationFailed, RedirectListener, adopt, authorization_url, read_redirect
-from shared.token import Answer, Granted, Refused
+from shared.tokens.token import Answer, Granted, Refused
 
 
 def test_the_url_asks_for_the_guides_scopes() -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pexpect
 import requests
 
-from local.simulator import Config, Simulator
+from simulator import Config, Simulator
 from tests.ops.conftest import SCOPES, Practice
 from tests.ops.terminal import plain, start
 
@@ -35,7 +35,7 @@ def ended(child: pexpect.spawn[str]) -> str:
 
 def test_the_browser_comes_back_and_the_new_pair_is_in_custody(practice: Practice) -> None:
     practice.authorize()
-    before = practice.system.custody().report().generation
+    before = practice.system.token_refresher().report().generation
     with asked(practice) as (child, url):
         query = parse_qs(urlsplit(url).query)
         assert query["scope"] == [" ".join(SCOPES)]
@@ -49,8 +49,8 @@ def test_the_browser_comes_back_and_the_new_pair_is_in_custody(practice: Practic
     assert "Granted: patients:read patients:write clinical:read calendar:read calendar:write user:read" in said
     assert "Next: python -m ops doctor --local" in said
     practice.write()
-    assert practice.system.custody().report().generation == before + 1
-    assert practice.system.custody().current() not in said
+    assert practice.system.token_refresher().report().generation == before + 1
+    assert practice.system.token_refresher().current() not in said
     assert practice.system.drchrono().current_user()
 
 

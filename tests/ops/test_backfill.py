@@ -8,13 +8,13 @@ from dataclasses import replace
 import pexpect
 
 from shared.jobs import backfill
-from shared.state.positions import Positions
+from shared.jobs.checkpoints import Checkpoints
 from tests.ops.conftest import Practice
 from tests.ops.terminal import plain, start
 
 
 def under_way(practice: Practice) -> set[str]:
-    positions = Positions(practice.system.documents())
+    positions = Checkpoints(practice.system.documents())
     return {name for name in backfill.KIND_NAMES if positions.get(name).backfill is not None}
 
 
@@ -30,17 +30,17 @@ def test_one_kind_from_one_day_on(practice: Practice) -> None:
     shown = practice.ops("backfill", "--kind", "appointments", "--since", "2026-01-01")
     assert "Begun: appointments." in shown.output
     assert under_way(practice) == {"appointments"}
-    state = Positions(practice.system.documents()).get("appointments").backfill
+    state = Checkpoints(practice.system.documents()).get("appointments").backfill
     assert state is not None
     assert state["since"] == "2026-01-01"
 
 
 def test_asking_twice_loses_nothing(practice: Practice) -> None:
     practice.ops("backfill")
-    before = Positions(practice.system.documents()).get("patients")
+    before = Checkpoints(practice.system.documents()).get("patients")
     shown = practice.ops("backfill")
     assert "Under way already: patients, appointments, clinical_notes." in shown.output
-    assert Positions(practice.system.documents()).get("patients") == before
+    assert Checkpoints(practice.system.documents()).get("patients") == before
 
 
 def test_what_was_done_is_done_again_only_for_a_date(practice: Practice) -> None:
@@ -98,7 +98,7 @@ def test_what_holds_it_up_is_shown_beside_it_within_eighty_columns(practice: Pra
     documents = practice.system.documents()
     report = {"owner": None, "started": None, "until": None, "report": {"stopped": "revoked"}}
     documents.transact(lambda transaction: transaction.set("sync_state/job-sync", report))
-    positions = Positions(documents)
+    positions = Checkpoints(documents)
     practice.ops("backfill", "--since", "2009-01-01")
     positions.change("patients", lambda old: replace(old, backfill={**old.backfill, "done": 12_345, "total": 123_456}))  # type: ignore[dict-item]
     child = start(practice.folder, "backfill", "--kind", "patients", "--follow", "--local")

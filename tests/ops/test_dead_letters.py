@@ -11,7 +11,7 @@ import pytest
 
 from local.embedded_queue import MOST_ATTEMPTS, EmbeddedQueue, Message
 from local.wiring import queue
-from shared.events import Change, encode
+from shared.webhooks.events import Change, encode
 from tests.ops.conftest import Practice
 from tests.ops.terminal import plain
 

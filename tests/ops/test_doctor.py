@@ -13,7 +13,7 @@ from ops import doctor
 from ops.deployment import Deployment, Function, Google
 from ops.doctor import Result, examine
 from ops.place import Place, local_place
-from shared.token import Granted
+from shared.tokens.token import Granted
 from tests.drchrono.conftest import Scripted
 from tests.ops.conftest import WEBHOOK_SECRET, Practice, receiver
 from tests.ops.terminal import plain
@@ -73,7 +73,9 @@ def test_a_token_that_drchrono_refuses_is_named(practice: Practice) -> None:
 
 def test_a_missing_scope_is_named(practice: Practice) -> None:
     issued = practice.simulator.issue_token("patients:read user:read")
-    practice.system.custody().adopt(Granted(issued["access_token"], issued["refresh_token"], 3600, issued["scope"]))
+    practice.system.token_refresher().adopt(
+        Granted(issued["access_token"], issued["refresh_token"], 3600, issued["scope"])
+    )
     result = found(practice, "token")
     assert result.found == "it lacks patients:write, clinical:read, calendar:read, calendar:write"
     assert result.remedy.startswith("python -m ops authorize --local")
@@ -81,7 +83,7 @@ def test_a_missing_scope_is_named(practice: Practice) -> None:
 
 def test_a_brake_fails_the_quota_and_skips_the_call(practice: Practice) -> None:
     practice.authorize()
-    practice.system.permits().throttled(now() + timedelta(minutes=5))
+    practice.system.rate_limiter().throttled(now() + timedelta(minutes=5))
     assert found(practice, "quota").verdict == "failed"
     assert found(practice, "token").verdict == "skipped"
 
@@ -122,7 +124,7 @@ def test_an_address_that_is_not_the_receiver_is_named(practice: Practice) -> Non
 
 def test_no_secret_stands_in_any_output(practice: Practice) -> None:
     practice.authorize()
-    token = practice.system.custody().current()
+    token = practice.system.token_refresher().current()
     for arguments in (("doctor",), ("status",), ("doctor", "--json"), ("status", "--json")):
         shown = practice.ops(*arguments).output
         for secret in (token, WEBHOOK_SECRET, "simulator-secret"):

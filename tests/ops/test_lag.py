@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 from ops.lag import MOST_DOCUMENTS, lag
 from shared.documents import Documents
-from shared.storable import META
+from shared.records.storable import META
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.utc)
 

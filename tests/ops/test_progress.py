@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.progress import progress
-from shared.state.positions import Position
+from shared.jobs.checkpoints import Checkpoint
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.utc)
 
 
-def under_way(**state: Any) -> Position:
+def under_way(**state: Any) -> Checkpoint:
     begun = {"began": NOON, "changed": NOON, "windows": [{}], "all_windows": 1, "done": 0, "total": None}
-    return Position(backfill={**begun, **state})
+    return Checkpoint(backfill={**begun, **state})
 
 
 def test_there_is_none_where_no_backfill_is_under_way() -> None:
-    assert progress("patients", Position(), NOON) is None
+    assert progress("patients", Checkpoint(), NOON) is None
 
 
 def test_a_list_is_as_far_as_its_records() -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta, timezone
 
-from shared.pending import Entry, Priority, Target
+from shared.queue.entries import Entry, Priority, Target
 from tests.ops.conftest import Practice
 
 
 def put(practice: Practice, kind: str, key: str, reason: str) -> Target:
     seen = datetime.now(timezone.utc)
     entry = Entry(Target(kind, key), reason, Priority.EVENT, seen, seen, due=seen + timedelta(days=1))
-    practice.system.pending().fold([entry])
+    practice.system.queue().enqueue([entry])
     return entry.target
 
 
 def is_due(practice: Practice, target: Target) -> bool:
-    entry = practice.system.pending().get(target)
+    entry = practice.system.queue().get(target)
     return entry is not None and entry.due <= datetime.now(timezone.utc)
 
 

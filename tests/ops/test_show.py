@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ops.compare import Difference, Stored, compared, differences
-from shared.kinds import KINDS
-from shared.pending import Target
+from shared.drchrono.kinds import KINDS
+from shared.queue.entries import Target
 from tests.ops.conftest import Practice
 from tests.ops.terminal import plain
 
@@ -83,7 +83,7 @@ def test_what_is_not_stored_is_said_with_what_is_pending(practice: Practice) -> 
     shown = practice.ops("show", "patients", "12")
     assert (shown.exit_code, shown.stderr) == (1, "error: patients/12 is not stored, and nothing is pending for it\n")
     practice.ops("retry", "--kind", "patients", "--id", "12")
-    assert practice.system.pending().get(Target("patients", "12")) is not None
+    assert practice.system.queue().get(Target("patients", "12")) is not None
     assert "it waits on the pending list (asked)" in practice.ops("show", "patients", "12").stderr
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta, timezone
 
-from shared.kinds import KINDS
-from shared.order import Verdict
-from shared.pending import Entry, Priority, Target
-from shared.state.records import Records, Source
+from shared.drchrono.kinds import KINDS
+from shared.queue.entries import Entry, Priority, Target
+from shared.records.ordering import Verdict
+from shared.records.store import Records, Source
 from tests.ops.conftest import Practice
 
 
@@ -54,7 +54,7 @@ def test_it_fits_eighty_columns_and_one_screen_without_colours(practice: Practic
         Entry(Target("patients", str(number)), reason, Priority.EVENT, now(), now(), due=now())
         for number, reason in enumerate(("quota", "forbidden", "server_error", "too_large"))
     ]
-    practice.system.pending().fold(pending)
+    practice.system.queue().enqueue(pending)
     shown = practice.ops("status").output
     assert max(map(len, shown.splitlines())) <= 80
     assert len(shown.splitlines()) <= 24
@@ -66,7 +66,7 @@ def test_what_waits_is_shown_by_reason_with_the_oldest(either: Practice) -> None
     for number, reason, hours in ((1, "quota", 1), (2, "quota", 5), (3, "forbidden", 80)):
         seen = now() - timedelta(hours=hours)
         entry = Entry(Target("appointments", str(number)), reason, Priority.EVENT, seen, seen, due=seen)
-        either.system.pending().fold([entry])
+        either.system.queue().enqueue([entry])
     shown = either.ops("status").output
     assert row(shown, "quota").startswith("quota 2 5 h ago")
     assert row(shown, "forbidden").startswith("forbidden 1 3 days ago")
@@ -78,7 +78,7 @@ def test_tombstones_are_counted_apart(either: Practice) -> None:
     kind = KINDS["patients"]
     for key in ("1", "2", "3"):
         assert records.store(kind, key, {"id": int(key)}, now(), Source("sync")) is Verdict.STORE
-    assert records.bury(kind, "2", now(), Source("sync"), "not_found") is Verdict.BURY
+    assert records.mark_deleted(kind, "2", now(), Source("sync"), "not_found") is Verdict.TOMBSTONE
     assert row(either.ops("status").output, "patients").startswith("patients 2 1 ")
 
 
@@ -103,7 +103,7 @@ def test_a_dead_token_says_what_to_run(practice: Practice) -> None:
 
 
 def test_a_brake_is_shown_with_its_end(practice: Practice) -> None:
-    practice.system.permits().throttled(now() + timedelta(minutes=20))
+    practice.system.rate_limiter().throttled(now() + timedelta(minutes=20))
     assert "DrChrono refuses all requests for 20 min more" in " ".join(practice.ops("status").output.split())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.simulator import Config, Simulator
+from simulator import Config, Simulator
 
 
 class Caller:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from local.simulator.clock import Clock
+from simulator.clock import Clock
 
 from .conftest import Caller
 

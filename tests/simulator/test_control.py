@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from local.simulator import Config, Simulator
-from local.simulator.messages import Request
+from simulator import Config, Simulator
+from simulator.messages import Request
 
 from .conftest import Caller
 

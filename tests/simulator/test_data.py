@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from local.simulator import Config, Simulator
+from simulator import Config, Simulator
 
 from .conftest import Caller
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-PROGRAM = [sys.executable, "-m", "local.simulator"]
+PROGRAM = [sys.executable, "-m", "simulator"]
 SOURCES = Path(__file__).parents[2] / "local" / "simulator"
 
 

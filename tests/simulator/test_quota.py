@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from local.simulator.quota import Quota, Window, parse_quota
+from simulator.quota import Quota, Window, parse_quota
 
 from .conftest import Caller
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.simulator.delivery import sign
+from simulator.delivery import sign
 
 from .conftest import Caller, Receiver
 

@@ -1,0 +1,1 @@
+"""DrChrono's request limits, shared by all instances."""

@@ -1,0 +1,1 @@
+"""The stored records: how they are ordered, encoded, fetched and written."""

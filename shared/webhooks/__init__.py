@@ -1,0 +1,1 @@
+"""Webhooks: what a delivery says, and the events it may name."""

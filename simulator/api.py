@@ -1,0 +1,162 @@
+"""Everything under /api: who may ask, how often, and what the answer is."""
+
+from __future__ import annotations
+
+import email.utils
+import math
+from random import Random
+
+from simulator.clinic import Clinic, NoSuchRecordError
+from simulator.faults import throttled, unauthorized
+from simulator.kinds import APPOINTMENTS, KINDS, Kind
+from simulator.lists import Lists, is_verbose
+from simulator.messages import (
+    NO_CONTENT,
+    NOT_FOUND,
+    RefusedError,
+    Request,
+    Response,
+    answer,
+    redirect,
+)
+from simulator.people import PRACTICE_GROUP
+from simulator.quota import Quota
+from simulator.stats import Stats
+from simulator.store import Fields, signed
+from simulator.tokens import Pair, Tokens
+from simulator.writes import Writes
+
+_USER = 270_011  # the one person who authorized
+
+
+def endpoint(request: Request) -> str:
+    """The request's address with ids replaced, as statistics count it: `GET /api/patients/{id}`."""
+    parts = request.path.strip("/").split("/")
+    if parts[0] == "api" and len(parts) == 3 and parts[2] != "current":
+        parts[2] = "{id}"
+    return f"{request.method} /{'/'.join(parts[:3])}"
+
+
+class Api:
+    """The REST interface."""
+
+    def __init__(self, clinic: Clinic, lists: Lists, tokens: Tokens, quota: Quota, stats: Stats) -> None:
+        self._clinic, self._config = clinic, clinic.config
+        self._lists, self._tokens, self._quota, self._stats = lists, tokens, quota, stats
+        self._writes = Writes(clinic)
+        self._rng = Random(f"{self._config.seed} signatures")
+
+    def handle(self, request: Request) -> Response:
+        scheme, _, access = request.headers.get("authorization", "").partition(" ")
+        pair = self._tokens.judge(access.strip()) if scheme.lower() == "bearer" else None
+        if pair is None:
+            return unauthorized(live=self._config.live)
+        wait = self._quota.admit(self._clinic.clock.now())
+        if wait > 0:
+            return self._throttle(wait)
+        parts = request.path.strip("/").split("/")[1:]
+        name, key = "".join(parts[:1]), (parts[1] if len(parts) > 1 else None)
+        if len(parts) > 2:
+            raise RefusedError(404, NOT_FOUND)
+        if name in KINDS:
+            return self._records(KINDS[name], key, request, pair)
+        kind = KINDS.get(name.removesuffix("_list"))
+        if kind is not None and kind.bulk and key is None:
+            return self._bulk_list(kind, request, pair)
+        if name in ("users", "doctors", "offices"):
+            return self._staff(name, key, request, pair)
+        raise RefusedError(404, NOT_FOUND)
+
+    def _throttle(self, wait: float) -> Response:
+        seconds = math.ceil(wait)
+        style = self._config.retry_after or ("none" if self._config.live else "seconds")
+        if style == "none":
+            return throttled(seconds)
+        now = self._clinic.clock.now()
+        shown = str(seconds) if style == "seconds" else email.utils.formatdate(now + seconds, usegmt=True)
+        return throttled(seconds, ("Retry-After", shown))
+
+    def _records(self, kind: Kind, key: str | None, request: Request, pair: Pair) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in kind.methods or (method == "POST") != (key is None and method != "GET"):
+            raise RefusedError(405, {"detail": f'Method "{request.method}" not allowed.'})
+        if method == "GET" and key is None:
+            if not self._may(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
+                return self._lists.empty(kind, request, bulk=False)
+            return self._signed(self._lists.page(kind, request))
+        self._may(kind.scope, "read" if method == "GET" else "write", pair)
+        if key is None:
+            return self._create(kind, request)
+        if method == "GET":
+            return self._read(kind, key, request)
+        return self._write(kind, key, request)
+
+    def _read(self, kind: Kind, key: str, request: Request) -> Response:
+        record = self._clinic.store.by_key[kind.name].get(key)
+        version = record.seen(self._clinic.clock.now() - self._lists.lag_seconds) if record else None
+        if version is None or version.deleted:
+            raise RefusedError(404, NOT_FOUND)
+        return self._signed(Response(status=200, body=version.json(verbose=is_verbose(request))))
+
+    def _create(self, kind: Kind, request: Request) -> Response:
+        version = self._writes.create(kind, {**request.query, **request.form()})
+        self._stats.count("writes")
+        return self._signed(Response(status=201, body=version.json(verbose=True)))
+
+    def _write(self, kind: Kind, key: str, request: Request) -> Response:
+        try:
+            if request.method == "DELETE":
+                self._clinic.delete(kind.name, key)
+            else:
+                self._writes.change(kind, key, request.form(), whole=request.method == "PUT")
+        except NoSuchRecordError:
+            raise RefusedError(404, NOT_FOUND) from None
+        self._stats.count("writes")
+        return NO_CONTENT
+
+    def _bulk_list(self, kind: Kind, request: Request, pair: Pair) -> Response:
+        if request.method not in ("GET", "POST"):
+            raise RefusedError(405, {"detail": f'Method "{request.method}" not allowed.'})
+        if not self._may(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
+            return self._lists.empty(kind, request, bulk=True)
+        if request.method == "POST":
+            return self._lists.start(kind, request)
+        return self._signed(self._lists.read(kind, request))
+
+    def _staff(self, name: str, key: str | None, request: Request, pair: Pair) -> Response:
+        if request.method != "GET":
+            raise RefusedError(405, {"detail": f'Method "{request.method}" not allowed.'})
+        self._may("user", "read", pair)
+        if name == "users" and key == "current" and self._config.live:
+            return redirect(f"{request.origin}/api/users/{_USER}")
+        known = {"users": [self._user()], "doctors": self._clinic.doctors, "offices": self._clinic.offices}[name]
+        if key is None:
+            return answer(200, {"previous": None, self._config.results_key: known, "next": None})
+        wanted = str(_USER) if key == "current" else key
+        for person in known:
+            if str(person["id"]) == wanted:
+                return answer(200, person)
+        raise RefusedError(404, NOT_FOUND)
+
+    def _user(self) -> Fields:
+        return {
+            "id": _USER,
+            "username": "simulated",
+            "doctor": self._clinic.doctors[0]["id"],
+            "practice_group": PRACTICE_GROUP,
+            "is_doctor": True,
+            "is_staff": False,
+            "permissions": {},
+        }
+
+    def _may(self, scope: str, mode: str, pair: Pair, *, empty_instead: bool = False) -> bool:
+        """Whether the token has the scope; refuses with 403 unless an empty list is the answer instead."""
+        if f"{scope}:{mode}" in pair.scopes:
+            return True
+        if empty_instead:
+            return False
+        raise RefusedError(403, {"detail": "You do not have permission to perform this action."})
+
+    def _signed(self, response: Response) -> Response:
+        body = signed(response.body, f"{self._rng.getrandbits(128):032x}")
+        return Response(status=response.status, body=body)

@@ -1,0 +1,140 @@
+"""Lists: cursor pages, and the three ways a bulk list can be asked for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import json
+from collections.abc import Sequence
+
+from simulator.bulk import PAGE_SIZE, Bulk, Job, slice_of
+from simulator.clinic import Clinic
+from simulator.kinds import APPOINTMENTS, NOTES, Kind
+from simulator.messages import RefusedError, Request, Response, answer
+from simulator.queries import Selection, select
+from simulator.store import Version, join
+
+# The guide: "Paginated at 5 per page (max 20)". No other source knows of it, so it is left to the guide's forms.
+_GUIDE_NOTES = (5, 20)
+
+
+class Lists:
+    """Answers list requests. `lag_seconds` is how far reads are behind."""
+
+    def __init__(self, clinic: Clinic, bulk: Bulk) -> None:
+        self._clinic, self._bulk, self._config = clinic, bulk, clinic.config
+        self.lag_seconds = self._config.lag_seconds
+
+    def page(self, kind: Kind, request: Request) -> Response:
+        """`GET /api/<kind>`: `{"previous", "results", "next"}`."""
+        plain, with_all = kind.page_sizes
+        default = most = with_all if is_verbose(request) else plain
+        if kind.name == NOTES and not self._config.live:
+            default, most = _GUIDE_NOTES
+        return self._cursor_page(select(self._clinic, kind, request.query), request, default, most)
+
+    def start(self, kind: Kind, request: Request) -> Response:
+        """`POST /api/<kind>_list`: a snapshot of one page, to be polled."""
+        versions = self._ordered(select(self._clinic, kind, request.query), request)
+        page, size = _number(request, "page", 1), min(_number(request, "page_size", PAGE_SIZE), PAGE_SIZE)
+        found, pagination = slice_of(versions, page, size)
+        job = self._bulk.start(request.path, found, pagination, verbose=is_verbose(request))
+        link = f"{request.origin}{request.path}?uuid={job.uuid}"
+        description = f"Call {link} to get the list"
+        return answer(201, {"status": "In progress", "uuid": job.uuid, "description": description})
+
+    def read(self, kind: Kind, request: Request) -> Response:
+        """`GET /api/<kind>_list`: polls a uuid, or is the guide's list."""
+        if uuid := request.query.get("uuid"):
+            return self._poll(request, uuid)
+        if self._config.live:
+            raise RefusedError(400, {"uuid": ["This field is required."]})
+        selection = select(self._clinic, kind, request.query)
+        if self._config.form == "guide":
+            return self._cursor_page(selection, request, PAGE_SIZE, PAGE_SIZE)
+        versions = self._ordered(selection, request)
+        _, pagination = slice_of(versions, 1, min(_number(request, "page_size", PAGE_SIZE), PAGE_SIZE))
+        job = self._bulk.start(request.path, versions, pagination, verbose=True, whole=True)
+        return answer(200, {"uuid": job.uuid})
+
+    def empty(self, kind: Kind, request: Request, *, bulk: bool) -> Response:
+        """What an application without `calendar:read` gets of appointments: an empty list, not a 403."""
+        if not bulk:
+            return answer(200, {"previous": None, self._config.results_key: [], "next": None})
+        if request.method == "GET":
+            return self.read(kind, request) if "uuid" in request.query else self.empty(kind, request, bulk=False)
+        job = self._bulk.start(request.path, [], slice_of([], 1, PAGE_SIZE)[1], verbose=False)
+        return answer(201, {"status": "In progress", "uuid": job.uuid, "description": ""})
+
+    def _poll(self, request: Request, uuid: str) -> Response:
+        job, complete = self._bulk.poll(request.path, uuid)
+        if not complete:
+            return answer(200, {"status": "In progress", "uuid": uuid})
+        if job.whole:
+            return self._prose_page(job, request)
+        return self._results(job.head(job.pagination), job.versions, verbose=job.verbose)
+
+    def _prose_page(self, job: Job, request: Request) -> Response:
+        """The guide's prose: the finished uuid has results, and `next` for more of them."""
+        page = _number(request, "page", 1)
+        found, pagination = slice_of(job.versions, page, job.pagination["page_size"])
+        more = page < pagination["pages"]
+        following = request.link(self._config.link_origin, page=page + 1) if more else None
+        return self._results(job.head(pagination), found, verbose=True, rest={"next": following})
+
+    def _cursor_page(self, selection: Selection, request: Request, default: int, most: int) -> Response:
+        size = min(_number(request, "page_size", default), most)
+        found = list(itertools.islice(selection.after(_position(request), self.lag_seconds), size + 1))
+        following = None
+        if len(found) > size:
+            cursor = base64.urlsafe_b64encode(f"p={found[size][0].position}".encode()).decode()
+            following = request.link(self._config.link_origin, cursor=cursor)
+        versions = [version for _, version in found[:size]]
+        # The guide shows nested insurance in what it says of lists, too; live, it has to be asked for.
+        verbose = is_verbose(request) or not self._config.live
+        return self._results(b'{"previous": null', versions, verbose=verbose, rest={"next": following})
+
+    def _ordered(self, selection: Selection, request: Request) -> Sequence[Version]:
+        versions = [version for _, version in selection.after(0, self.lag_seconds)]
+        order = request.query.get("order_by", "id")
+        allowed = (
+            ("scheduled_time", "id", "updated_at") if selection.kind.name == APPOINTMENTS else ("id", "updated_at")
+        )
+        if order not in allowed:
+            raise RefusedError(400, {"order_by": [f'"{order}" is not a valid choice.']})
+        if order == "updated_at":
+            versions.sort(key=lambda version: version.updated_at)
+        elif order == "scheduled_time":
+            versions.sort(key=lambda version: str(version.fields["scheduled_time"]))
+        return versions
+
+    def _results(
+        self, head: bytes, versions: Sequence[Version], *, verbose: bool, rest: dict[str, str | None] | None = None
+    ) -> Response:
+        """An object that begins with `head`, then the records, then `rest`: put together from JSON already written."""
+        tail = ", " + json.dumps(rest)[1:-1] if rest else ""
+        name = f', "{self._config.results_key}": '.encode()
+        body = b"".join((head, name, join(versions, verbose=verbose), tail.encode(), b"}"))
+        return Response(status=200, body=body)
+
+
+def is_verbose(request: Request) -> bool:
+    return request.query.get("verbose", "").lower() in ("true", "1")
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise RefusedError(400, {name: ["A valid integer is required."]})
+    return int(text)
+
+
+def _position(request: Request) -> int:
+    cursor = request.query.get("cursor")
+    if cursor is None:
+        return 0
+    try:
+        return int(base64.urlsafe_b64decode(cursor).decode().removeprefix("p="))
+    except (binascii.Error, ValueError):
+        raise RefusedError(404, {"detail": "Invalid cursor"}) from None

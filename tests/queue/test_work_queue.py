@@ -1,0 +1,170 @@
+"""The pending list: what is on it stays until it is done, and one worker has it at a time."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from shared.documents import Documents
+from shared.queue.entries import MOST_DELIVERIES, Entry, Priority, Target
+from shared.queue.work_queue import LEASE, WorkQueue
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def queue(documents: Documents) -> WorkQueue:
+    return WorkQueue(documents)
+
+
+def entry(
+    key: str = "1",
+    *,
+    kind: str = "patients",
+    by: str = "id",
+    reason: str = "quota",
+    priority: Priority = Priority.EVENT,
+    seen: datetime = NOON,
+    due: datetime = NOON,
+    delivery: str = "d1",
+    updated_at: str | None = None,
+) -> Entry:
+    return Entry(
+        Target(kind, key, by), reason, priority, seen, seen, due, updated_at=updated_at, deliveries=(delivery,)
+    )
+
+
+def ids(entries: list[Entry]) -> list[str]:
+    return [entry.target.id for entry in entries]
+
+
+def test_events_of_one_record_fold_into_one_entry(queue: WorkQueue) -> None:
+    queue.enqueue([entry(delivery="d1", updated_at="2026-03-01T07:00:00", due=NOON + 9 * SECOND)])
+    queue.enqueue([entry(delivery="d2", seen=NOON - SECOND, updated_at="2026-03-01T06:00:00"), entry(delivery="d1")])
+    queue.enqueue([entry(priority=Priority.CHILDREN, reason="follows", seen=NOON + SECOND)])
+    folded = queue.get(Target("patients", "1"))
+    assert folded is not None
+    assert (folded.first_seen, folded.last_seen, folded.due) == (NOON - SECOND, NOON + SECOND, NOON)
+    assert (folded.priority, folded.reason, folded.updated_at) == (Priority.EVENT, "follows", "2026-03-01T07:00:00")
+    assert folded.deliveries == ("d1", "d2")
+    assert queue.waiting() == 1
+
+
+def test_the_list_of_deliveries_is_bounded(queue: WorkQueue) -> None:
+    for number in range(50):
+        queue.enqueue([entry(delivery=f"d{number}")])
+    folded = queue.get(Target("patients", "1"))
+    assert folded is not None
+    assert folded.deliveries == tuple(f"d{number}" for number in range(50 - MOST_DELIVERIES, 50))
+
+
+def test_lists_of_a_patient_and_records_with_the_same_number_are_different_targets(queue: WorkQueue) -> None:
+    queue.enqueue([entry("7", kind="medications"), entry("7", kind="medications", by="patient")])
+    assert queue.waiting() == 2
+
+
+def test_claims_come_by_priority_then_by_age_and_only_when_due(queue: WorkQueue) -> None:
+    queue.enqueue(
+        [
+            entry("child", priority=Priority.CHILDREN, due=NOON - 60 * SECOND),
+            entry("young", due=NOON - SECOND),
+            entry("old", due=NOON - 30 * SECOND),
+            entry("later", due=NOON + SECOND),
+            entry("backfill", priority=Priority.BACKFILL),
+        ]
+    )
+    assert ids(queue.claim(NOON, 10, Priority.CHILDREN)) == ["old", "young", "child"]
+    assert ids(queue.claim(NOON, 10, Priority.BACKFILL)) == ["backfill"]
+
+
+def test_a_claim_takes_no_more_than_it_asked_for(queue: WorkQueue) -> None:
+    queue.enqueue([entry(str(number)) for number in range(5)])
+    assert len(queue.claim(NOON, 3, Priority.EVENT)) == 3
+    assert len(queue.claim(NOON, 3, Priority.EVENT)) == 2
+
+
+def test_two_workers_never_have_the_same_entry(queue: WorkQueue) -> None:
+    queue.enqueue([entry(str(number)) for number in range(30)])
+    claimed: list[str] = []
+
+    def work() -> None:
+        while got := queue.claim(NOON, 4, Priority.EVENT):
+            claimed.extend(ids(got))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed, key=int) == [str(number) for number in range(30)]
+
+
+def test_a_dead_workers_entry_comes_free_when_its_lease_ends(queue: WorkQueue) -> None:
+    queue.enqueue([entry()])
+    assert ids(queue.claim(NOON, 1, Priority.EVENT)) == ["1"]
+    assert queue.claim(NOON + LEASE - SECOND, 1, Priority.EVENT) == []
+    assert ids(queue.claim(NOON + LEASE, 1, Priority.EVENT)) == ["1"]
+
+
+def test_an_event_that_comes_during_the_work_keeps_the_entry_and_leaves_the_lease(queue: WorkQueue) -> None:
+    queue.enqueue([entry()])
+    (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
+    queue.enqueue([entry(seen=NOON + SECOND, due=NOON + SECOND)])
+    assert queue.claim(NOON + 5 * SECOND, 1, Priority.EVENT) == []
+    assert queue.complete(claimed.target, claimed.last_seen) is False
+    assert ids(queue.claim(NOON + 5 * SECOND, 1, Priority.EVENT)) == ["1"]
+
+
+def test_a_settled_entry_is_gone_and_settling_it_again_is_no_error(queue: WorkQueue) -> None:
+    queue.enqueue([entry()])
+    (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
+    assert queue.complete(claimed.target, claimed.last_seen) is True
+    assert queue.complete(claimed.target, claimed.last_seen) is True
+    assert queue.waiting() == 0
+
+
+def test_a_failed_attempt_is_put_off_and_counted(queue: WorkQueue) -> None:
+    queue.enqueue([entry()])
+    (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
+    queue.retry(claimed, "server_error", NOON + 60 * SECOND)
+    assert queue.claim(NOON + 59 * SECOND, 1, Priority.EVENT) == []
+    (again,) = queue.claim(NOON + 60 * SECOND, 1, Priority.EVENT)
+    assert (again.attempts, again.reason) == (1, "server_error")
+
+
+def test_an_event_that_comes_during_a_failed_attempt_makes_it_due_at_once(queue: WorkQueue) -> None:
+    queue.enqueue([entry()])
+    (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
+    queue.enqueue([entry(seen=NOON + SECOND)])
+    queue.retry(claimed, "forbidden", NOON + timedelta(days=1))
+    assert ids(queue.claim(NOON + 2 * SECOND, 1, Priority.EVENT)) == ["1"]
+
+
+def test_released_entries_are_due_at_once(queue: WorkQueue) -> None:
+    queue.enqueue([entry("1"), entry("2")])
+    queue.release(queue.claim(NOON, 2, Priority.EVENT), NOON)
+    assert len(queue.claim(NOON, 2, Priority.EVENT)) == 2
+
+
+def test_a_list_strikes_what_it_showed_unless_a_newer_event_came(queue: WorkQueue) -> None:
+    queue.enqueue([entry("1"), entry("2", seen=NOON + 9 * SECOND), entry("3"), entry("1", kind="appointments")])
+    assert queue.complete_listed("patients", ["1", "2", "4"], NOON + SECOND) == 1
+    assert queue.keys_of("patients") == {"2", "3"}
+    assert queue.count("appointments") == 1
+
+
+def test_retry_makes_due_what_was_put_off_for_that_reason(queue: WorkQueue) -> None:
+    far = NOON + timedelta(days=1)
+    queue.enqueue([entry("1", reason="forbidden", due=far), entry("2", reason="too_large", due=far), entry("3")])
+    assert queue.make_due(NOON, reason="forbidden") == 1
+    assert sorted(ids(queue.claim(NOON, 9, Priority.EVENT))) == ["1", "3"]
+    assert queue.make_due(NOON, kind="patients") == 3
+
+
+def test_the_backlog_counts_by_reason_with_the_oldest(queue: WorkQueue) -> None:
+    queue.enqueue([entry("1"), entry("2", seen=NOON - SECOND), entry("3", reason="forbidden")])
+    rows = [(row.reason, row.count, row.oldest) for row in queue.backlog()]
+    assert rows == [("quota", 2, NOON - SECOND), ("forbidden", 1, NOON)]

@@ -1,0 +1,115 @@
+"""Records as documents and back: nothing is lost, whatever JSON can hold."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.documents import Documents
+from shared.drchrono.kinds import KINDS
+from shared.errors import RecordTooLarge
+from shared.records.storable import META, digest, join, split
+from shared.records.store import Records, Source
+from tests.records.test_ordering import NOON
+
+nasty_keys = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        ["", ".", "a.b", "`", "__x__", "__name__", "_sync", "$time", "$", "a/b", "ключ", "x" * 1600, "\x00"]
+    ),
+)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False),
+    st.text(max_size=20),
+    st.sampled_from(["\ud800", "a\x00b", "🙂"]),
+)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(nasty_keys, inner, max_size=4), max_leaves=12
+)
+records = st.dictionaries(nasty_keys, values, max_size=8)
+
+
+def exactly(value: Any) -> str:
+    """Equal texts mean equal values and equal types: 1, 1.0 and true differ."""
+    return json.dumps(value, sort_keys=True)
+
+
+@given(records)
+def test_what_is_split_is_joined_again_exactly(record: dict[str, Any]) -> None:
+    parts = split(record)
+    document = {**parts.native, META: {"json": parts.json}}
+    assert exactly(join(document)) == exactly(record)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2**63, -(2**63) - 1, math.inf, [[1]], {"": 1}, {"__x__": 1}, "\ud800", {"a": [{"b": "\udfff"}]}],
+)
+def test_what_firestore_cannot_hold_goes_into_json_with_its_whole_field(value: Any) -> None:
+    parts = split({"plain": 1, "field": value})
+    assert parts.native == {"plain": 1}
+    assert parts.json is not None
+    assert exactly(json.loads(parts.json)) == exactly({"field": value})
+
+
+def test_twenty_levels_are_native_and_more_are_not() -> None:
+    def nested(levels: int) -> Any:
+        return 1 if levels == 0 else {"a": nested(levels - 1)}
+
+    assert split({"field": nested(18)}).json is None
+    assert split({"field": nested(60)}).json is not None
+
+
+def test_a_record_over_the_limit_is_refused_with_its_size_and_not_cut() -> None:
+    with pytest.raises(RecordTooLarge, match="1048576"):
+        split({"text": "x" * 1_048_576})
+    assert split({"text": "x" * 1_000_000}).size > 1_000_000
+
+
+def test_volatile_paths_say_nothing_about_a_change() -> None:
+    one = {"clinical_note": {"pdf": "signed-1", "locked": True}, "photo": "a"}
+    other = {"clinical_note": {"pdf": "signed-2", "locked": True}, "photo": "b"}
+    assert digest(one, ["clinical_note.pdf", "photo"]) == digest(other, ["clinical_note.pdf", "photo"])
+    assert digest(one, ["photo"]) != digest(other, ["photo"])
+    assert digest({"clinical_note": None}, ["clinical_note.pdf"]) == digest({"clinical_note": None}, [])
+
+
+def test_the_digest_tells_types_apart() -> None:
+    assert len({digest({"a": value}, []) for value in (1, 1.0, True, "1", None)}) == 5
+
+
+def made_up(rng: random.Random, depth: int = 0) -> Any:
+    choice = rng.randrange(9 if depth < 4 else 7)
+    if choice == 7:
+        return [made_up(rng, depth + 1) for _ in range(rng.randrange(4))]
+    if choice == 8:
+        return {
+            rng.choice("abcdefgh.$_é") * rng.randrange(1, 4): made_up(rng, depth + 1) for _ in range(rng.randrange(4))
+        }
+    return [
+        None,
+        rng.random() < 0.5,
+        rng.randrange(-(2**66), 2**66),
+        rng.choice([0.0, -0.0, 1.0, 1e300, 5e-324, rng.random()]),
+        "".join(rng.choice('aé🙂\x00\n"\\') for _ in range(rng.randrange(12))),
+        "2026-03-01T12:00:00",
+        "",
+    ][choice]
+
+
+def test_ten_thousand_records_come_back_from_the_store_exactly(documents: Documents) -> None:
+    rng = random.Random(5)
+    made = {str(number): {"id": number, **{f"f{n}": made_up(rng) for n in range(6)}} for number in range(10_000)}
+    result = Records(documents, lambda: NOON).store_page(KINDS["patients"], made.values(), NOON, Source("backfill"))
+    assert result.keys == made.keys()
+    back = {key: exactly(join(document)) for key, document in documents.query("patients")}
+    assert back == {key: exactly(record) for key, record in made.items()}
