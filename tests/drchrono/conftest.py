@@ -41,7 +41,7 @@ class TestTokens:
 
 
 @dataclass
-class TestPermits:
+class TestLimiter:
     """As many as wanted, counted."""
 
     __test__ = False
@@ -65,12 +65,12 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.tokens = TestTokens(self.simulator.issue_token()["access_token"])
-        self.permits = TestPermits()
+        self.limiter = TestLimiter()
         self.slept: list[float] = []
         self.client = DrChrono(
             url=self.simulator.url,
             tokens=self.tokens,
-            limiter=self.permits,
+            limiter=self.limiter,
             now=self.now,
             sleep=self.sleep,
             random=lambda: 1.0,
@@ -168,7 +168,7 @@ def client_of(url: str, **given: Any) -> DrChrono:
     """A client of a scripted server, on the machine's own clock."""
     parts: dict[str, Any] = {
         "tokens": TestTokens("a-token"),
-        "permits": TestPermits(),
+        "limiter": TestLimiter(),
         "now": lambda: datetime.now(timezone.utc),
         "sleep": lambda seconds: None,
         "random": lambda: 0.0,

@@ -22,7 +22,7 @@ from shared.errors import (
 )
 from shared.rate_limit.ledger import Lane
 from simulator import Simulator
-from tests.drchrono.conftest import FORMS, Desk, Scripted, TestPermits, TestTokens, client_of, desk_of
+from tests.drchrono.conftest import FORMS, Desk, Scripted, TestLimiter, TestTokens, client_of, desk_of
 
 PATIENTS, APPOINTMENTS = KINDS["patients"], KINDS["appointments"]
 
@@ -58,7 +58,7 @@ def test_an_id_that_could_change_the_path_is_never_sent(desk: Desk, id: str) -> 
     ):
         with pytest.raises(ValueError, match="letters, digits"):
             ask()
-    assert desk.permits.taken == []
+    assert desk.limiter.taken == []
 
 
 @pytest.mark.parametrize("name", ["medications", "problems", "allergies"])
@@ -92,7 +92,7 @@ def test_an_ignored_filter_does_not_make_every_note_of_the_practice_be_read() ->
 
 def test_the_user_is_found_by_way_of_a_redirect(desk: Desk) -> None:
     assert desk.client.current_user()["practice_group"]
-    assert len(desk.permits.taken) == (2 if desk.simulator.config.live else 1)
+    assert len(desk.limiter.taken) == (2 if desk.simulator.config.live else 1)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -128,7 +128,7 @@ def test_what_is_not_written_here_is_not_sent(desk: Desk) -> None:
         desk.client.create(KINDS["clinical_notes"], {})
     with pytest.raises(ValueError, match="JSON"):
         desk.client.create(PATIENTS, {"weight": float("nan")})
-    assert desk.permits.taken == []
+    assert desk.limiter.taken == []
 
 
 def test_every_request_takes_a_permit_of_its_lane(desk: Desk) -> None:
@@ -137,19 +137,19 @@ def test_every_request_takes_a_permit_of_its_lane(desk: Desk) -> None:
     desk.client.get(PATIENTS, patient)
     desk.client.in_lane(Lane.BACKGROUND).get(PATIENTS, patient)
     desk.client.get(PATIENTS, patient)
-    assert desk.permits.taken == [Lane.LIVE, Lane.BACKGROUND, Lane.LIVE]
+    assert desk.limiter.taken == [Lane.LIVE, Lane.BACKGROUND, Lane.LIVE]
     assert desk.requests() - before == 3
 
 
 def test_without_a_permit_nothing_is_sent(practice: Simulator) -> None:
     desk = Desk(practice)
 
-    class NoPermits(TestPermits):
+    class NoReservation(TestLimiter):
         def acquire(self, lane: Lane) -> None:
             raise QuotaExhausted(desk.now())
 
     before = desk.requests()
-    client = client_of(practice.url, tokens=desk.tokens, limiter=NoPermits())
+    client = client_of(practice.url, tokens=desk.tokens, limiter=NoReservation())
     with pytest.raises(QuotaExhausted):
         client.get(PATIENTS, "1")
     assert desk.requests() == before
@@ -160,7 +160,7 @@ def test_a_refused_token_is_replaced_once_and_the_request_repeated_at_once(desk:
     desk.tokens.value, desk.tokens.newer = "planted-old-token", [good]
     assert desk.client.get(PATIENTS, next(iter(desk.simulator.truth("patients")))).record
     assert desk.tokens.refused == ["planted-old-token"]
-    assert len(desk.permits.taken) == 2
+    assert len(desk.limiter.taken) == 2
     assert desk.slept == []
 
 
@@ -169,7 +169,7 @@ def test_two_refused_tokens_are_an_error_html_or_not(desk: Desk) -> None:
     with pytest.raises(Unauthorized, match="authorize") as refused:
         desk.client.get(PATIENTS, "1")
     assert "planted" not in str(refused.value)
-    assert len(desk.permits.taken) == 2
+    assert len(desk.limiter.taken) == 2
 
 
 def test_a_refused_token_does_not_make_a_write_happen_twice() -> None:
@@ -199,7 +199,7 @@ def test_a_429_is_told_to_everyone_and_not_waited_for(style: str, capsys: pytest
             desk.client.get(PATIENTS, patient)
         # The hour began with the simulator; one second more, since headers and text have whole ones.
         assert (throttled.value.until - desk.now()).total_seconds() == 3601
-        assert desk.permits.stopped == [throttled.value.until]
+        assert desk.limiter.stopped == [throttled.value.until]
         assert desk.slept == []
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"severity": "WARNING", "message": "api.throttled", "kind": "patients", "seconds": 3601.0} in lines

@@ -51,7 +51,7 @@ def test_a_fault_that_passes_costs_a_read_one_short_pause(desk: Desk, fault: str
     desk.fault(fault=fault, times=1, seconds=0.6)
     assert desk.client.get(PATIENTS, patient).record["id"] == int(patient)
     assert desk.slept == [2.0]
-    assert len(desk.permits.taken) == 2
+    assert len(desk.limiter.taken) == 2
 
 
 @pytest.mark.parametrize(("fault", "kind"), PASSING.items())
@@ -62,7 +62,7 @@ def test_a_fault_that_stays_is_the_callers_after_two_requests(
     desk.fault(fault=fault, seconds=0.6)
     with pytest.raises(kind, match=f"GET /api/patients/{patient}"):
         desk.client.get(PATIENTS, patient)
-    assert len(desk.permits.taken) == 2
+    assert len(desk.limiter.taken) == 2
 
 
 @pytest.mark.parametrize(("fault", "kind"), FINAL.items())
@@ -70,7 +70,7 @@ def test_a_refusal_is_not_repeated(desk: Desk, fault: str, kind: type[DrChronoEr
     desk.fault(fault=fault)
     with pytest.raises(kind):
         desk.client.get(PATIENTS, "1")
-    assert len(desk.permits.taken) == (2 if fault == "401" else 1)
+    assert len(desk.limiter.taken) == (2 if fault == "401" else 1)
     assert desk.slept == []
 
 
@@ -81,7 +81,7 @@ def test_a_write_without_an_answer_is_sent_once_and_its_outcome_unknown(fault: s
         desk.fault(fault=fault, seconds=0.6)
         with pytest.raises(OutcomeUnknown, match="look in DrChrono before"):
             desk.client.create(PATIENTS, {"gender": "", "doctor": doctor})
-        assert len(desk.permits.taken) == 1
+        assert len(desk.limiter.taken) == 1
         assert desk.slept == []
 
 

@@ -98,7 +98,7 @@ def test_the_way_is_found_out_once_and_can_be_handed_on(practice: Simulator) -> 
     assert way == {"lists": "live" if practice.config.live else "guide"}
     second = Desk(practice, list_protocol=json.loads(json.dumps(way)))
     list(second.client.list_changed(PATIENTS, since=None))
-    assert len(first.permits.taken) - len(second.permits.taken) == (1 if practice.config.live else 0)
+    assert len(first.limiter.taken) - len(second.limiter.taken) == (1 if practice.config.live else 0)
 
 
 @pytest.mark.parametrize("wrong", ["guide", "live"])
@@ -185,7 +185,7 @@ def test_waiting_for_a_list_is_bounded() -> None:
         with pytest.raises(BulkNotReady):
             next(desk.client.list_changed(PATIENTS, since=None))
         assert sum(desk.slept) <= 20
-        assert len(desk.permits.taken) <= 6
+        assert len(desk.limiter.taken) <= 6
 
 
 @pytest.mark.parametrize("form", ["guide-uuid", "live"])
@@ -266,7 +266,7 @@ def test_a_next_link_that_leads_elsewhere_is_not_followed(link_origin: str, monk
         pages = desk.client.list_changed(PATIENTS, since=None)
         with pytest.raises(ForeignHost):
             next(pages)
-        assert len(desk.permits.taken) == 1
+        assert len(desk.limiter.taken) == 1
 
 
 def test_a_position_that_leads_elsewhere_is_not_followed(desk: Desk) -> None:
@@ -310,7 +310,7 @@ def test_a_list_that_would_be_refused_or_come_back_empty_is_not_asked_for(
 ) -> None:
     with pytest.raises(ValueError, match=r"local time|window|since|no list of changes"):
         desk.client.list_changed(KINDS[name], **wanted)
-    assert desk.permits.taken == []
+    assert desk.limiter.taken == []
 
 
 def test_memory_does_not_grow_with_the_length_of_a_list() -> None:
