@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal, TypedDict, Unpack, get_args
+from typing import Literal, TextIO, TypedDict, Unpack, get_args
 
 from shared.errors import SyncError
 
@@ -61,6 +61,7 @@ class Fields(TypedDict, total=False):
 
 _context: ContextVar[Mapping[str, object]] = ContextVar("context", default={})  # noqa: B039 (a mapping, never changed)
 _least: list[Severity] = ["INFO"]
+_writing = threading.Lock()
 
 # W3C Trace Context, version 00, as Google's front end adds it.
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -74,8 +75,26 @@ def log(label: str, severity: Severity = "INFO", **fields: Unpack[Fields]) -> No
     for name in Fields.__annotations__.keys() & fields.keys():
         value = fields[name]  # type: ignore[literal-required]  # the key is one of the annotations
         line[name] = value[:LONGEST_TEXT] if isinstance(value, str) else value
-    sys.stdout.write(json.dumps(line, default=lambda _: "unprintable") + "\n")
-    sys.stdout.flush()
+    _write(json.dumps(line, default=lambda _: "unprintable") + "\n")
+
+
+def _write(line: str) -> None:
+    """Write a whole line, newline included, at once: lines of concurrent requests must not run together."""
+    with _writing:
+        stream = _unwrapped(sys.stdout)
+        stream.write(line)
+        stream.flush()
+
+
+def _unwrapped(stream: TextIO) -> TextIO:
+    """Return the stream under functions-framework's wrapper, which it puts around stdout if LOG_EXECUTION_ID is true.
+
+    Cloud Functions sets that variable. The wrapper (`functions_framework.execution_id.LoggingHandlerAddExecutionId`)
+    writes a line and its newline separately, and replaces our span id with the one of the older trace header.
+    """
+    while type(stream).__name__ == "LoggingHandlerAddExecutionId":
+        stream = stream.stream  # type: ignore[attr-defined]  # the wrapper's own attribute
+    return stream
 
 
 @contextmanager

@@ -41,8 +41,10 @@ locals {
     ] },
   ]
 
+  # The API leaves zeros and empty values out of its answer, and the provider compares: what is written here and not
+  # answered would be a change in every later plan.
   chart_tiles = [
-    for i, chart in local.charts : {
+    for i, chart in local.charts : { for name, value in {
       xPos   = (i % 3) * 16
       yPos   = floor(i / 3) * 16
       width  = 16
@@ -52,7 +54,7 @@ locals {
         xyChart = {
           yAxis = { scale = "LINEAR" }
           dataSets = [
-            for line in chart.lines : {
+            for line in chart.lines : { for name, value in {
               plotType       = "LINE"
               targetAxis     = "Y1"
               legendTemplate = try(line.name, join(" ", [for field in line.by : "$${metric.labels.${field}}"]))
@@ -63,24 +65,25 @@ locals {
                     ["metric.type=\"${local.metric_prefix}${line.metric}\"", "resource.type=\"cloud_run_revision\""],
                     [for field, value in try(line.having, {}) : "metric.labels.${field}=\"${value}\""],
                   ))
-                  aggregation = {
-                    alignmentPeriod    = "${try(chart.period, 300)}s"
-                    perSeriesAligner   = line.align
-                    crossSeriesReducer = line.reduce
-                    groupByFields      = [for field in line.by : "metric.label.\"${field}\""]
-                  }
+                  aggregation = merge(
+                    {
+                      alignmentPeriod    = "${try(chart.period, 300)}s"
+                      perSeriesAligner   = line.align
+                      crossSeriesReducer = line.reduce
+                    },
+                    length(line.by) == 0 ? {} : { groupByFields = [for field in line.by : "metric.label.\"${field}\""] },
+                  )
                 }
               }
-            }
+            } : name => value if value != "" }
           ]
         }
       }
-    }
+    } : name => value if value != 0 }
   ]
 
   other_tiles = [
     {
-      xPos   = 0
       yPos   = ceil(length(local.charts) / 3) * 16
       width  = 16
       height = 16
@@ -93,7 +96,7 @@ locals {
               aggregation = { alignmentPeriod = "300s", perSeriesAligner = "ALIGN_MAX", crossSeriesReducer = "REDUCE_MAX" }
             }
           }
-          thresholds = [{ value = 0, color = "RED", direction = "ABOVE" }]
+          thresholds = [{ value = 0.5, color = "RED", direction = "ABOVE" }]
         }
       }
     },

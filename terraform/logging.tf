@@ -2,8 +2,10 @@
 
 # Who read or wrote charts and secrets, functions included: a thousand events a day make some ten megabytes a month.
 # Audit entries name documents and callers; they do not hold what is in a document.
+# Firestore is configured under Datastore's name; the API refuses firestore.googleapis.com here:
+# cloud.google.com/firestore/native/docs/audit-logging.
 resource "google_project_iam_audit_config" "data_access" {
-  for_each = toset(["firestore.googleapis.com", "secretmanager.googleapis.com"])
+  for_each = toset(["datastore.googleapis.com", "secretmanager.googleapis.com"])
 
   project = var.project
   service = each.key

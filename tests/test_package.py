@@ -6,22 +6,18 @@ import hashlib
 import http.client
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 import venv
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from local.package import ROOT, PackageError, deployed_files, write_package
+from tests.served import served
 
-START_SECONDS = 60
 SECRET = "made-up-webhook-secret"
 
 # What terraform/functions.tf gives each function.
@@ -156,39 +152,9 @@ def python(unpacked: Path, pytestconfig: pytest.Config) -> Path:
     return interpreter
 
 
-@contextmanager
-def served(python: Path, unpacked: Path, target: str) -> Iterator[int]:
-    """The function as the platform serves it: the port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    log = unpacked.parent / f"{target}.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [python, "-m", "functions_framework", "--target", target, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=unpacked,
-            env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"} | ENVIRONMENT | NOWHERE | OWN[target],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            assert server.poll() is None, f"{target} ended at once:\n{log.read_text()}"
-            assert time.monotonic() < deadline, f"{target} does not listen:\n{log.read_text()}"
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield port
-    finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:  # a request is still being worked on, and nobody waits for its answer
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+def serve(python: Path, unpacked: Path, target: str) -> AbstractContextManager[int]:
+    environment = ENVIRONMENT | NOWHERE | OWN[target]
+    return served(target, environment, unpacked.parent / f"{target}.log", python=python, source=unpacked)
 
 
 def status(port: int, method: str, body: bytes = b"") -> int:
@@ -201,7 +167,7 @@ def status(port: int, method: str, body: bytes = b"") -> int:
 
 
 def test_receive_webhook_starts_from_the_package_alone_and_passes_the_smoke_test(python: Path, unpacked: Path) -> None:
-    with served(python, unpacked, "receive_webhook") as port:
+    with serve(python, unpacked, "receive_webhook") as port:
         assert status(port, "POST", b'{"event": "PATIENT_MODIFY", "object_id": 1}') == 401
 
         # What runs after each deploy: the ownership check, a signed PING, a forged one.
@@ -223,10 +189,10 @@ def test_receive_webhook_starts_from_the_package_alone_and_passes_the_smoke_test
 
 
 def test_store_record_starts_from_the_package_alone(python: Path, unpacked: Path) -> None:
-    with served(python, unpacked, "store_record") as port:
+    with serve(python, unpacked, "store_record") as port:
         assert status(port, "POST", b"{}") == 400
 
 
 def test_run_job_starts_from_the_package_alone(python: Path, unpacked: Path) -> None:
-    with served(python, unpacked, "run_job") as port:
+    with serve(python, unpacked, "run_job") as port:
         assert status(port, "GET") == 405

@@ -15,8 +15,15 @@ resource "google_service_account" "deployer" {
 }
 
 locals {
-  checker_member  = "serviceAccount:${google_service_account.checker.account_id}@${var.project}.iam.gserviceaccount.com"
-  deployer_member = "serviceAccount:${google_service_account.deployer.account_id}@${var.project}.iam.gserviceaccount.com"
+  # Addresses are built from account_id, which the plan knows: the plan shows who gets what, and a grant is still made
+  # after its account.
+  addresses = {
+    checker  = "${google_service_account.checker.account_id}@${var.project}.iam.gserviceaccount.com"
+    deployer = "${google_service_account.deployer.account_id}@${var.project}.iam.gserviceaccount.com"
+  }
+  account_names   = { for account, address in local.addresses : account => "projects/${var.project}/serviceAccounts/${address}" }
+  checker_member  = "serviceAccount:${local.addresses.checker}"
+  deployer_member = "serviceAccount:${local.addresses.deployer}"
 
   # Creating a thing is a right on the project; there is no narrower place for these.
   deployer_roles = toset([
@@ -58,7 +65,7 @@ resource "google_project_iam_member" "deployer" {
 
 resource "google_project_iam_member" "deployer_custom" {
   project = var.project
-  role    = google_project_iam_custom_role.deployer.name
+  role    = "projects/${var.project}/roles/${google_project_iam_custom_role.deployer.role_id}"
   member  = local.deployer_member
 }
 
@@ -79,7 +86,7 @@ resource "google_project_iam_member" "deployer_grants" {
 
 # It starts the apply, which runs as itself.
 resource "google_service_account_iam_member" "deployer_starts_itself" {
-  service_account_id = google_service_account.deployer.name
+  service_account_id = local.account_names.deployer
   role               = "roles/iam.serviceAccountUser"
   member             = local.deployer_member
 }

@@ -5,7 +5,7 @@ output "state_bucket" {
 
 output "deployer" {
   description = "Variable `deployer` of terraform/."
-  value       = "${google_service_account.deployer.account_id}@${var.project}.iam.gserviceaccount.com"
+  value       = local.addresses.deployer
 }
 
 output "settings" {

@@ -16,7 +16,7 @@ resource "google_cloudbuild_trigger" "check" {
   name            = "drchrono-check"
   description     = "Pull request: lint, types, tests, Terraform plan"
   location        = var.region
-  service_account = google_service_account.checker.id
+  service_account = local.account_names.checker
   filename        = "cloudbuild.yaml"
   substitutions   = merge(local.substitutions, { _STAGE = "check", _ACCOUNT = google_service_account.checker.account_id })
 
@@ -38,7 +38,7 @@ resource "google_cloudbuild_trigger" "plan" {
   name            = "drchrono-plan"
   description     = "Merge: the same checks, then package and plan, which are kept"
   location        = var.region
-  service_account = google_service_account.deployer.id
+  service_account = local.account_names.deployer
   filename        = "cloudbuild.yaml"
   substitutions   = merge(local.substitutions, { _STAGE = "plan", _ACCOUNT = google_service_account.deployer.account_id })
   ignored_files   = local.not_deployed
@@ -60,7 +60,7 @@ resource "google_cloudbuild_trigger" "apply" {
   name            = "drchrono-apply"
   description     = "Applies the plan that was kept, after approval, and tests what was deployed"
   location        = var.region
-  service_account = google_service_account.deployer.id
+  service_account = local.account_names.deployer
   substitutions = merge(local.substitutions, {
     _STAGE   = "apply"
     _ACCOUNT = google_service_account.deployer.account_id

@@ -114,11 +114,20 @@ run "metrics_read_our_lines_only" {
   }
 }
 
+run "the_dashboard_is_as_the_api_answers_it" {
+  command = plan
+
+  assert {
+    condition     = length(regexall(":(0|\"\"|\\[\\]|false)[,}]", google_monitoring_dashboard.this.dashboard_json)) == 0
+    error_message = "The API leaves zeros and empty values out, so each later plan would show a change."
+  }
+}
+
 run "access_to_charts_and_secrets_is_recorded_and_kept" {
   command = plan
 
   assert {
-    condition     = toset(keys(google_project_iam_audit_config.data_access)) == toset(["firestore.googleapis.com", "secretmanager.googleapis.com"]) && alltrue([for audit in google_project_iam_audit_config.data_access : length(audit.audit_log_config) == 3])
+    condition     = toset(keys(google_project_iam_audit_config.data_access)) == toset(["datastore.googleapis.com", "secretmanager.googleapis.com"]) && alltrue([for audit in google_project_iam_audit_config.data_access : length(audit.audit_log_config) == 3])
     error_message = "Reads and writes, of both."
   }
   assert {

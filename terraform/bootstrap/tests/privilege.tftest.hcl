@@ -7,23 +7,11 @@ variables {
   repository = "projects/my-practice/locations/us-central1/connections/github/repositories/drchrono"
 }
 
-override_resource {
-  target          = google_service_account.checker
-  values          = { id = "checker" }
-  override_during = plan
-}
-
-override_resource {
-  target          = google_service_account.deployer
-  values          = { id = "deployer" }
-  override_during = plan
-}
-
 run "a_pull_request_cannot_change_or_read_anything" {
   command = plan
 
   assert {
-    condition     = google_cloudbuild_trigger.check[0].service_account == "checker"
+    condition     = google_cloudbuild_trigger.check[0].service_account == "projects/my-practice/serviceAccounts/drchrono-checker@my-practice.iam.gserviceaccount.com"
     error_message = "Unreviewed code must not run as the deployer."
   }
   assert {
