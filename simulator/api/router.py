@@ -1,4 +1,4 @@
-"""Everything under /api: who may ask, how often, and what the answer is."""
+"""Routing under `/api`: authorization, rate limit, and the endpoints."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import email.utils
 import math
 from random import Random
 
-from simulator.clinic import Clinic, NoSuchRecordError
-from simulator.faults import throttled, unauthorized
-from simulator.kinds import APPOINTMENTS, KINDS, Kind
-from simulator.lists import Lists, is_verbose
+from simulator.api.lists import Lists, is_verbose
+from simulator.api.writes import Writes
+from simulator.faults.responses import throttled, unauthorized
 from simulator.messages import (
     NO_CONTENT,
     NOT_FOUND,
@@ -19,18 +18,19 @@ from simulator.messages import (
     answer,
     redirect,
 )
-from simulator.people import PRACTICE_GROUP
+from simulator.oauth.tokens import Pair, Tokens
+from simulator.practice.clinic import Clinic, NoSuchRecordError
+from simulator.practice.kinds import APPOINTMENTS, KINDS, Kind
+from simulator.practice.staff import PRACTICE_GROUP
+from simulator.practice.store import Fields, signed
 from simulator.quota import Quota
 from simulator.stats import Stats
-from simulator.store import Fields, signed
-from simulator.tokens import Pair, Tokens
-from simulator.writes import Writes
 
-_USER = 270_011  # the one person who authorized
+_USER = 270_011  # the user who authorized the application
 
 
 def endpoint(request: Request) -> str:
-    """The request's address with ids replaced, as statistics count it: `GET /api/patients/{id}`."""
+    """Return the request's method and path with ids replaced, for statistics: `GET /api/patients/{id}`."""
     parts = request.path.strip("/").split("/")
     if parts[0] == "api" and len(parts) == 3 and parts[2] != "current":
         parts[2] = "{id}"
@@ -48,7 +48,7 @@ class Api:
 
     def handle(self, request: Request) -> Response:
         scheme, _, access = request.headers.get("authorization", "").partition(" ")
-        pair = self._tokens.judge(access.strip()) if scheme.lower() == "bearer" else None
+        pair = self._tokens.find_valid(access.strip()) if scheme.lower() == "bearer" else None
         if pair is None:
             return unauthorized(live=self._config.live)
         wait = self._quota.admit(self._clinic.clock.now())
@@ -81,10 +81,10 @@ class Api:
         if method not in kind.methods or (method == "POST") != (key is None and method != "GET"):
             raise RefusedError(405, {"detail": f'Method "{request.method}" not allowed.'})
         if method == "GET" and key is None:
-            if not self._may(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
+            if not self._check_scope(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
                 return self._lists.empty(kind, request, bulk=False)
             return self._signed(self._lists.page(kind, request))
-        self._may(kind.scope, "read" if method == "GET" else "write", pair)
+        self._check_scope(kind.scope, "read" if method == "GET" else "write", pair)
         if key is None:
             return self._create(kind, request)
         if method == "GET":
@@ -117,7 +117,7 @@ class Api:
     def _bulk_list(self, kind: Kind, request: Request, pair: Pair) -> Response:
         if request.method not in ("GET", "POST"):
             raise RefusedError(405, {"detail": f'Method "{request.method}" not allowed.'})
-        if not self._may(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
+        if not self._check_scope(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
             return self._lists.empty(kind, request, bulk=True)
         if request.method == "POST":
             return self._lists.start(kind, request)
@@ -126,7 +126,7 @@ class Api:
     def _staff(self, name: str, key: str | None, request: Request, pair: Pair) -> Response:
         if request.method != "GET":
             raise RefusedError(405, {"detail": f'Method "{request.method}" not allowed.'})
-        self._may("user", "read", pair)
+        self._check_scope("user", "read", pair)
         if name == "users" and key == "current" and self._config.live:
             return redirect(f"{request.origin}/api/users/{_USER}")
         known = {"users": [self._user()], "doctors": self._clinic.doctors, "offices": self._clinic.offices}[name]
@@ -149,8 +149,8 @@ class Api:
             "permissions": {},
         }
 
-    def _may(self, scope: str, mode: str, pair: Pair, *, empty_instead: bool = False) -> bool:
-        """Whether the token has the scope; refuses with 403 unless an empty list is the answer instead."""
+    def _check_scope(self, scope: str, mode: str, pair: Pair, *, empty_instead: bool = False) -> bool:
+        """Whether the token has the scope. If not, raise RefusedError (403) unless `empty_instead`."""
         if f"{scope}:{mode}" in pair.scopes:
             return True
         if empty_instead:

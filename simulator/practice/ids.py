@@ -1,10 +1,10 @@
-"""Ids: growing, with gaps, each kind from its own range, so that a mixed-up id is a 404 and not a wrong record."""
+"""Record ids: increasing, with gaps, each kind in its own range, so that a mixed-up id gives a 404."""
 
 from __future__ import annotations
 
 from random import Random
 
-from simulator.kinds import ALLERGIES, APPOINTMENTS, MEDICATIONS, NOTES, PATIENTS, PROBLEMS
+from simulator.practice.kinds import ALLERGIES, APPOINTMENTS, MEDICATIONS, NOTES, PATIENTS, PROBLEMS
 
 _FIRST = {
     PATIENTS: 90_000_000,
@@ -16,8 +16,8 @@ _FIRST = {
 }
 
 
-class Numbering:
-    """Hands out ids."""
+class Ids:
+    """Generates the ids of each kind."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng

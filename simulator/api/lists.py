@@ -1,4 +1,4 @@
-"""Lists: cursor pages, and the three ways a bulk list can be asked for."""
+"""Plain lists with cursors, and bulk lists in three forms."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import itertools
 import json
 from collections.abc import Sequence
 
-from simulator.bulk import PAGE_SIZE, Bulk, Job, slice_of
-from simulator.clinic import Clinic
-from simulator.kinds import APPOINTMENTS, NOTES, Kind
+from simulator.api.bulk import PAGE_SIZE, Bulk, Job, slice_of
+from simulator.api.queries import Selection, select
 from simulator.messages import RefusedError, Request, Response, answer
-from simulator.queries import Selection, select
-from simulator.store import Version, join
+from simulator.practice.clinic import Clinic
+from simulator.practice.kinds import APPOINTMENTS, NOTES, Kind
+from simulator.practice.store import Version, join
 
-# The guide: "Paginated at 5 per page (max 20)". No other source knows of it, so it is left to the guide's forms.
+# The guide: "Paginated at 5 per page (max 20)". No other source confirms it, so it applies to the guide's forms only.
 _GUIDE_NOTES = (5, 20)
 
 
 class Lists:
-    """Answers list requests. `lag_seconds` is how far reads are behind."""
+    """Answers list requests. Reads show the state of `lag_seconds` ago."""
 
     def __init__(self, clinic: Clinic, bulk: Bulk) -> None:
         self._clinic, self._bulk, self._config = clinic, bulk, clinic.config
@@ -35,7 +35,7 @@ class Lists:
         return self._cursor_page(select(self._clinic, kind, request.query), request, default, most)
 
     def start(self, kind: Kind, request: Request) -> Response:
-        """`POST /api/<kind>_list`: a snapshot of one page, to be polled."""
+        """`POST /api/<kind>_list`: start a snapshot of one page."""
         versions = self._ordered(select(self._clinic, kind, request.query), request)
         page, size = _number(request, "page", 1), min(_number(request, "page_size", PAGE_SIZE), PAGE_SIZE)
         found, pagination = slice_of(versions, page, size)
@@ -45,7 +45,7 @@ class Lists:
         return answer(201, {"status": "In progress", "uuid": job.uuid, "description": description})
 
     def read(self, kind: Kind, request: Request) -> Response:
-        """`GET /api/<kind>_list`: polls a uuid, or is the guide's list."""
+        """`GET /api/<kind>_list`: poll a uuid, or answer the guide's list."""
         if uuid := request.query.get("uuid"):
             return self._poll(request, uuid)
         if self._config.live:
@@ -59,7 +59,7 @@ class Lists:
         return answer(200, {"uuid": job.uuid})
 
     def empty(self, kind: Kind, request: Request, *, bulk: bool) -> Response:
-        """What an application without `calendar:read` gets of appointments: an empty list, not a 403."""
+        """Return an empty list. Without `calendar:read`, this is the answer for appointments instead of a 403."""
         if not bulk:
             return answer(200, {"previous": None, self._config.results_key: [], "next": None})
         if request.method == "GET":
@@ -76,7 +76,7 @@ class Lists:
         return self._results(job.head(job.pagination), job.versions, verbose=job.verbose)
 
     def _prose_page(self, job: Job, request: Request) -> Response:
-        """The guide's prose: the finished uuid has results, and `next` for more of them."""
+        """Answer a complete uuid as the guide's prose describes: results, and `next` for the following page."""
         page = _number(request, "page", 1)
         found, pagination = slice_of(job.versions, page, job.pagination["page_size"])
         more = page < pagination["pages"]
@@ -91,7 +91,7 @@ class Lists:
             cursor = base64.urlsafe_b64encode(f"p={found[size][0].position}".encode()).decode()
             following = request.link(self._config.link_origin, cursor=cursor)
         versions = [version for _, version in found[:size]]
-        # The guide shows nested insurance in what it says of lists, too; live, it has to be asked for.
+        # The guide shows nested insurance in lists too. The live service needs verbose=true.
         verbose = is_verbose(request) or not self._config.live
         return self._results(b'{"previous": null', versions, verbose=verbose, rest={"next": following})
 
@@ -112,7 +112,7 @@ class Lists:
     def _results(
         self, head: bytes, versions: Sequence[Version], *, verbose: bool, rest: dict[str, str | None] | None = None
     ) -> Response:
-        """An object that begins with `head`, then the records, then `rest`: put together from JSON already written."""
+        """Return a JSON object of `head`, the records, and `rest`, built from already serialized records."""
         tail = ", " + json.dumps(rest)[1:-1] if rest else ""
         name = f', "{self._config.results_key}": '.encode()
         body = b"".join((head, name, join(versions, verbose=verbose), tail.encode(), b"}"))
