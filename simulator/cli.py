@@ -21,8 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser().parse_args(arguments))
     as_json = options.pop("ready_json")
     redirect_uris = tuple(options.pop("redirect_uri") or DEFAULT.redirect_uris)
-    renamed = {"polls": "polls_until_complete", "lag": "lag_seconds"}
-    options = {renamed.get(name, name): value for name, value in options.items()}
+    options["polls_until_complete"] = options.pop("polls")
+    lag = dict(options.pop("lag"))
+    options |= {"lag_seconds": lag.pop("", 0.0), "lag": lag}
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

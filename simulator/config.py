@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,10 @@ Form = Literal["guide", "guide-uuid", "live"]
 Approve = Literal["auto", "page", "deny"]
 FORMS: tuple[Form, ...] = ("guide", "guide-uuid", "live")
 APPROVALS: tuple[Approve, ...] = ("auto", "page", "deny")
+Paging = Literal["cursor", "offset"]
+ListOrder = Literal["id", "-id", "scheduled_time"]
+PAGINGS: tuple[Paging, ...] = ("cursor", "offset")
+LIST_ORDERS: tuple[ListOrder, ...] = ("id", "-id", "scheduled_time")
 
 # The integration guide assumes one hour; the live service returns two days.
 TOKEN_SECONDS: dict[Form, int] = {"guide": 3600, "guide-uuid": 3600, "live": 172_800}
@@ -78,8 +83,19 @@ class Config:
     """Live form: whether a change to a note also moves its appointment's `updated_at` (unknown for the service)."""
     link_origin: str | None = None
     """Origin of `next` links. None means the origin of the request."""
+
     lag_seconds: float = 0.0
     """Reads show the state of this many seconds ago."""
+    lag: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Lag of some endpoints: `patients`, `list` (or `single`, `bulk`), or `patients/list`. Later entries win."""
+    paging: Paging = "cursor"
+    """How plain lists are cut into pages: `offset` lets deletions move records between pages."""
+    list_order: ListOrder = "id"
+    """Order of plain lists with offset paging: `id`, `-id` (newest first), or `scheduled_time`."""
+    share_patients: bool = True
+    """Whether the authorizing user, the first doctor, sees the patients of other doctors."""
+    permissions_show_sharing: bool = False
+    """Whether `permissions` of users has an entry `share_patients` (unknown for the live service)."""
 
     activity: float = 0.0
     """Background changes per simulator second; 0 means none."""
@@ -93,6 +109,8 @@ class Config:
         _one_of("approve", self.approve, APPROVALS)
         _one_of("limiter", self.limiter, LIMITERS)
         _one_of("clock", self.clock, ("real", "virtual"))
+        _one_of("paging", self.paging, PAGINGS)
+        _one_of("list_order", self.list_order, LIST_ORDERS)
         for name in ("patients", "children", "activity", "lag_seconds", "grace_seconds", "speed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")

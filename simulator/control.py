@@ -9,10 +9,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from simulator.api.paging import Paging
 from simulator.localtime import utc_text
 from simulator.messages import NOT_FOUND, RefusedError, Request, Response, answer
-from simulator.practice.clinic import NoSuchRecordError
 from simulator.practice.kinds import KINDS
+from simulator.practice.lookup import NoSuchRecordError
 from simulator.practice.store import unsigned
 from simulator.quota import Window, parse_quota
 from simulator.simulation import Simulation
@@ -44,7 +45,12 @@ class Control:
             ("POST", "clock"): self._clock,
             ("GET", "clock"): lambda given: self._clock({}),
             ("POST", "quota"): self._quota,
+            ("GET", "lag"): lambda given: simulation.lag.as_json(),
             ("POST", "lag"): self._lag,
+            ("GET", "visibility"): lambda given: simulation.visibility.as_json(),
+            ("POST", "visibility"): self._visibility,
+            ("DELETE", "visibility"): lambda given: self._visibility({"hidden": [], "only_doctor": None}),
+            ("POST", "paging"): self._paging,
             ("POST", "activity"): self._activity,
             ("POST", "settle"): lambda given: {"settled": simulation.settle()},
         }
@@ -116,8 +122,24 @@ class Control:
         return {"windows": len(made)}
 
     def _lag(self, given: Given) -> Given:
-        self._simulation.lists.lag_seconds = float(given["seconds"])
-        return {"seconds": self._simulation.lists.lag_seconds}
+        seconds = float(given["seconds"])
+        self._simulation.lag.set(seconds, kind=given.get("kind"), read=given.get("read"))
+        return {"seconds": seconds}
+
+    def _visibility(self, given: Given) -> Given:
+        visibility = self._simulation.visibility
+        if unknown := set(given) - {"hidden", "only_doctor"}:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+        if "hidden" in given:
+            visibility.set(given["hidden"])
+        if "only_doctor" in given:
+            visibility.only_doctor = given["only_doctor"]
+        return visibility.as_json()
+
+    def _paging(self, given: Given) -> Given:
+        paging = Paging(method=given["paging"], order=given.get("order", "id"))
+        self._simulation.lists.paging = paging
+        return {"paging": paging.method, "order": paging.order}
 
     def _activity(self, given: Given) -> Given:
         self._simulation.activity.set(float(given["per_second"]))

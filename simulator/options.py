@@ -6,7 +6,7 @@ import argparse
 from datetime import datetime
 from pathlib import Path
 
-from simulator.config import APPROVALS, FORMS, Config
+from simulator.config import APPROVALS, FORMS, LIST_ORDERS, PAGINGS, Config
 from simulator.quota import LIMITERS
 
 DEFAULT = Config()
@@ -29,8 +29,13 @@ control interface:
   POST   faults                                     {"rules": [{"match": {"path": "/api/"}, "fault": "503"}]}
   DELETE faults                                     remove all fault rules
   POST   tokens                                     {"action": "issue" | "expire" | "revoke"}
-  POST   clock, quota, lag, activity                {"advance": 60}; {"windows": "100/minute"}; {"seconds": 5};
-                                                    {"per_second": 2}
+  POST   clock, quota, activity                     {"advance": 60}; {"windows": "100/minute"}; {"per_second": 2}
+  GET    lag, visibility                            read lag by kind and read; hidden records
+  POST   lag                                        {"seconds": 5, "kind": "patients", "read": "list"}
+  POST   visibility                                 {"hidden": [{"kind": "problems", "patient": ..., "single": "404"}]};
+                                                    {"only_doctor": ...}
+  DELETE visibility                                 show all records
+  POST   paging                                     {"paging": "offset", "order": "-id"}
   POST   settle, stats/reset                        wait for webhook deliveries; reset the counters
 
   curl -s localhost:8090/control/truth
@@ -91,7 +96,23 @@ def _add_reads(parser: argparse.ArgumentParser) -> None:
     add("--quota", default="", metavar="WINDOWS", help="rate limit: 100/minute, or 10/second,500/hour (no limit)")
     add("--limiter", choices=LIMITERS, default="fixed", help="how the windows count requests (fixed)")
     add("--burst", type=int, default=0, metavar="N", help="capacity of a bucket (the window's limit)")
-    add("--lag", type=float, default=0, metavar="SECONDS", help="reads show the state of this long ago (0)")
+    add(
+        "--lag",
+        type=_lag,
+        action="append",
+        default=[],
+        metavar="[ENDPOINT=]SECONDS",
+        help="reads show the state of this long ago; an endpoint is KIND, KIND/READ or READ, where READ is single, "
+        "list or bulk; repeatable (0)",
+    )
+    add(
+        "--no-share-patients",
+        dest="share_patients",
+        action="store_false",
+        help="the authorizing user sees only the patients of the first doctor (all patients)",
+    )
+    add("--paging", choices=PAGINGS, default="cursor", help="offset: deletions move records between pages (cursor)")
+    add("--list-order", choices=LIST_ORDERS, default="id", help="order of plain lists with offset paging (id)")
     add("--polls", type=int, default=1, metavar="N", help="polls before a bulk list is complete (1)")
     add(
         "--missing-filter",
@@ -99,6 +120,11 @@ def _add_reads(parser: argparse.ArgumentParser) -> None:
         default="400",
         help="answer to an appointment list without a date or since filter (400)",
     )
+
+
+def _lag(text: str) -> tuple[str, float]:
+    endpoint, _, seconds = text.rpartition("=")
+    return endpoint, float(seconds)
 
 
 def _add_oauth(parser: argparse.ArgumentParser) -> None:

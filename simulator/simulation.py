@@ -10,16 +10,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from simulator.api.bulk import Bulk
+from simulator.api.lag import Lag
 from simulator.api.lists import Lists
+from simulator.api.paging import Paging
 from simulator.api.router import Api
+from simulator.api.visibility import Visibility
 from simulator.clock import Clock
 from simulator.config import Config
 from simulator.faults.rules import Faults
 from simulator.oauth.pages import OAuth
 from simulator.oauth.tokens import Tokens
 from simulator.practice.activity import Activity
-from simulator.practice.clinic import Change, Clinic, NoSuchRecordError
+from simulator.practice.clinic import Change, Clinic
 from simulator.practice.kinds import APPOINTMENTS, KINDS, NOTES, PATIENTS, kind_of_event
+from simulator.practice.lookup import NoSuchRecordError
 from simulator.practice.populate import populate
 from simulator.practice.store import Fields, unsigned
 from simulator.quota import Quota, parse_quota
@@ -45,7 +49,16 @@ class Simulation:
             parse_quota(config.quota, config.limiter, config.burst), throttled_counts=config.throttled_counts
         )
         self.faults = Faults(config.seed, self.clock)
-        self.lists = Lists(self.clinic, Bulk(config, self.clock))
+        self.lag = Lag(config.lag_seconds, config.lag)
+        only_doctor = None if config.share_patients else self.clinic.doctors[0]["id"]
+        self.visibility = Visibility(self.clinic, only_doctor=only_doctor)
+        self.lists = Lists(
+            self.clinic,
+            Bulk(config, self.clock),
+            self.lag,
+            self.visibility,
+            Paging(method=config.paging, order=config.list_order),
+        )
         self.webhooks = Webhooks(
             self.clinic,
             self.statistics,

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from simulator.messages import RefusedError
 from simulator.practice.clinic import Clinic
 from simulator.practice.kinds import APPOINTMENTS, NOTES, PATIENTS, Kind
-from simulator.practice.store import Fields, Record, Version
+from simulator.practice.store import Record, Version
 
 _LONGEST_RANGE_DAYS = 190
 _ONE_OF = ("since", "occurred_since", "date", "date_range")
@@ -63,14 +63,14 @@ def select(clinic: Clinic, kind: Kind, query: Mapping[str, str]) -> Selection:
             conditions.append(lambda version: "_" not in str(version.fields["id"]))
     if kind.name in (APPOINTMENTS, NOTES) and ("date" in query or "date_range" in query):
         first, last = _days(query)
-        conditions.append(lambda version: first <= _visit(clinic, version)["scheduled_time"][:10] <= last)
+        conditions.append(lambda version: first <= clinic.appointment_of(version)["scheduled_time"][:10] <= last)
     if kind.name == PATIENTS and "created_at" in query:
         day = query["created_at"]
         conditions.append(lambda version: version.fields["created_at"].startswith(day))
     if kind.name == NOTES and not clinic.config.live and "appointment" in query:
         conditions.append(_equals("appointment", query["appointment"]))
     for name in kind.filters:
-        if name in query and name != "patient":
+        if name in query:
             on_visit = kind.name == NOTES and name in ("doctor", "office")
             conditions.append(_equals(name, query[name], clinic if on_visit else None))
     return selection
@@ -80,17 +80,10 @@ def _equals(name: str, wanted: str, clinic: Clinic | None = None) -> Condition:
     """Compare a field with a text, ignoring case. With a clinic, the field is that of the note's appointment."""
 
     def condition(version: Version) -> bool:
-        fields = version.fields if clinic is None else _visit(clinic, version)
+        fields = version.fields if clinic is None else clinic.appointment_of(version)
         return str(fields.get(name)).lower() == wanted.lower()
 
     return condition
-
-
-def _visit(clinic: Clinic, version: Version) -> Fields:
-    """Return the version itself, or the appointment of a note."""
-    if version.kind.name == APPOINTMENTS:
-        return version.fields
-    return clinic.store.by_key[APPOINTMENTS][str(version.fields["appointment"])].current.fields
 
 
 def _instant(clinic: Clinic, name: str, text: str) -> float:

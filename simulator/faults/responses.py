@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from simulator.api.refusals import throttled, unauthorized
 from simulator.faults.rules import Rule
 from simulator.messages import Request, Response, answer, html
 
@@ -49,18 +50,3 @@ def damaged(rule: Rule, response: Response) -> Response:
             return dataclasses.replace(response, wire="truncated")
         case _:
             return dataclasses.replace(response, wire="closed")
-
-
-def throttled(seconds: float, *headers: tuple[str, str]) -> Response:
-    """Return the 429 of DrChrono's support pages, including its `.0`."""
-    text = f"Request was throttled. Expected available in {float(seconds):.1f} seconds."
-    return answer(429, {"detail": text}, *headers)
-
-
-def unauthorized(*, live: bool) -> Response:
-    """Return a 401. The live one is not JSON (seen in recorded exchanges); the guide specifies only the status."""
-    if live:
-        challenge = 'Bearer error="invalid_token", error_description="The access token is invalid or has expired."'
-        return html(401, "Authorization failed.", ("WWW-Authenticate", challenge))
-    detail = {"detail": "Invalid or expired access token."}
-    return answer(401, detail, ("WWW-Authenticate", 'Bearer error="invalid_token"'))

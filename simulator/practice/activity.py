@@ -7,8 +7,9 @@ from contextlib import suppress
 from random import Random
 
 from simulator.practice.chart import MAKERS
-from simulator.practice.clinic import Clinic, NoSuchRecordError
+from simulator.practice.clinic import Clinic
 from simulator.practice.kinds import APPOINTMENTS, NOTES, PATIENTS
+from simulator.practice.lookup import NoSuchRecordError
 from simulator.practice.store import Record
 
 _MAX_BURST = 4  # changes in a row, as when a form is saved field by field

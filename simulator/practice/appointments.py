@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from simulator.practice import vocabulary
+from simulator.practice.staff import PROFILE_IDS
 from simulator.practice.store import Fields
 
 # The statuses of the guide, in its order. The live service adds "Checked In Online" and custom statuses.
@@ -90,7 +91,7 @@ def appointment(rng: Random, key: int | str, day: date, *, past: bool, index: in
         # The first appointments use each status in turn, so that every status occurs in a small practice too.
         "status": STATUSES[index] if index < len(STATUSES) else rng.choice(_PAST if past else _FUTURE),
         "reason": rng.choice(vocabulary.REASONS),
-        "profile": rng.choice((None, 51_001, 51_002)),
+        "profile": rng.choice((None, *PROFILE_IDS)),
     }
     if links["patient"] is None:
         fields |= {"appt_is_break": True, "status": "", "reason": "Lunch", "profile": None}

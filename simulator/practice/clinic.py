@@ -12,12 +12,9 @@ from simulator.config import Config
 from simulator.localtime import LocalTime
 from simulator.practice import drafts, notes, patients, staff
 from simulator.practice.ids import Ids
-from simulator.practice.kinds import APPOINTMENTS, NOTES, PATIENTS
+from simulator.practice.kinds import APPOINTMENTS, KINDS, NOTES, PATIENTS
+from simulator.practice.lookup import Lookup, NoSuchRecordError
 from simulator.practice.store import Fields, Record, Store, Version
-
-
-class NoSuchRecordError(LookupError):
-    """There is no such record, or no record that the requested change applies to."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +33,24 @@ class Change:
         return fields["id"] if "id" in fields else fields["appointment"]
 
 
-class Clinic:
-    """The records and staff of the practice. `listeners` are called for each change after the initial data."""
+class Clinic(Lookup):
+    """The records of the practice. `listeners` are called for each change after the initial data."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
+        super().__init__(Store(), Random(f"{config.seed} clinic"), live=config.live)
         self.config, self.clock = config, clock
         self.local = LocalTime(config.timezone)
-        self.store = Store()
         self.listeners: list[Callable[[Change], None]] = []
         self.changes = 0
-        self._noted: set[str] = set()  # appointments that have or had a clinical note; there is never a second note
-        self.rng = Random(f"{config.seed} clinic")
         self.ids = Ids(self.rng)
         rng = Random(f"{config.seed} staff")
         # A realistic number for the size of the practice, so that few appointments overlap.
-        self.doctors = staff.doctors(rng, 3 + config.patients // 2500, config.timezone)
-        self.offices = staff.offices(rng, self.doctors[0]["id"])
+        doctors = 3 + config.patients // 2500
+        shown = config.share_patients if config.permissions_show_sharing else None
+        long_ago = clock.now() - 365 * 86_400
+        for kind, records in staff.staff(rng, doctors, config.timezone, share_patients=shown).items():
+            for fields in records:
+                self.add(kind, fields, created=long_ago, updated=long_ago)
 
     def create(self, kind: str, given: Fields, *, draft: bool = True) -> Change:
         """Add a record: `given` on top of a generated record, or of an empty one with `draft=False`."""
@@ -73,7 +72,7 @@ class Clinic:
         if "extended_updated_at" in fields:
             fields["extended_updated_at"] = shown
         key = str(fields["id"] if "id" in fields else fields["appointment"])
-        record = self.store.add(kind, key, fields, changed_at=updated, updated_at=float(int(updated)))
+        record = self.store.add(kind, key, fields, changed_at=created, updated_at=float(int(updated)))
         if kind == NOTES:
             self._update_appointment_of(record, at=updated)
         return record
@@ -104,32 +103,6 @@ class Clinic:
                 fields = {"signee": notes.signee(visit["doctor"] if locked else None)}
             return self._notify(self._put(record, fields), "lock" if locked else "unlock")
 
-    def find(self, kind: str, key: object) -> Record:
-        record = self.store.get(kind, key)
-        if record is None:
-            raise NoSuchRecordError(f"there is no {kind} {key}")
-        return record
-
-    def pick(self, kind: str, suits: Callable[[Record], bool] = lambda record: True) -> Record:
-        """Return a random existing record for which `suits` is true."""
-        records = self.store.in_order[kind]
-        for _ in range(20 if records else 0):  # nearly always enough, without a scan of all records
-            record = self.rng.choice(records)
-            if record.exists and suits(record):
-                return record
-        suitable = [record for record in records if record.exists and suits(record)]
-        if not suitable:
-            raise NoSuchRecordError(f"there is no such record among the {kind}")
-        return self.rng.choice(suitable)
-
-    def is_locked(self, note: Record) -> bool:
-        fields = note.current.fields
-        return bool(fields["signee"]["locked_by"]) if self.config.live else bool(fields["locked"])
-
-    def has_note(self, visit: Record) -> bool:
-        """Whether the appointment has or had a note."""
-        return visit.key in self._noted
-
     def _put(self, record: Record, fields: Fields, *, deleted: bool = False) -> Record:
         now = self.clock.now()
         old = record.current
@@ -150,7 +123,7 @@ class Clinic:
     def _update_appointment_of(self, note: Record, *, at: float) -> None:
         """Update the `clinical_note` field of the note's appointment, which exists in the live form only."""
         visit_key = str(note.current.fields["appointment"])
-        self._noted.add(visit_key)
+        self.noted.add(visit_key)
         if not self.config.live:
             return
         visit = self.store.by_key[APPOINTMENTS][visit_key]
@@ -178,6 +151,8 @@ class Clinic:
         doctor, office = self.rng.choice(self.doctors)["id"], self.rng.choice(self.offices)["id"]
         if kind == NOTES:
             return self._draft_note(given.pop("appointment", None))
+        if not KINDS[kind].clinical:
+            return staff.draft(kind, self.rng, doctor, self.config.timezone)
         patient = given.get("patient")
         if kind != PATIENTS and "patient" not in given:
             patient = self.pick(PATIENTS).current.fields["id"]

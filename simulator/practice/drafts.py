@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from simulator.practice import appointments, chart, notes, patients, vocabulary
-from simulator.practice.kinds import APPOINTMENTS, NOTES, PATIENTS
+from simulator.practice import appointments, chart, notes, patients, staff, vocabulary
+from simulator.practice.kinds import APPOINTMENTS, KINDS, NOTES, PATIENTS
 from simulator.practice.store import Fields
 
 
@@ -49,6 +49,8 @@ def edit(rng: Random, kind: str, fields: Fields, *, live: bool) -> Fields:
     if kind == NOTES:
         changed = {rng.choice(vocabulary.SECTIONS): f"{notes.text(rng)} ({rng.randrange(10**6)})"}
         return {"sections": fields["sections"] | changed}
+    if not KINDS[kind].clinical:
+        return staff.edit(kind, rng, fields)
     return {"notes": f"Reviewed, entry {rng.randrange(10**6)}"}
 
 

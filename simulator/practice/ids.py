@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from random import Random
 
-from simulator.practice.kinds import ALLERGIES, APPOINTMENTS, MEDICATIONS, NOTES, PATIENTS, PROBLEMS
+from simulator.practice.kinds import (
+    ALLERGIES,
+    APPOINTMENTS,
+    DOCTORS,
+    MEDICATIONS,
+    NOTES,
+    OFFICES,
+    PATIENTS,
+    PROBLEMS,
+    PROFILES,
+    USERS,
+)
 
 _FIRST = {
     PATIENTS: 90_000_000,
@@ -13,6 +24,11 @@ _FIRST = {
     MEDICATIONS: 300_000_000,
     PROBLEMS: 400_000_000,
     ALLERGIES: 500_000_000,
+    # The initial records of the practice have fixed ids below these.
+    DOCTORS: 325_000,
+    OFFICES: 335_000,
+    USERS: 275_000,
+    PROFILES: 55_000,
 }
 
 

@@ -1,4 +1,4 @@
-"""The six kinds of patient records, one row each. Field names are those of DrChrono's API documentation."""
+"""The kinds of records, one row each: six of patients, four of the practice. Fields are those of DrChrono's API."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 PATIENTS, APPOINTMENTS, NOTES = "patients", "appointments", "clinical_notes"
 MEDICATIONS, PROBLEMS, ALLERGIES = "medications", "problems", "allergies"
+DOCTORS, OFFICES, USERS, PROFILES = "doctors", "offices", "users", "appointment_profiles"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class Kind:
     timed: bool = False
     """Whether records have `updated_at` and lists accept `since`."""
     bulk: bool = False
+    clinical: bool = True
+    """Whether records belong to patients, as opposed to the practice."""
     live_events: dict[str, str] = field(default_factory=dict)
     """The live form's event for each action: create, modify, delete, lock, unlock."""
     guide_events: dict[str, str] = field(default_factory=dict)
@@ -97,6 +100,11 @@ KINDS: dict[str, Kind] = {
                 live_events={"create": f"PATIENT_{word}_CREATE", "modify": f"PATIENT_{word}_MODIFY"},
             )
             for name, word in ((MEDICATIONS, "MEDICATION"), (PROBLEMS, "PROBLEM"), (ALLERGIES, "ALLERGY"))
+        ),
+        # The schema names no scope for users; `user:read` follows the guide.
+        *(
+            Kind(name=name, scope=scope, methods=frozenset({"GET"}), filters=("doctor",), clinical=False)
+            for name, scope in ((DOCTORS, "user"), (OFFICES, "user"), (USERS, "user"), (PROFILES, "calendar"))
         ),
     )
 }

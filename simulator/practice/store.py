@@ -7,6 +7,7 @@ only once.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import RLock
@@ -19,7 +20,8 @@ Fields = dict[str, Any]
 # Signed links differ in every response. The stored text holds this placeholder instead of the signature.
 SIGNATURE_MARK = "?Signature=~signature~"
 _MARK_BYTES = SIGNATURE_MARK.encode()
-_KEPT_VERSIONS = 5  # limits how far back a lagging read can see
+# A lagging read sees at least this far back.
+_KEPT_VERSIONS, _KEPT_SECONDS = 5, 3600.0
 
 
 @dataclass(slots=True)
@@ -54,8 +56,6 @@ class Record:
 
     key: str
     position: int
-    patient: str
-    """Key of its patient; empty for patients and breaks."""
     versions: list[Version] = field(default_factory=list)
     shortened: bool = False
     """Whether older versions were dropped."""
@@ -86,23 +86,36 @@ class Store:
         self._by_patient: dict[str, dict[str, list[Record]]] = {kind: {} for kind in KINDS}
 
     def add(self, kind: str, key: str, fields: Fields, *, changed_at: float, updated_at: float) -> Record:
-        patient = str(fields.get("patient") or "")
-        record = Record(key=key, position=len(self.in_order[kind]), patient=patient)
+        record = Record(key=key, position=len(self.in_order[kind]))
         record.versions.append(Version(KINDS[kind], fields, changed_at, updated_at))
         self.by_key[kind][key] = record
         self.in_order[kind].append(record)
-        if patient:
-            self._by_patient[kind].setdefault(patient, []).append(record)
+        if patient := str(fields.get("patient") or ""):
+            self._index(record, patient)
         return record
 
     def put(self, record: Record, fields: Fields, *, at: float, updated_at: float, deleted: bool = False) -> Version:
         """Make `fields` the record's current version."""
         version = Version(record.current.kind, fields, at, updated_at, deleted)
         record.versions.append(version)
-        if len(record.versions) > _KEPT_VERSIONS:
-            record.versions = record.versions[-_KEPT_VERSIONS:]
+        versions = record.versions
+        drop = 0
+        while len(versions) - drop > _KEPT_VERSIONS and versions[drop + 1].changed_at < at - _KEPT_SECONDS:
+            drop += 1
+        if drop:
+            record.versions = versions[drop:]
             record.shortened = True
+        patient = str(fields.get("patient") or "")
+        if patient and patient != str(versions[-2].fields.get("patient")):
+            self._index(record, patient)
         return version
+
+    def _index(self, record: Record, patient: str) -> None:
+        """Let lists of a patient find the record. It stays in the index of earlier patients, for lagging reads."""
+        records = self._by_patient[record.current.kind.name].setdefault(patient, [])
+        index = bisect_left(records, record.position, key=lambda each: each.position)
+        if index == len(records) or records[index] is not record:
+            records.insert(index, record)
 
     def get(self, kind: str, key: object) -> Record | None:
         """Return the record, or None if it does not exist or was deleted."""
@@ -110,7 +123,7 @@ class Store:
         return record if record is not None and record.exists else None
 
     def after(self, kind: str, position: int, patient: str | None = None) -> Iterator[Record]:
-        """Return the records from `position` on, in order; only those of `patient` if given."""
+        """Return the records from `position` on, in order; only those that belong or belonged to `patient` if given."""
         if patient is None:
             records = self.in_order[kind]
             # By index, since the list can grow at its end while it is read.

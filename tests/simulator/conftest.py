@@ -39,6 +39,26 @@ class Caller:
         return response.json()
 
 
+def pages(caller: Caller, path: str, **query: Any) -> list[list[dict[str, Any]]]:
+    """Return all pages of a list, following `next`."""
+    found, url = [], f"{caller.simulator.url}{path}"
+    while url:
+        body = caller.get(url, **query).json()
+        found.append(body["results"])
+        url, query = body["next"], {}
+    return found
+
+
+def bulk(caller: Caller, path: str, **query: Any) -> list[dict[str, Any]]:
+    """Return the results of a live bulk list's first page."""
+    started = caller.call("POST", path, params=query)
+    assert started.status_code == 201, started.text
+    while (body := caller.get(path, uuid=started.json()["uuid"]).json())["status"] == "In progress":
+        pass
+    results: list[dict[str, Any]] = body["results"]
+    return results
+
+
 class Receiver:
     """A webhook receiver that records deliveries and answers with `status`, or with `handshake` to a GET."""
 

@@ -14,7 +14,10 @@ from simulator.messages import Request
 from .conftest import Caller
 
 Simulate = Callable[..., Caller]
-KINDS = ("patients", "appointments", "clinical_notes", "medications", "problems", "allergies")
+KINDS = (
+    *("patients", "appointments", "clinical_notes", "medications", "problems", "allergies"),
+    *("doctors", "offices", "users", "appointment_profiles"),
+)
 
 
 @pytest.mark.parametrize("form", ["guide", "live"])
@@ -51,6 +54,14 @@ def test_unknown_paths_and_records_are_not_found(simulate: Simulate) -> None:
         ("webhook", {"url": "ftp://example.com"}),
         ("webhook/send", {"event": "SHOE_MODIFY"}),
         ("lag", {}),
+        ("lag", {"seconds": -1}),
+        ("lag", {"seconds": 1, "kind": "shoes"}),
+        ("lag", {"seconds": 1, "read": "aloud"}),
+        ("visibility", {"hidden": [{"kind": "shoes"}]}),
+        ("visibility", {"hidden": [{"kind": "patients", "single": "403"}]}),
+        ("visibility", {"doctor": 1}),
+        ("paging", {"paging": "scroll"}),
+        ("paging", {"paging": "cursor", "order": "-id"}),
     ],
 )
 def test_invalid_requests_are_refused_with_a_reason(simulate: Simulate, path: str, given: dict[str, object]) -> None:
@@ -153,15 +164,6 @@ def test_statistics_count_by_endpoint_and_can_be_reset(simulate: Simulate) -> No
     }
     caller.control("POST", "stats/reset")
     assert caller.control("GET", "stats")["requests"] == 0
-
-
-def test_lag_can_be_set_at_run_time(simulate: Simulate) -> None:
-    caller = simulate()
-    caller.control("POST", "lag", seconds=3)
-    made = caller.control("POST", "create", kind="patients")["id"]
-    assert caller.get(f"/api/patients/{made}").status_code == 404
-    caller.control("POST", "lag", seconds=0)
-    assert caller.get(f"/api/patients/{made}").status_code == 200
 
 
 def test_the_configuration_can_be_read(simulate: Simulate) -> None:

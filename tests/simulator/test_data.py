@@ -116,6 +116,10 @@ def test_the_numbers_of_records_are_as_configured(simulate: Callable[..., Caller
         "medications": 0,
         "problems": 0,
         "allergies": 0,
+        "doctors": 3,
+        "offices": 2,
+        "users": 4,
+        "appointment_profiles": 2,
     }
 
 

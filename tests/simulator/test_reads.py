@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
 
 import pytest
 
-from .conftest import Caller
+from .conftest import Caller, pages
 
 Simulate = Callable[..., Caller]
 VERBOSE_ONLY = {"primary_insurance", "custom_demographics", "patient_flags", "referring_doctor"}
-
-
-def pages(caller: Caller, path: str, **query: Any) -> list[list[dict[str, Any]]]:
-    """Return all pages of a list, following `next`."""
-    found, url = [], f"{caller.simulator.url}{path}"
-    while url:
-        body = caller.get(url, **query).json()
-        found.append(body["results"])
-        url, query = body["next"], {}
-    return found
 
 
 @pytest.mark.parametrize("form", ["guide", "live"])
@@ -173,21 +162,6 @@ def test_the_results_key_and_the_origin_of_links_can_be_configured(simulate: Sim
     body = caller.get("/api/patients", page_size=3).json()
     assert len(body["data"]) == 3
     assert body["next"].startswith("https://app.drchrono.com/api/patients?page_size=3&cursor=")
-
-
-def test_a_lagging_read_shows_old_versions_and_no_new_records(simulate: Simulate) -> None:
-    caller = simulate(lag_seconds=5)
-    simulator = caller.simulator
-    changed = simulator.change("patients", fields={"city": "Albany Park"})["id"]
-    made = simulator.create("patients")["id"]
-    simulator.clock.advance(4)
-    assert caller.get(f"/api/patients/{changed}").json()["city"] != "Albany Park"
-    assert caller.get(f"/api/patients/{made}").status_code == 404
-    assert len(caller.get("/api/patients").json()["results"]) == 10
-    simulator.clock.advance(1)
-    assert caller.get(f"/api/patients/{changed}").json()["city"] == "Albany Park"
-    assert caller.get(f"/api/patients/{made}").status_code == 200
-    assert len(caller.get("/api/patients").json()["results"]) == 11
 
 
 def test_the_clock_can_start_at_any_instant(simulate: Simulate) -> None:
