@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -96,6 +96,9 @@ class Config:
     """Whether the authorizing user, the first doctor, sees the patients of other doctors."""
     permissions_show_sharing: bool = False
     """Whether `permissions` of users has an entry `share_patients` (unknown for the live service)."""
+
+    faults: Sequence[Mapping[str, Any]] = ()
+    """Fault rules in force from the start, as `POST /control/faults` takes them."""
 
     activity: float = 0.0
     """Background changes per simulator second; 0 means none."""

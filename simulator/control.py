@@ -39,6 +39,7 @@ class Control:
             ("POST", "webhook"): lambda given: self._configure_webhook(given),
             ("POST", "webhook/verify"): lambda given: simulation.verify_webhook(),
             ("POST", "webhook/send"): lambda given: simulation.send_webhook(**given),
+            ("GET", "faults"): lambda given: {"rules": simulation.faults.as_json()},
             ("POST", "faults"): self._set_faults,
             ("DELETE", "faults"): lambda given: self._run(lambda: simulation.faults.set([], replace=True)),
             ("POST", "tokens"): self._tokens,

@@ -56,6 +56,8 @@ class Response:
     wire: Wire = "whole"
     delay_seconds: float = 0.0
     """Real seconds to wait before the answer."""
+    drip_seconds: float = 0.0
+    """Real seconds over which the body is sent, after the headers."""
 
 
 class RefusedError(Exception):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from simulator.config import APPROVALS, FORMS, LIST_ORDERS, PAGINGS, Config
 from simulator.quota import LIMITERS
@@ -26,7 +28,8 @@ control interface:
   GET    health, config, stats, clock               state of the simulator
   POST   change, create, delete, lock               {"kind": "patients", "id": ..., "fields": {...}, "webhook": true}
   POST   webhook, webhook/verify, webhook/send      {"url": ..., "secret": ..., "lose": 0.1}; {"event": ..., "id": ...}
-  POST   faults                                     {"rules": [{"match": {"path": "/api/"}, "fault": "503"}]}
+  GET    faults                                     fault rules, and how often they applied
+  POST   faults                                     {"rules": [RULE, ...], "replace": true}
   DELETE faults                                     remove all fault rules
   POST   tokens                                     {"action": "issue" | "expire" | "revoke"}
   POST   clock, quota, activity                     {"advance": 60}; {"windows": "100/minute"}; {"per_second": 2}
@@ -37,6 +40,13 @@ control interface:
   DELETE visibility                                 show all records
   POST   paging                                     {"paging": "offset", "order": "-id"}
   POST   settle, stats/reset                        wait for webhook deliveries; reset the counters
+
+fault rules, which apply forever unless "times", "between" or "probability" is given (see simulator/faults/rules.py):
+  {"match": {"path": "/api/", "method": "GET"}, "fault": "503", "times": 2}
+  {"match": {"kind": "patients", "read": "single", "id": 90000005}, "fault": "answer", "status": 404, "body": {}}
+  {"match": {"kind": "patients", "read": "bulk", "page": 2}, "fault": "malformed"}
+  {"match": {"kind": "medications", "wide": true}, "fault": "504"}
+  {"match": {"kind": "problems", "page": 2}, "fault": "next", "link": "first"}
 
   curl -s localhost:8090/control/truth
   curl -s -X POST localhost:8090/control/change -d '{"kind": "patients"}'
@@ -111,6 +121,15 @@ def _add_reads(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="the authorizing user sees only the patients of the first doctor (all patients)",
     )
+    add(
+        "--fault",
+        type=_rule,
+        action="append",
+        default=[],
+        dest="faults",
+        metavar="JSON",
+        help="fault rule in force from the start, as for /control/faults; repeatable (none)",
+    )
     add("--paging", choices=PAGINGS, default="cursor", help="offset: deletions move records between pages (cursor)")
     add("--list-order", choices=LIST_ORDERS, default="id", help="order of plain lists with offset paging (id)")
     add("--polls", type=int, default=1, metavar="N", help="polls before a bulk list is complete (1)")
@@ -120,6 +139,13 @@ def _add_reads(parser: argparse.ArgumentParser) -> None:
         default="400",
         help="answer to an appointment list without a date or since filter (400)",
     )
+
+
+def _rule(text: str) -> dict[str, Any]:
+    rule = json.loads(text)
+    if not isinstance(rule, dict):
+        raise ValueError("a fault rule is a JSON object")
+    return rule
 
 
 def _lag(text: str) -> tuple[str, float]:

@@ -101,7 +101,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(sent[: len(sent) - len(response.body) // 2 - 1])
             self._hang_up(reset=False)
             return
+        if response.drip_seconds and self.command != "HEAD":
+            self._drip(response)
+            return
         self.wfile.write(sent)
+
+    def _drip(self, response: Response) -> None:
+        """Send the headers at once, and the body in small pieces over `drip_seconds`."""
+        self.wfile.write(self._head(response))
+        # A few pieces a second, so that a client's read timeout between two pieces does not expire.
+        pieces = max(1, min(len(response.body), int(4 * response.drip_seconds) + 10))
+        for index in range(pieces):
+            if self.server.stopping.wait(response.drip_seconds / pieces):
+                self.close_connection = True
+                return
+            size = len(response.body)
+            self.wfile.write(response.body[size * index // pieces : size * (index + 1) // pieces])
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - names that the base class requires
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from types import TracebackType
 from typing import Protocol, Self
 
 from simulator.api.router import endpoint
 from simulator.config import Config
 from simulator.control import Control
-from simulator.faults.responses import damaged, replacement
+from simulator.faults.responses import damaged, ids_in, replacement
 from simulator.faults.rules import DAMAGING
 from simulator.localtime import utc_text
 from simulator.messages import NOT_FOUND, RefusedError, Request, Response, answer
@@ -69,13 +70,14 @@ class Simulator(Simulation):
         if request.path.startswith("/control"):
             return _answer(self._control, request)
         began = time.perf_counter()
-        rule = self.faults.find(request)
-        if rule is not None and rule.fault not in DAMAGING:
-            response = replacement(rule, request, live=self.config.live)
+        real = cache(lambda: _answer(self._part(request), request))
+        rule = self.faults.find(request, self.lists.locate(request), lambda: ids_in(real()))
+        if rule is None:
+            response = real()
+        elif rule.fault in DAMAGING:
+            response = damaged(rule, request, real())
         else:
-            response = _answer(self._part(request), request)
-            if rule is not None:
-                response = damaged(rule, response)
+            response = replacement(rule, request, live=self.config.live)
         if response.status == 429:
             self.statistics.count("throttled")
         outcome = str(response.status) if response.wire == "whole" else response.wire

@@ -74,6 +74,11 @@ class Bulk:
             self._jobs[uuid] = Job(uuid, path, now, versions, pagination, verbose, whole)
             return self._jobs[uuid]
 
+    def page(self, uuid: str) -> int | None:
+        """Return the page number of a job that holds one page, or None."""
+        job = self._jobs.get(uuid)
+        return None if job is None or job.whole else job.pagination["page"]
+
     def poll(self, path: str, uuid: str) -> tuple[Job, bool]:
         """Return the job and whether it is complete. Raises RefusedError (404) if the uuid is unknown or expired."""
         with self._lock:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
-from simulator.api.address import Read
+from simulator.api.address import Address, Read, locate
 from simulator.api.bulk import PAGE_SIZE, Bulk, Job, slice_of
 from simulator.api.cursor import Cursor
 from simulator.api.lag import Lag
@@ -27,6 +28,13 @@ class Lists:
     def __init__(self, clinic: Clinic, bulk: Bulk, lag: Lag, visibility: Visibility, paging: Paging) -> None:
         self._clinic, self._bulk, self._config = clinic, bulk, clinic.config
         self.lag, self.visibility, self.paging = lag, visibility, paging
+
+    def locate(self, request: Request) -> Address:
+        """Return the address of a request; for a poll of a bulk job, with the job's page."""
+        address = locate(request)
+        if address.uuid is not None and address.page is None:
+            return replace(address, page=self._bulk.page(address.uuid) or 1)
+        return address
 
     def page(self, kind: Kind, request: Request) -> Response:
         """`GET /api/<kind>`: `{"previous", "results", "next"}`."""

@@ -23,6 +23,7 @@ def inject(caller: Caller, fault: str, match: dict[str, str] | None = None, **ru
         ("500", 500, "text/html", "<h1>Server Error (500)</h1>"),
         ("502", 502, "text/html", "<html><head><title>502 Bad Gateway"),
         ("503", 503, "text/html", "<html><head><title>503 Service"),
+        ("504", 504, "text/html", "<html><head><title>504 Gateway"),
         ("429", 429, "application/json", '{"detail": "Request was throttled. Expected available in 60.0 seconds."}'),
         ("401", 401, "text/html", "Authorization failed."),
         ("403", 403, "application/json", '{"detail": "You do not have permission to perform this action."}'),
@@ -121,8 +122,21 @@ def test_the_token_endpoint_can_fail_too(simulate: Simulate) -> None:
     assert caller.call("POST", "/o/token/").status_code == 429
 
 
-@pytest.mark.parametrize("rule", [{}, {"fault": "meteor"}, {"fault": "500", "pth": "x"}, {"fault": "500", "path": "("}])
-def test_an_invalid_rule_is_refused(simulate: Simulate, rule: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {},
+        {"fault": "meteor"},
+        {"fault": "500", "pth": "x"},
+        {"fault": "500", "path": "("},
+        {"fault": "500", "kind": "shoes"},
+        {"fault": "500", "read": "aloud"},
+        {"fault": "answer", "status": "broken"},
+        {"fault": "next"},
+        {"fault": "edit"},
+    ],
+)
+def test_an_invalid_rule_is_refused(simulate: Simulate, rule: dict[str, object]) -> None:
     refused = simulate().call("POST", "/control/faults", json={"rules": [rule]})
     assert refused.status_code == 400
     assert refused.json()["error"]
