@@ -22,8 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = options.pop("ready_json")
     redirect_uris = tuple(options.pop("redirect_uri") or DEFAULT.redirect_uris)
     options["polls_until_complete"] = options.pop("polls")
-    lag = dict(options.pop("lag"))
-    options |= {"lag_seconds": lag.pop("", 0.0), "lag": lag}
+    for name in ("lag_seconds", "id_style", "updated_at_shift_hours"):
+        given = dict(options.pop(name))
+        if "" in given:
+            options[name] = given.pop("")
+        options[f"{name}_of"] = given
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -14,10 +14,12 @@ Form = Literal["guide", "guide-uuid", "live"]
 Approve = Literal["auto", "page", "deny"]
 FORMS: tuple[Form, ...] = ("guide", "guide-uuid", "live")
 APPROVALS: tuple[Approve, ...] = ("auto", "page", "deny")
+IdStyle = Literal["number", "large", "uuid", "escaped"]
+ID_STYLES: tuple[IdStyle, ...] = ("number", "large", "uuid", "escaped")
 Paging = Literal["cursor", "offset"]
-ListOrder = Literal["id", "-id", "scheduled_time"]
+ListOrder = Literal["oldest", "newest", "scheduled_time"]
 PAGINGS: tuple[Paging, ...] = ("cursor", "offset")
-LIST_ORDERS: tuple[ListOrder, ...] = ("id", "-id", "scheduled_time")
+LIST_ORDERS: tuple[ListOrder, ...] = ("oldest", "newest", "scheduled_time")
 
 # The integration guide assumes one hour; the live service returns two days.
 TOKEN_SECONDS: dict[Form, int] = {"guide": 3600, "guide-uuid": 3600, "live": 172_800}
@@ -46,6 +48,15 @@ class Config:
     """Average number of medications, problems and allergies (each) per patient."""
     timezone: str = "US/Eastern"
     """Zone of all times without offset, and of the doctors."""
+
+    id_style: IdStyle = "number"
+    """Ids of patients' records: `number`, `large` (above 2^53), `uuid`, or `escaped` (characters to escape in URLs)."""
+    id_style_of: Mapping[str, IdStyle] = dataclasses.field(default_factory=dict)
+    """Style of some kinds."""
+    updated_at_shift_hours: float = 0.0
+    """Hours between the zone in which `since` is read and that in which `updated_at` is written."""
+    updated_at_shift_hours_of: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Shift of some kinds: the server zones of the live service differ by table."""
 
     clock: Literal["real", "virtual"] = "real"
     start: datetime | None = None
@@ -86,12 +97,12 @@ class Config:
 
     lag_seconds: float = 0.0
     """Reads show the state of this many seconds ago."""
-    lag: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    lag_seconds_of: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Lag of some endpoints: `patients`, `list` (or `single`, `bulk`), or `patients/list`. Later entries win."""
     paging: Paging = "cursor"
     """How plain lists are cut into pages: `offset` lets deletions move records between pages."""
-    list_order: ListOrder = "id"
-    """Order of plain lists with offset paging: `id`, `-id` (newest first), or `scheduled_time`."""
+    list_order: ListOrder = "oldest"
+    """Order of plain lists with offset paging: `oldest` or `newest` first, or by `scheduled_time`."""
     share_patients: bool = True
     """Whether the authorizing user, the first doctor, sees the patients of other doctors."""
     permissions_show_sharing: bool = False
@@ -114,6 +125,8 @@ class Config:
         _one_of("clock", self.clock, ("real", "virtual"))
         _one_of("paging", self.paging, PAGINGS)
         _one_of("list_order", self.list_order, LIST_ORDERS)
+        for style in (self.id_style, *self.id_style_of.values()):
+            _one_of("id_style", style, ID_STYLES)
         for name in ("patients", "children", "activity", "lag_seconds", "grace_seconds", "speed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from simulator.api.paging import Paging
 from simulator.localtime import utc_text
@@ -61,7 +62,7 @@ class Control:
             raise RefusedError(403, {"error": "the control interface answers on the loopback interface only"})
         name = request.path.removeprefix("/control").strip("/")
         if request.method == "GET" and name.startswith("truth/"):
-            return self._truth(*name.split("/")[1:])
+            return self._truth(*map(unquote, name.split("/")[1:]))
         action = self._actions.get((request.method, name))
         if action is None:
             raise RefusedError(404, {"error": f"there is no {request.method} /control/{name}"})
@@ -138,7 +139,7 @@ class Control:
         return visibility.as_json()
 
     def _paging(self, given: Given) -> Given:
-        paging = Paging(method=given["paging"], order=given.get("order", "id"))
+        paging = Paging(method=given["paging"], order=given.get("order", "oldest"))
         self._simulation.lists.paging = paging
         return {"paging": paging.method, "order": paging.order}
 

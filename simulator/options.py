@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from simulator.config import APPROVALS, FORMS, LIST_ORDERS, PAGINGS, Config
+from simulator.config import APPROVALS, FORMS, ID_STYLES, LIST_ORDERS, PAGINGS, Config
 from simulator.quota import LIMITERS
 
 DEFAULT = Config()
@@ -38,7 +38,7 @@ control interface:
   POST   visibility                                 {"hidden": [{"kind": "problems", "patient": ..., "single": "404"}]};
                                                     {"only_doctor": ...}
   DELETE visibility                                 show all records
-  POST   paging                                     {"paging": "offset", "order": "-id"}
+  POST   paging                                     {"paging": "offset", "order": "newest"}
   POST   settle, stats/reset                        wait for webhook deliveries; reset the counters
 
 fault rules, which apply forever unless "times", "between" or "probability" is given (see simulator/faults/rules.py):
@@ -97,7 +97,25 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="average number of medications, problems and allergies (each) per patient (2)",
     )
+    add(
+        "--ids",
+        type=_text_by_name,
+        action="append",
+        default=[],
+        dest="id_style",
+        metavar="[KIND=]STYLE",
+        help=f"style of the ids of patients' records: {', '.join(ID_STYLES)}; repeatable (number)",
+    )
     add("--timezone", default="US/Eastern", help="time zone of the practice (US/Eastern)")
+    add(
+        "--updated-at-shift",
+        type=_number_by_name,
+        action="append",
+        default=[],
+        dest="updated_at_shift_hours",
+        metavar="[KIND=]HOURS",
+        help="hours between the zone in which since is read and that of updated_at; repeatable (0)",
+    )
     add("--activity", type=float, default=0, metavar="RATE", help="background changes per second (0)")
 
 
@@ -108,9 +126,10 @@ def _add_reads(parser: argparse.ArgumentParser) -> None:
     add("--burst", type=int, default=0, metavar="N", help="capacity of a bucket (the window's limit)")
     add(
         "--lag",
-        type=_lag,
+        type=_number_by_name,
         action="append",
         default=[],
+        dest="lag_seconds",
         metavar="[ENDPOINT=]SECONDS",
         help="reads show the state of this long ago; an endpoint is KIND, KIND/READ or READ, where READ is single, "
         "list or bulk; repeatable (0)",
@@ -131,7 +150,7 @@ def _add_reads(parser: argparse.ArgumentParser) -> None:
         help="fault rule in force from the start, as for /control/faults; repeatable (none)",
     )
     add("--paging", choices=PAGINGS, default="cursor", help="offset: deletions move records between pages (cursor)")
-    add("--list-order", choices=LIST_ORDERS, default="id", help="order of plain lists with offset paging (id)")
+    add("--list-order", choices=LIST_ORDERS, default="oldest", help="order of plain lists with offset paging (oldest)")
     add("--polls", type=int, default=1, metavar="N", help="polls before a bulk list is complete (1)")
     add(
         "--missing-filter",
@@ -148,9 +167,14 @@ def _rule(text: str) -> dict[str, Any]:
     return rule
 
 
-def _lag(text: str) -> tuple[str, float]:
-    endpoint, _, seconds = text.rpartition("=")
-    return endpoint, float(seconds)
+def _number_by_name(text: str) -> tuple[str, float]:
+    name, _, number = text.rpartition("=")
+    return name, float(number)
+
+
+def _text_by_name(text: str) -> tuple[str, str]:
+    name, _, value = text.rpartition("=")
+    return name, value
 
 
 def _add_oauth(parser: argparse.ArgumentParser) -> None:

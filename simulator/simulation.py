@@ -49,7 +49,7 @@ class Simulation:
             parse_quota(config.quota, config.limiter, config.burst), throttled_counts=config.throttled_counts
         )
         self.faults = Faults(config.seed, self.clock, config.faults)
-        self.lag = Lag(config.lag_seconds, config.lag)
+        self.lag = Lag(config.lag_seconds, config.lag_seconds_of)
         only_doctor = None if config.share_patients else self.clinic.doctors[0]["id"]
         self.visibility = Visibility(self.clinic, only_doctor=only_doctor)
         self.lists = Lists(

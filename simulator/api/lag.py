@@ -29,8 +29,10 @@ class Lag:
         """Set the lag of a kind and read; None means all. Raises ValueError if it is negative or a name is unknown."""
         if seconds < 0:
             raise ValueError("lag must not be negative")
-        if kind not in (None, *KINDS) or read not in (None, *READS):
-            raise ValueError(f"no endpoint {kind}/{read}: kinds are {', '.join(KINDS)}; reads are {', '.join(READS)}")
+        if kind not in (None, *KINDS):
+            raise ValueError(f"unknown kind {kind!r}: one of {', '.join(KINDS)}")
+        if read not in (None, *READS):
+            raise ValueError(f"unknown read {read!r}: one of {', '.join(READS)}")
         for each in KINDS:
             for way in READS:
                 if kind in (None, each) and read in (None, way):

@@ -24,13 +24,13 @@ class Paging:
     """The method and order of plain lists."""
 
     method: Method = "cursor"
-    order: ListOrder = "id"
+    order: ListOrder = "oldest"
     """For offset paging: oldest first, newest first, or by `scheduled_time` (other kinds: oldest first)."""
 
     def __post_init__(self) -> None:
         if self.method not in PAGINGS or self.order not in LIST_ORDERS:
             raise ValueError(f"method is one of {', '.join(PAGINGS)}; order is one of {', '.join(LIST_ORDERS)}")
-        if self.method == "cursor" and self.order != "id":
+        if self.method == "cursor" and self.order != "oldest":
             raise ValueError(f"the order {self.order} needs offset paging")
 
     def cut(
@@ -49,7 +49,7 @@ class Paging:
 
     def _ordered(self, selection: Selection, lag_seconds: float) -> list[Version]:
         versions = [version for _, version in selection.after(0, lag_seconds)]
-        if self.order == "-id":
+        if self.order == "newest":
             versions.reverse()
         elif self.order == "scheduled_time" and selection.kind.name == APPOINTMENTS:
             versions.sort(key=lambda version: str(version.fields["scheduled_time"]))

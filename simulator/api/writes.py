@@ -16,9 +16,8 @@ _READ_ONLY = frozenset(
     {"id", "created_at", "updated_at", "extended_updated_at", "deleted_flag", "clinical_note", "status_transitions"}
     | {"patient_flags", "reminders", "billing_notes", "created_by", "recurrence_instance_key", "is_virtual_base"}
 )
-_INTEGERS = frozenset(
-    {"doctor", "patient", "office", "exam_room", "duration", "profile", "appointment", "number_refills"}
-)
+_INTEGERS = frozenset({"doctor", "office", "exam_room", "duration", "profile", "number_refills"})
+_REFERENCES = {"patient": PATIENTS, "appointment": APPOINTMENTS}
 _BOOLEANS = frozenset(
     {"appt_is_break", "allow_overlapping", "is_walk_in", "recurring_appointment", "disable_sms_messages", "daw", "prn"}
 )
@@ -78,7 +77,9 @@ class Writes:
         return fields
 
     def _clean_one(self, kind: Kind, name: str, value: Any, given: Fields) -> Any:
-        if name in _INTEGERS:
+        if name in _REFERENCES:
+            value = self._reference(_REFERENCES[name], value)
+        elif name in _INTEGERS:
             value = _integer(value)
         elif name in _BOOLEANS:
             value = _boolean(value)
@@ -101,6 +102,16 @@ class Writes:
             if value is not None and self._clinic.store.get(PATIENTS, value) is None:
                 raise ValueError(_no_such(value))
         return value
+
+    def _reference(self, kind: str, value: Any) -> Any:
+        """Return the id of a record that need not be a number. Foreign keys are numbers where ids allow it."""
+        try:
+            return _integer(value)
+        except ValueError:
+            record = self._clinic.store.get(kind, value)
+            if record is None:
+                raise
+            return record.current.fields["id"]
 
     def _refuse_overlap(self, fields: Fields, key: str | None) -> None:
         if fields.get("allow_overlapping"):

@@ -42,7 +42,7 @@ class Clinic(Lookup):
         self.local = LocalTime(config.timezone)
         self.listeners: list[Callable[[Change], None]] = []
         self.changes = 0
-        self.ids = Ids(self.rng)
+        self.ids = Ids(self.rng, config.id_style, config.id_style_of)
         rng = Random(f"{config.seed} staff")
         # A realistic number for the size of the practice, so that few appointments overlap.
         doctors = 3 + config.patients // 2500
@@ -66,9 +66,11 @@ class Clinic(Lookup):
 
     def add(self, kind: str, fields: Fields, *, created: float, updated: float) -> Record:
         """Store a complete new record and set its timestamps. Listeners are not called."""
-        shown = self.local.text(updated)
+        shown = self._stamp(kind, updated)
+        if "id" in fields:
+            fields["id"] = self.ids.styled(kind, fields["id"])
         if "updated_at" in fields:
-            fields["created_at"], fields["updated_at"] = self.local.text(created), shown
+            fields["created_at"], fields["updated_at"] = self._stamp(kind, created), shown
         if "extended_updated_at" in fields:
             fields["extended_updated_at"] = shown
         key = str(fields["id"] if "id" in fields else fields["appointment"])
@@ -103,17 +105,23 @@ class Clinic(Lookup):
                 fields = {"signee": notes.signee(visit["doctor"] if locked else None)}
             return self._notify(self._put(record, fields), "lock" if locked else "unlock")
 
+    def _stamp(self, kind: str, instant: float) -> str:
+        """Return a timestamp as records of the kind show it, which can be in another zone than `since`."""
+        config = self.config
+        hours = config.updated_at_shift_hours_of.get(kind, config.updated_at_shift_hours)
+        return self.local.text(instant + 3600 * hours)
+
     def _put(self, record: Record, fields: Fields, *, deleted: bool = False) -> Record:
         now = self.clock.now()
         old = record.current
         new = {**old.fields, **fields}
-        shown = self.local.text(now)
+        shown = self._stamp(old.kind.name, now)
         if "updated_at" in new:
             new["updated_at"] = shown
         if "extended_updated_at" in new:
             new["extended_updated_at"] = shown
         if old.kind.name == APPOINTMENTS and new["status"] != old.fields["status"]:
-            step = {"from_status": old.fields["status"], "to_status": new["status"], "datetime": shown}
+            step = {"from_status": old.fields["status"], "to_status": new["status"], "datetime": self.local.text(now)}
             new["status_transitions"] = [*new["status_transitions"], {**step, "appointment": new["id"]}]
         self.store.put(record, new, at=now, updated_at=float(int(now)), deleted=deleted)
         if old.kind.name == NOTES:
@@ -127,7 +135,7 @@ class Clinic(Lookup):
         if not self.config.live:
             return
         visit = self.store.by_key[APPOINTMENTS][visit_key]
-        old, shown = visit.current, self.local.text(at)
+        old, shown = visit.current, self._stamp(NOTES, at)
         seen = None
         if note.exists:
             seen = notes.note_of_appointment(visit_key, locked=self.is_locked(note), updated_at=shown)
@@ -135,7 +143,7 @@ class Clinic(Lookup):
         updated_at = old.updated_at
         if self.config.note_touches_appointment:
             updated_at = max(updated_at, float(int(at)))
-            fields["updated_at"] = fields["extended_updated_at"] = self.local.text(updated_at)
+            fields["updated_at"] = fields["extended_updated_at"] = self._stamp(APPOINTMENTS, updated_at)
         self.store.put(visit, fields, at=max(at, old.changed_at), updated_at=updated_at, deleted=old.deleted)
 
     def _notify(self, record: Record, action: str) -> Change:

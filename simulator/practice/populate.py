@@ -60,7 +60,8 @@ def _appointment(clinic: Clinic, rng: Random, index: int, patient: Fields, now: 
             # "Usually numeric, not always": the id of a virtual occurrence consists of its series and day.
             recurrence |= {"base_recurring_appointment": key, "recurring_appointment": True}
             key = f"{key}_{day.isoformat()}"
-            recurrence["recurrence_instance_key"] = key
+            # Documented as {root series}_{YYYYMMDD}.
+            recurrence["recurrence_instance_key"] = f"{recurrence['base_recurring_appointment']}_{day:%Y%m%d}"
     links = {"doctor": patient["doctor"], "office": patient["offices"][0]}
     links["patient"] = None if is_break else patient["id"]
     fields = appointments.appointment(rng, key, day, past=day < today, index=index, **links) | recurrence

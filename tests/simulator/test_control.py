@@ -61,7 +61,7 @@ def test_unknown_paths_and_records_are_not_found(simulate: Simulate) -> None:
         ("visibility", {"hidden": [{"kind": "patients", "single": "403"}]}),
         ("visibility", {"doctor": 1}),
         ("paging", {"paging": "scroll"}),
-        ("paging", {"paging": "cursor", "order": "-id"}),
+        ("paging", {"paging": "cursor", "order": "newest"}),
     ],
 )
 def test_invalid_requests_are_refused_with_a_reason(simulate: Simulate, path: str, given: dict[str, object]) -> None:

@@ -93,7 +93,7 @@ def test_a_busy_record_shows_the_version_of_exactly_the_lag_ago(simulate: Simula
 
 
 def test_lag_is_configured_by_endpoint_and_changed_at_run_time(simulate: Simulate) -> None:
-    caller = simulate(lag_seconds=1, lag={"list": 2, "patients": 3, "patients/bulk": 4})
+    caller = simulate(lag_seconds=1, lag_seconds_of={"list": 2, "patients": 3, "patients/bulk": 4})
     lag = caller.control("GET", "lag")
     assert lag["patients"] == {"single": 3, "list": 3, "bulk": 4}
     assert lag["appointments"] == {"single": 1, "list": 2, "bulk": 1}
@@ -104,7 +104,7 @@ def test_lag_is_configured_by_endpoint_and_changed_at_run_time(simulate: Simulat
 
 
 def test_a_record_that_moved_to_another_patient_is_listed_there(simulate: Simulate) -> None:
-    caller = simulate(lag={"medications/single": 0})
+    caller = simulate(lag_seconds_of={"medications/single": 0})
     first, second = list(caller.simulator.truth("patients"))[:2]
     key = caller.simulator.create("medications", {"patient": int(first)})["id"]
 

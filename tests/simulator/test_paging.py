@@ -33,7 +33,7 @@ def test_a_deletion_between_two_pages_moves_records_only_with_offset_paging(
 
 
 def test_a_new_record_appears_twice_at_a_page_bound_if_the_newest_come_first(simulate: Simulate) -> None:
-    caller = simulate(paging="offset", list_order="-id", patients=30)
+    caller = simulate(paging="offset", list_order="newest", patients=30)
     newest_first = list(caller.simulator.truth("patients"))[::-1]
     first = caller.get("/api/patients", page_size=10).json()
     caller.simulator.create("patients")

@@ -51,6 +51,19 @@ def test_the_ready_line_can_be_json() -> None:
         assert requests.get(json.loads(line)["url"] + "/control/health", timeout=5).ok
 
 
+def test_options_by_kind_are_read() -> None:
+    options = ["--lag", "2", "--lag", "patients/list=5", "--ids", "problems=uuid", "--updated-at-shift", "-3"]
+    more = ["--fault", '{"kind": "offices", "fault": "503"}', "--no-share-patients", "--paging", "offset"]
+    with running("--patients", "2", "--ready-json", *options, *more) as (_, line):
+        url = json.loads(line)["url"]
+        config = requests.get(f"{url}/control/config", timeout=5).json()
+        lag = requests.get(f"{url}/control/lag", timeout=5).json()
+        assert requests.get(f"{url}/api/offices", timeout=5).status_code == 503
+    assert lag["patients"] == {"single": 2, "list": 5, "bulk": 2}
+    assert (config["id_style_of"], config["updated_at_shift_hours"]) == ({"problems": "uuid"}, -3)
+    assert (config["share_patients"], config["paging"]) == (False, "offset")
+
+
 def test_a_port_in_use_gives_one_line_and_exit_code_2() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -70,6 +83,10 @@ def test_a_port_in_use_gives_one_line_and_exit_code_2() -> None:
         (["--timezone", "Mars/Olympus"], "unknown time zone"),
         (["--port", "70000"], "port must be from 0 to 65535"),
         (["--start", "2026-03-10"], "start needs an offset"),
+        (["--lag", "shoes=5"], "unknown kind 'shoes'"),
+        (["--ids", "roman"], "id_style must be one of"),
+        (["--list-order", "newest"], "needs offset paging"),
+        (["--fault", '{"fault": "meteor"}'], "unknown fault"),
     ],
 )
 def test_an_invalid_setting_gives_one_line(arguments: list[str], message: str) -> None:

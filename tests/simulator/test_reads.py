@@ -164,6 +164,18 @@ def test_the_results_key_and_the_origin_of_links_can_be_configured(simulate: Sim
     assert body["next"].startswith("https://app.drchrono.com/api/patients?page_size=3&cursor=")
 
 
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_updated_at_can_be_written_in_another_zone_than_since_is_read_in(simulate: Simulate, form: str) -> None:
+    caller = simulate(form=form, updated_at_shift_hours=-3, updated_at_shift_hours_of={"appointments": 2})
+    changed = caller.simulator.change("patients")["id"]  # at 11:00 in the practice
+    caller.simulator.change("appointments")
+    assert caller.get(f"/api/patients/{changed}").json()["updated_at"] == "2026-03-10T08:00:00"
+    for kind, shown in (("patients", "2026-03-10T08:00:00"), ("appointments", "2026-03-10T13:00:00")):
+        (record,) = caller.get(f"/api/{kind}", since="2026-03-10T11:00:00").json()["results"]
+        assert record["updated_at"] == shown
+        assert caller.get(f"/api/{kind}", since="2026-03-10T11:00:01").json()["results"] == []
+
+
 def test_the_clock_can_start_at_any_instant(simulate: Simulate) -> None:
     # The night in which US/Eastern repeats an hour: local times go back, instants do not.
     caller = simulate(start=datetime(2026, 11, 1, 5, 59, tzinfo=timezone.utc))
