@@ -1,6 +1,8 @@
 """A simulated DrChrono: a real HTTP server with generated records, to develop and test against.
 
 It implements the integration guide (`form="guide"`) or the documented behaviour of the live service (`form="live"`).
+It can simulate read lag per endpoint, lost permissions, pages that shift while they are read, unusual ids, rate
+limits, token rotation, lost and reordered webhooks, and faults of requests, records and pages.
 It shares no code with the client, so that a mistake in one does not hide the same mistake in the other.
 
 | package or module | contents |

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from simulator.practice.kinds import KINDS
 from simulator.quota import LIMITERS, Limiter, parse_quota
 
 Form = Literal["guide", "guide-uuid", "live"]
@@ -27,10 +28,7 @@ TOKEN_SECONDS: dict[Form, int] = {"guide": 3600, "guide-uuid": 3600, "live": 172
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings of one simulator. All have defaults.
-
-    Raises ValueError for settings that make no sense.
-    """
+    """The settings of one simulator. All have defaults. Raises ValueError for invalid settings."""
 
     form: Form = "guide"
     """`guide`: the integration guide; `guide-uuid`: with the bulk lists of its prose; `live`: the live service."""
@@ -92,6 +90,8 @@ class Config:
     """Answer to an appointment list without since, date, date_range and occurred_since."""
     note_touches_appointment: bool = True
     """Live form: whether a change to a note also moves its appointment's `updated_at` (unknown for the service)."""
+    duplicate_check: Literal["off", "400", "409"] = "off"
+    """Answer to a new patient with the names, birth date and gender of another, unless `allow_duplicates` is given."""
     link_origin: str | None = None
     """Origin of `next` links. None means the origin of the request."""
 
@@ -125,6 +125,9 @@ class Config:
         _one_of("clock", self.clock, ("real", "virtual"))
         _one_of("paging", self.paging, PAGINGS)
         _one_of("list_order", self.list_order, LIST_ORDERS)
+        _one_of("duplicate_check", self.duplicate_check, ("off", "400", "409"))
+        for kind in (*self.id_style_of, *self.updated_at_shift_hours_of):
+            _one_of("kind", kind, tuple(KINDS))
         for style in (self.id_style, *self.id_style_of.values()):
             _one_of("id_style", style, ID_STYLES)
         for name in ("patients", "children", "activity", "lag_seconds", "grace_seconds", "speed"):

@@ -22,6 +22,8 @@ _EPILOG = """\
 examples:
   python -m simulator --port 8090 --quota 100/minute
   python -m simulator --form live --quota 10/second,500/hour --patients 2000 --activity 0.5
+  curl -s localhost:8090/control/truth
+  curl -s -X POST localhost:8090/control/change -d '{"kind": "patients"}'
 
 control interface:
   GET    truth, truth/KIND, truth/KIND/ID           record counts; the current records
@@ -47,9 +49,6 @@ fault rules, which apply forever unless "times", "between" or "probability" is g
   {"match": {"kind": "patients", "read": "bulk", "page": 2}, "fault": "malformed"}
   {"match": {"kind": "medications", "wide": true}, "fault": "504"}
   {"match": {"kind": "problems", "page": 2}, "fault": "next", "link": "first"}
-
-  curl -s localhost:8090/control/truth
-  curl -s -X POST localhost:8090/control/change -d '{"kind": "patients"}'
 """
 
 

@@ -34,7 +34,10 @@ _VIRTUAL_START = datetime(2026, 3, 10, 15, tzinfo=UTC)  # late morning of a work
 
 
 class Simulation:
-    """The parts, wired together. The records are generated at construction."""
+    """The parts, wired together. The records are generated at construction.
+
+    Read lag, visibility, paging and faults are changed through `lag`, `visibility`, `lists.paging` and `faults`.
+    """
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config = config or Config()

@@ -47,8 +47,13 @@ class Visibility:
         """Replace the hidden records. Raises ValueError or TypeError if a rule is invalid."""
         self.hidden = tuple(Hidden(**each) for each in hidden)
 
+    @property
+    def restricted(self) -> bool:
+        """Whether anything may be hidden."""
+        return bool(self.hidden) or self.only_doctor is not None
+
     def hides(self, version: Version, read: Read) -> bool:
-        if not self.hidden and self.only_doctor is None:
+        if not self.restricted:
             return False
         patient, doctor = self._clinic.owners(version)
         if self.only_doctor is not None and version.kind.clinical:

@@ -41,6 +41,8 @@ class Writes:
         with self._clinic.store.lock:
             if kind.name == APPOINTMENTS:
                 self._refuse_overlap({"duration": 30, "status": "", **fields}, None)
+            if kind.name == PATIENTS and not _boolean(given.get("allow_duplicates", False)):
+                self._refuse_duplicate(fields)
             return self._clinic.create(kind.name, fields, draft=False).version
 
     def change(self, kind: Kind, key: str, given: Fields, *, whole: bool) -> None:
@@ -112,6 +114,15 @@ class Writes:
             if record is None:
                 raise
             return record.current.fields["id"]
+
+    def _refuse_duplicate(self, fields: Fields) -> None:
+        if self._clinic.config.duplicate_check == "off":
+            return
+        names = ("first_name", "last_name", "date_of_birth", "gender")
+        for record in self._clinic.store.existing(PATIENTS):
+            if all(record.current.fields[name] == fields.get(name) for name in names):
+                message = ["Potential duplicate patient(s) found."]
+                raise RefusedError(int(self._clinic.config.duplicate_check), message)
 
     def _refuse_overlap(self, fields: Fields, key: str | None) -> None:
         if fields.get("allow_overlapping"):

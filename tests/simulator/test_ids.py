@@ -9,6 +9,8 @@ from uuid import UUID
 
 import pytest
 
+from simulator import Config
+
 from .conftest import Caller, bulk, pages
 
 Simulate = Callable[..., Caller]
@@ -84,3 +86,9 @@ def test_a_fault_matches_an_unusual_id(simulate: Simulate) -> None:
     assert caller.get("/api/patients").status_code == 500
     caller.simulator.faults.set([], replace=True)
     assert len(bulk(caller, "/api/patients_list")) == 10
+
+
+@pytest.mark.parametrize("setting", ["id_style_of", "updated_at_shift_hours_of"])
+def test_settings_of_unknown_kinds_are_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match="kind must be one of patients"):
+        Config(**{setting: {"shoes": "uuid"}})  # type: ignore[arg-type]

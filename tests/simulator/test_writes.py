@@ -47,6 +47,20 @@ def test_a_repeated_post_creates_a_second_record(simulate: Simulate) -> None:
     assert first != second
 
 
+@pytest.mark.parametrize("status", ["400", "409"])
+def test_a_duplicate_patient_is_refused_if_configured_unless_allowed(simulate: Simulate, status: str) -> None:
+    caller = simulate(duplicate_check=status)
+    doctor = caller.simulator.clinic.doctors[0]["id"]
+    fields = {"gender": "Female", "doctor": doctor, "first_name": "Nina", "last_name": "Berg"}
+    twin = {**fields, "date_of_birth": "1990-02-03"}
+    assert caller.call("POST", "/api/patients", json=twin).status_code == 201
+    refused = caller.call("POST", "/api/patients", json=twin)
+    assert (refused.status_code, refused.json()) == (int(status), ["Potential duplicate patient(s) found."])
+    assert caller.call("POST", "/api/patients", json=twin, params={"allow_duplicates": "true"}).status_code == 201
+    other = {**fields, "date_of_birth": "1991-02-03"}
+    assert caller.call("POST", "/api/patients", json=other).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("path", "missing"),
     [
