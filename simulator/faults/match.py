@@ -24,7 +24,10 @@ class Match:
     method: str = ""
     kind: str | None = None
     read: str | None = None
-    """`single` (`/api/patients/1`), `list` (`/api/patients`) or `bulk` (`/api/patients_list`)."""
+    """`single` (`/api/patients/1`), `list` (`/api/patients`) or `bulk` (`/api/patients_list`).
+
+    Writes match by their path too: `list` includes the POST that creates a record, unless `method` excludes it.
+    """
     id: Any = None
     """Id of a record. Matches its single reads and writes, and the pages of lists that contain it."""
     page: int | None = None

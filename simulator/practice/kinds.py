@@ -103,7 +103,14 @@ KINDS: dict[str, Kind] = {
         ),
         # The schema names no scope for users; `user:read` follows the guide.
         *(
-            Kind(name=name, scope=scope, methods=frozenset({"GET"}), filters=("doctor",), clinical=False)
+            Kind(
+                name=name,
+                scope=scope,
+                verbose_only=frozenset({"online_timeslots"} if name == OFFICES else ()),
+                methods=frozenset({"GET"}),
+                filters=("doctor",),
+                clinical=False,
+            )
             for name, scope in ((DOCTORS, "user"), (OFFICES, "user"), (USERS, "user"), (PROFILES, "calendar"))
         ),
     )

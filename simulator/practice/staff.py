@@ -38,6 +38,7 @@ def doctor(rng: Random, number: int, zone: str) -> Fields:
         "practice_group_name": "Harbor Family Practice",
         "profile_picture": None,
         "is_account_suspended": False,
+        "doctor_work_schedule": None,
     }
 
 
@@ -61,6 +62,7 @@ def office(rng: Random, number: int, doctor: int, name: str = "Branch Office") -
         "end_time": "17:00:00",
         "online_scheduling": False,
         "online_timeslots": [],
+        "office_work_schedule": None,
         "archived": False,
         "exam_rooms": [{"index": room, "name": f"Exam {room}", "online_scheduling": False} for room in (1, 2, 3)],
     }

@@ -23,13 +23,15 @@ FIELDS = {
 def test_they_are_listed_in_pages_read_singly_and_filtered_by_doctor(simulate: Simulate, form: str, kind: str) -> None:
     caller = simulate(form=form)
     truth = caller.simulator.truth(kind)
-    assert [one for page in pages(caller, f"/api/{kind}", page_size=1) for one in page] == list(truth.values())
+    assert [one for page in pages(caller, f"/api/{kind}", page_size=1, verbose="true") for one in page] == list(
+        truth.values()
+    )
     for key, record in truth.items():
-        assert caller.get(f"/api/{kind}/{key}").json() == record
+        assert caller.get(f"/api/{kind}/{key}", verbose="true").json() == record
         assert set(record) >= FIELDS[kind]
     if kind != "doctors":
         doctor = next(iter(truth.values()))["doctor"]
-        found = caller.get(f"/api/{kind}", doctor=doctor).json()["results"]
+        found = caller.get(f"/api/{kind}", doctor=doctor, verbose="true").json()["results"]
         assert found == [one for one in truth.values() if one["doctor"] == doctor]
     assert caller.get(f"/api/{kind}/1").status_code == 404
     for method in ("POST", "PATCH", "DELETE"):
