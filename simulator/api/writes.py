@@ -1,4 +1,4 @@
-"""Writes through the API: what is required, what is refused, and what a record becomes."""
+"""Writes through the API: validation, and the resulting records."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
-from simulator.clinic import Clinic
-from simulator.drafts import blank
-from simulator.kinds import APPOINTMENTS, PATIENTS, Kind
 from simulator.messages import RefusedError
-from simulator.store import Fields
+from simulator.practice.clinic import Clinic
+from simulator.practice.drafts import blank
+from simulator.practice.kinds import APPOINTMENTS, PATIENTS, Kind
+from simulator.practice.store import Fields
 
 _READ_ONLY = frozenset(
     {"id", "created_at", "updated_at", "extended_updated_at", "deleted_flag", "clinical_note", "status_transitions"}
     | {"patient_flags", "reminders", "billing_notes", "created_by", "recurrence_instance_key", "is_virtual_base"}
 )
-_INTEGERS = frozenset(
-    {"doctor", "patient", "office", "exam_room", "duration", "profile", "appointment", "number_refills"}
-)
+_INTEGERS = frozenset({"doctor", "office", "exam_room", "duration", "profile", "number_refills"})
+_REFERENCES = {"patient": PATIENTS, "appointment": APPOINTMENTS}
 _BOOLEANS = frozenset(
     {"appt_is_break", "allow_overlapping", "is_walk_in", "recurring_appointment", "disable_sms_messages", "daw", "prn"}
 )
@@ -30,22 +29,27 @@ _REQUIRED = ["This field is required."]
 
 
 class Writes:
-    """Turns a request's fields into a record's."""
+    """Validates the fields of write requests and applies them."""
 
     def __init__(self, clinic: Clinic) -> None:
         self._clinic = clinic
 
     def create(self, kind: Kind, given: Fields) -> Any:
-        """Add a record; returns its version."""
+        """Create a record and return its version. Raises RefusedError (400, 409)."""
         self._require(kind, given)
         fields = self._clean(kind, given)
         with self._clinic.store.lock:
             if kind.name == APPOINTMENTS:
                 self._refuse_overlap({"duration": 30, "status": "", **fields}, None)
+            if kind.name == PATIENTS and not _boolean(given.get("allow_duplicates", False)):
+                self._refuse_duplicate(fields)
             return self._clinic.create(kind.name, fields, draft=False).version
 
     def change(self, kind: Kind, key: str, given: Fields, *, whole: bool) -> None:
-        """Change a record. Even an empty PATCH moves `updated_at` (recorded)."""
+        """Change a record. Even an empty PATCH moves `updated_at` (seen in recorded exchanges).
+
+        Raises RefusedError (400, 409) and NoSuchRecordError.
+        """
         if whole:
             self._require(kind, given)
         fields = self._clean(kind, given)
@@ -61,7 +65,7 @@ class Writes:
             raise RefusedError(400, missing)
 
     def _clean(self, kind: Kind, given: Fields) -> Fields:
-        """The fields that exist and can be written, each in its own type."""
+        """Return the known, writable fields, each converted to its type."""
         known = blank(kind.name, live=self._clinic.config.live)
         fields, problems = {}, {}
         for name, value in given.items():
@@ -75,7 +79,9 @@ class Writes:
         return fields
 
     def _clean_one(self, kind: Kind, name: str, value: Any, given: Fields) -> Any:
-        if name in _INTEGERS:
+        if name in _REFERENCES:
+            value = self._reference(_REFERENCES[name], value)
+        elif name in _INTEGERS:
             value = _integer(value)
         elif name in _BOOLEANS:
             value = _boolean(value)
@@ -99,6 +105,25 @@ class Writes:
                 raise ValueError(_no_such(value))
         return value
 
+    def _reference(self, kind: str, value: Any) -> Any:
+        """Return the id of a record that need not be a number. Foreign keys are numbers where ids allow it."""
+        try:
+            return _integer(value)
+        except ValueError:
+            record = self._clinic.store.get(kind, value)
+            if record is None:
+                raise
+            return record.current.fields["id"]
+
+    def _refuse_duplicate(self, fields: Fields) -> None:
+        if self._clinic.config.duplicate_check == "off":
+            return
+        names = ("first_name", "last_name", "date_of_birth", "gender")
+        for record in self._clinic.store.existing(PATIENTS):
+            if all(record.current.fields[name] == fields.get(name) for name in names):
+                message = ["Potential duplicate patient(s) found."]
+                raise RefusedError(int(self._clinic.config.duplicate_check), message)
+
     def _refuse_overlap(self, fields: Fields, key: str | None) -> None:
         if fields.get("allow_overlapping"):
             return
@@ -108,7 +133,7 @@ class Writes:
 
 
 def _typed(value: Any, empty: Any) -> Any:
-    """The value, if it is of the field's type, which the empty record shows; text for numbers is fine."""
+    """Return the value if its type matches that of the empty record. Numbers may be given as text."""
     if isinstance(empty, dict):
         if not isinstance(value, dict):
             raise ValueError("Expected a dictionary.")
