@@ -1,7 +1,17 @@
-"""A DrChrono to develop and test against: a real HTTP server with made-up records.
+"""A simulated DrChrono: a real HTTP server with generated records, to develop and test against.
 
-It follows the integration guide (`form="guide"`) or what is known of the live service (`form="live"`), and shares no
-code with the client it is there to test: a mistake must not agree with itself.
+It implements the integration guide (`form="guide"`) or the documented behaviour of the live service (`form="live"`).
+It shares no code with the client, so that a mistake in one does not hide the same mistake in the other.
+
+| package or module | contents |
+|---|---|
+| `practice/` | records and their history; generated data; background activity |
+| `api/` | `/api`: routing, lists, bulk lists, queries, writes, read lag, visibility |
+| `oauth/` | `/o`: authorization pages, tokens |
+| `webhooks/` | deliveries and redeliveries |
+| `faults/` | faults injected into answers |
+| `quota` | rate limit windows |
+| `simulation`, `simulator`, `control` | all parts together; the HTTP server; `/control` |
 """
 
 from simulator.config import Config

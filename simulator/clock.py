@@ -1,7 +1,7 @@
-"""The simulator's clock, and everything that waits on it.
+"""The simulator's clock and its timers.
 
-A virtual clock is one that runs at speed 0: it moves only by `advance`, which does all that falls due on the way,
-in order and in the caller's thread, so that a test of a seven-hour redelivery neither sleeps nor races.
+A virtual clock runs at speed 0 and moves only by `advance`, which runs all due timers in order and in the caller's
+thread. A test of a seven-hour redelivery therefore neither sleeps nor races.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from threading import Condition, RLock, Thread
 
 logger = logging.getLogger("simulator")
 Action = Callable[[], None]
-_WORKERS = 8  # enough for a receiver that takes its time; few enough not to crowd a small machine
+_WORKERS = 8  # enough for a slow webhook receiver, few enough for a small machine
 
 
 class Clock:
-    """Seconds since 1970 (UTC), with timers. `speed` is simulator seconds per real second; 0 is virtual."""
+    """Seconds since 1970 (UTC), with timers. `speed` is simulator seconds per real second; 0 means virtual."""
 
     def __init__(self, *, start: float | None = None, speed: float = 1.0) -> None:
         self._base = time.time() if start is None else start
@@ -50,7 +50,10 @@ class Clock:
             self._changed.notify_all()
 
     def advance(self, seconds: float) -> float:
-        """Move on by `seconds` (never back) and return the new time."""
+        """Move forward by `seconds`, run the timers that fall due, and return the new time.
+
+        Raises ValueError if `seconds` is negative.
+        """
         if seconds < 0:
             raise ValueError("the clock does not go back")
         with self._advancing:
@@ -70,7 +73,7 @@ class Clock:
             return target
 
     def at(self, when: float, action: Action) -> None:
-        """Do `action` once the clock shows `when`; in the background at once if it already does."""
+        """Run `action` when the clock reaches `when`, or in the background at once if it already has."""
         if when <= self.now():
             return self.soon(action)
         with self._changed:
@@ -79,7 +82,7 @@ class Clock:
         return None
 
     def soon(self, action: Action) -> None:
-        """Do `action` in the background now."""
+        """Run `action` in the background now."""
         with self._changed:
             if self._closed:
                 return
@@ -87,7 +90,7 @@ class Clock:
         self._pool.submit(self._work, action)
 
     def settle(self, timeout_seconds: float = 30.0) -> bool:
-        """Wait until nothing runs in the background; False when that took longer than the (real) timeout."""
+        """Wait until no background action is running. Return False if the timeout (real seconds) expires first."""
         with self._changed:
             return self._changed.wait_for(lambda: self._running == 0, timeout_seconds)
 
@@ -118,7 +121,7 @@ class Clock:
             return None
 
     def _watch(self) -> None:
-        """Hand timers of a running clock to the pool when they fall due."""
+        """Submit the due timers of a running clock to the thread pool."""
         while True:
             with self._changed:
                 if self._closed:

@@ -1,8 +1,9 @@
-"""What can be set when a simulator starts. Most of it can be changed later through `/control/`."""
+"""The settings a simulator starts with. Most can be changed later through `/control/`."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -13,82 +14,103 @@ Form = Literal["guide", "guide-uuid", "live"]
 Approve = Literal["auto", "page", "deny"]
 FORMS: tuple[Form, ...] = ("guide", "guide-uuid", "live")
 APPROVALS: tuple[Approve, ...] = ("auto", "page", "deny")
+Paging = Literal["cursor", "offset"]
+ListOrder = Literal["id", "-id", "scheduled_time"]
+PAGINGS: tuple[Paging, ...] = ("cursor", "offset")
+LIST_ORDERS: tuple[ListOrder, ...] = ("id", "-id", "scheduled_time")
 
-# The integration guide assumes tokens of one hour; the live service gives two days.
+# The integration guide assumes one hour; the live service returns two days.
 TOKEN_SECONDS: dict[Form, int] = {"guide": 3600, "guide-uuid": 3600, "live": 172_800}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """One simulator: its form, its data, its limits. Everything has a default that a test can start from."""
+    """The settings of one simulator. All have defaults.
+
+    Raises ValueError for settings that make no sense.
+    """
 
     form: Form = "guide"
-    """`guide`: as the integration guide says; `guide-uuid`: its prose variant of bulk lists; `live`: as observed."""
+    """`guide`: the integration guide; `guide-uuid`: with the bulk lists of its prose; `live`: the live service."""
     seed: int = 1
     host: str = "127.0.0.1"
     port: int = 0
-    """0 takes any free port."""
+    """0 means any free port."""
 
     patients: int = 200
     appointments: int | None = None
-    """None: two per patient."""
+    """None means two per patient."""
     notes: int | None = None
-    """None: one for every second appointment that took place."""
+    """None means one for every second completed appointment."""
     children: int = 2
-    """Medications, problems and allergies: this many of each per patient, on average."""
+    """Average number of medications, problems and allergies (each) per patient."""
     timezone: str = "US/Eastern"
     """Zone of all times without offset, and of the doctors."""
 
     clock: Literal["real", "virtual"] = "real"
     start: datetime | None = None
-    """The virtual clock's first instant, with its offset. None: 2026-03-10T15:00:00Z."""
+    """First instant of the clock, with offset. None means now, or 2026-03-10T15:00:00Z for a virtual clock."""
     speed: float = 1.0
-    """Simulator seconds per real second."""
+    """Simulator seconds per real second; virtual clocks ignore it."""
 
     client_id: str = "simulator-client"
-    client_secret: str = "simulator-secret"  # noqa: S105 - made up, and guards made-up data
+    client_secret: str = "simulator-secret"  # noqa: S105 - protects generated data only
     redirect_uris: tuple[str, ...] = ("http://127.0.0.1:8765/callback",)
     approve: Approve = "auto"
     token_seconds: int | None = None
-    """None: 3600 in the guide's forms, 172800 live."""
+    """Lifetime of access tokens. None means 3600 in the guide's forms, 172800 in the live form."""
     code_seconds: int = 60
     grace_seconds: float = 0.0
-    """How long a spent refresh token still answers with the pair it was exchanged for."""
+    """How long a used refresh token still returns the pair it was exchanged for."""
 
     quota: str = ""
-    """Windows such as `10/second,500/hour`; empty: no limit."""
+    """Windows such as `10/second,500/hour`; an empty text means no limit."""
     limiter: Limiter = "fixed"
     burst: int = 0
-    """Capacity of a bucket; 0: the window's limit."""
+    """Capacity of a bucket; 0 means the window's limit."""
     throttled_counts: bool = False
-    """Whether a refused request uses up the quota, too."""
+    """Whether refused requests count too."""
     retry_after: Literal["seconds", "date", "none"] | None = None
-    """The Retry-After header of a 429. None: seconds in the guide's forms, none live."""
+    """The Retry-After header of a 429. None means seconds in the guide's forms, and no header in the live form."""
 
     polls_until_complete: int = 1
-    """Polls of a bulk list answered "In progress" before the results."""
+    """Number of polls that answer "In progress" before a bulk list is complete."""
     uuid_seconds: int = 3600
     results_key: Literal["results", "data"] = "results"
     missing_filter: Literal["400", "empty"] = "400"
-    """What an appointment list without since, date, date_range or occurred_since answers."""
+    """Answer to an appointment list without since, date, date_range and occurred_since."""
     note_touches_appointment: bool = True
-    """Live form: whether a note's change moves its appointment's `updated_at`, too (not known of the real one)."""
+    """Live form: whether a change to a note also moves its appointment's `updated_at` (unknown for the service)."""
     link_origin: str | None = None
-    """Origin of `next` links. None: the one the request was sent to."""
+    """Origin of `next` links. None means the origin of the request."""
+
     lag_seconds: float = 0.0
+    """Reads show the state of this many seconds ago."""
+    lag: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Lag of some endpoints: `patients`, `list` (or `single`, `bulk`), or `patients/list`. Later entries win."""
+    paging: Paging = "cursor"
+    """How plain lists are cut into pages: `offset` lets deletions move records between pages."""
+    list_order: ListOrder = "id"
+    """Order of plain lists with offset paging: `id`, `-id` (newest first), or `scheduled_time`."""
+    share_patients: bool = True
+    """Whether the authorizing user, the first doctor, sees the patients of other doctors."""
+    permissions_show_sharing: bool = False
+    """Whether `permissions` of users has an entry `share_patients` (unknown for the live service)."""
 
     activity: float = 0.0
-    """Background changes per simulator second."""
+    """Background changes per simulator second; 0 means none."""
     webhook_url: str | None = None
-    webhook_secret: str = "webhook-secret"  # noqa: S105 - made up
+    webhook_secret: str = "webhook-secret"  # noqa: S105 - signs generated data only
     json_log: Path | None = None
-    """One JSON line per request is appended here."""
+    """File to which one JSON line per request is appended."""
 
     def __post_init__(self) -> None:
         _one_of("form", self.form, FORMS)
         _one_of("approve", self.approve, APPROVALS)
         _one_of("limiter", self.limiter, LIMITERS)
         _one_of("clock", self.clock, ("real", "virtual"))
+        _one_of("paging", self.paging, PAGINGS)
+        _one_of("list_order", self.list_order, LIST_ORDERS)
         for name in ("patients", "children", "activity", "lag_seconds", "grace_seconds", "speed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
@@ -104,11 +126,11 @@ class Config:
 
     @property
     def lifetime_seconds(self) -> int:
-        """How long an access token lives."""
+        """Lifetime of access tokens in seconds."""
         return self.token_seconds or TOKEN_SECONDS[self.form]
 
     def as_json(self) -> dict[str, Any]:
-        """The settings as `GET /control/config` shows them."""
+        """Return the settings as JSON values."""
         shown = dataclasses.asdict(self)
         shown["start"] = self.start and self.start.isoformat()
         shown["json_log"] = self.json_log and str(self.json_log)

@@ -1,11 +1,11 @@
-"""Times as DrChrono writes them: ISO 8601 without offset, in the practice's zone (measured on recorded exchanges)."""
+"""Times as DrChrono writes them: ISO 8601 without offset, in the practice's zone (seen in recorded exchanges)."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-# Newer Debian images carry the old names in a package of their own.
+# Newer Debian images keep the old names in the separate package tzdata-legacy.
 _MODERN_NAMES = {
     "US/Eastern": "America/New_York",
     "US/Central": "America/Chicago",
@@ -15,7 +15,7 @@ _MODERN_NAMES = {
 
 
 class LocalTime:
-    """Turns instants into the practice's texts and back."""
+    """Convert instants to the practice's local texts and back. Raises ValueError for an unknown zone."""
 
     def __init__(self, zone: str) -> None:
         try:
@@ -28,14 +28,17 @@ class LocalTime:
         self.name = zone
 
     def text(self, instant: float) -> str:
-        """`2026-03-24T11:02:33`: to the second, as the service answers."""
+        """Return `2026-03-24T11:02:33`, to the second, as the service does."""
         return datetime.fromtimestamp(instant, self.zone).replace(tzinfo=None, microsecond=0).isoformat()
 
     def day(self, instant: float) -> date:
         return datetime.fromtimestamp(instant, self.zone).date()
 
     def instant(self, text: str, *, offset_allowed: bool) -> float:
-        """The instant a `since` names. ValueError when unreadable, or with an offset where none is allowed."""
+        """Return the instant that a `since` names.
+
+        Raises ValueError if the text is unreadable, or has an offset where none is allowed.
+        """
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             return moment.replace(tzinfo=self.zone).timestamp()

@@ -1,17 +1,15 @@
-"""Requests and answers, free of sockets."""
+"""Requests and responses, independent of sockets."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
-from simulator.store import Fields
-
 Wire = Literal["whole", "truncated", "reset", "closed"]
-"""What happens on the socket: all is sent, half of it, a TCP reset instead, or a quiet close instead."""
+"""What the socket does: sends everything, sends half of it, resets the connection, or closes it without an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,14 +22,14 @@ class Request:
     """Names in lower case."""
     body: bytes = b""
     origin: str = ""
-    """`http://host:port` as the caller wrote it."""
+    """`http://host:port` from the caller's Host header."""
     target: str = ""
-    """Path and query as sent."""
+    """Path and query exactly as sent."""
     local: bool = True
-    """Whether it came over the loopback interface."""
+    """Whether the request came over the loopback interface."""
 
-    def form(self) -> Fields:
-        """The body's fields, JSON or form-encoded. Refused with 400 when it is neither."""
+    def form(self) -> dict[str, Any]:
+        """Return the fields of a JSON or form-encoded body. Raises RefusedError (400) if it is neither."""
         if "json" in self.headers.get("content-type", ""):
             try:
                 parsed = json.loads(self.body or b"{}")
@@ -43,7 +41,7 @@ class Request:
         return dict(parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True))
 
     def link(self, origin: str | None, **changes: object) -> str:
-        """This request's address with some of the query changed (None: left out)."""
+        """Return this request's URL with query parameters changed, or removed where the value is None."""
         query = {**self.query, **changes}
         text = urlencode({name: value for name, value in query.items() if value is not None})
         return f"{origin or self.origin}{self.path}?{text}"
@@ -57,11 +55,11 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     wire: Wire = "whole"
     delay_seconds: float = 0.0
-    """Real seconds to wait before answering."""
+    """Real seconds to wait before the answer."""
 
 
 class RefusedError(Exception):
-    """A request that ends here, with this answer."""
+    """The request is refused with this response."""
 
     def __init__(self, status: int, body: object, *headers: tuple[str, str]) -> None:
         super().__init__(status)
@@ -69,7 +67,7 @@ class RefusedError(Exception):
 
 
 def answer(status: int, body: object, *headers: tuple[str, str]) -> Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     return Response(status=status, body=json.dumps(body).encode(), headers=headers)
 
 

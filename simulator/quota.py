@@ -1,7 +1,7 @@
-"""The request quota: several windows at once, each fixed, sliding or a bucket.
+"""Rate limits: several windows at once, each fixed, sliding or a token bucket.
 
-The guide: "Standard: 100 requests per minute. Burst: short bursts allowed." The live service: 500 an hour per
-application, set back at the top of the hour, and 10 a second (support pages).
+The guide: "Standard: 100 requests per minute. Burst: short bursts allowed." The live service: 500 requests an hour
+per application, reset at the top of the hour, and 10 a second (support pages).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WINDOW = re.compile(r"(\d+)/(?:(\d+)\s*)?(second|minute|hour|day|s)s?")
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """`limit` requests in `seconds`; `burst` is a bucket's capacity (0: the limit)."""
+    """`limit` requests in `seconds`. `burst` is the capacity of a bucket; 0 means the limit."""
 
     limit: int
     seconds: float
@@ -34,7 +34,10 @@ class Window:
 
 
 def parse_quota(text: str, kind: Limiter = "fixed", burst: int = 0) -> tuple[Window, ...]:
-    """Windows from `100/minute` or `10/second,500/hour` (`5/10s` works, too); none from an empty text."""
+    """Return the windows of `100/minute`, `10/second,500/hour` or `5/10s`. An empty text has none.
+
+    Raises ValueError if the text is unreadable.
+    """
     windows = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _WINDOW.fullmatch(part)
@@ -48,7 +51,7 @@ def parse_quota(text: str, kind: Limiter = "fixed", burst: int = 0) -> tuple[Win
 
 class _Meter(Protocol):
     def wait(self, now: float) -> float:
-        """Seconds until one more request fits; 0 when it fits now."""
+        """Return the seconds until another request is allowed; 0 if it is allowed now."""
 
     def take(self, now: float) -> None:
         """Count one request."""
@@ -56,7 +59,7 @@ class _Meter(Protocol):
 
 @dataclass
 class _Fixed:
-    """Counts anew at every whole multiple of its length: the top of the minute, of the hour."""
+    """Resets at each whole multiple of its length, such as the top of the minute or hour."""
 
     window: Window
     index: int = -1
@@ -75,7 +78,7 @@ class _Fixed:
 
 @dataclass
 class _Sliding:
-    """Counts what the last `seconds` saw."""
+    """Counts the requests of the last `seconds`."""
 
     window: Window
     seen: deque[float] = field(default_factory=deque)
@@ -93,7 +96,7 @@ class _Sliding:
 
 @dataclass
 class _Bucket:
-    """Fills evenly up to its capacity and lets through while a whole token is left."""
+    """Refills at a constant rate up to its capacity. A request takes one token."""
 
     window: Window
     tokens: float = -1.0
@@ -104,7 +107,7 @@ class _Bucket:
         rate = self.window.limit / self.window.seconds
         self.tokens = capacity if self.tokens < 0 else min(capacity, self.tokens + (now - self.filled_at) * rate)
         self.filled_at = now
-        # The slack keeps a caller who waited exactly as told from failing on a rounding error.
+        # The tolerance prevents a rounding error from refusing a caller that waited exactly as told.
         return 0.0 if self.tokens >= 1 - 1e-6 else (1 - self.tokens) / rate
 
     def take(self, now: float) -> None:
@@ -119,7 +122,7 @@ _METERS: dict[Limiter, type[_Fixed] | type[_Sliding] | type[_Bucket]] = {
 
 
 class Quota:
-    """All windows together: a request passes when it fits into each of them."""
+    """All windows together. A request passes if every window allows it."""
 
     def __init__(self, windows: tuple[Window, ...], *, throttled_counts: bool = False) -> None:
         self._throttled_counts = throttled_counts
@@ -127,12 +130,12 @@ class Quota:
         self.set(windows)
 
     def set(self, windows: tuple[Window, ...]) -> None:
-        """Replace the windows; counting starts anew."""
+        """Replace the windows and reset their counts."""
         self.windows = windows
         self._meters: list[_Meter] = [_METERS[window.kind](window) for window in windows]
 
     def admit(self, now: float) -> float:
-        """0 when the request passes (and was counted), otherwise the seconds until one would."""
+        """Count a request and return 0 if it passes, otherwise return the seconds until one would."""
         with self._lock:
             wait = max((meter.wait(now) for meter in self._meters), default=0.0)
             if wait == 0.0 or self._throttled_counts:

@@ -1,4 +1,4 @@
-"""The socket side: reads HTTP/1.1 requests, writes each answer in one piece, and breaks connections when told to."""
+"""The HTTP/1.1 server: reads requests, writes responses, and breaks connections on demand."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from simulator.messages import Request, Response
 
 logger = logging.getLogger("simulator")
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
-_MOST_BYTES = 10 * 1024 * 1024  # nobody sends a chart larger than this
+_MAX_BODY_BYTES = 10 * 1024 * 1024  # larger than any record
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one application on one port, from threads of its own."""
+    """Serves one application on one port, one thread per connection."""
 
     daemon_threads = True
     block_on_close = False
@@ -35,7 +35,7 @@ class Server(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
-        # The inherited method looks the host's name up, which takes seconds on machines without DNS.
+        # The inherited method resolves the host name, which takes seconds on machines without DNS.
         socket_address = self.server_address
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(socket_address)
@@ -46,7 +46,7 @@ class Server(ThreadingHTTPServer):
         Thread(target=self.serve_forever, args=(0.02,), name="simulator-server", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening and close what is open, so that no client waits on a server that is gone."""
+        """Stop listening and close all open connections, so that no client waits for a stopped server."""
         self.stopping.set()
         self.shutdown()
         self.server_close()
@@ -63,7 +63,7 @@ class Server(ThreadingHTTPServer):
             self._open.discard(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is not worth a traceback; anything else is."""
+        """Log unexpected errors. A client that disconnects is expected."""
         if not isinstance(sys.exception(), (OSError, ValueError)):
             logger.exception("the simulator failed to read a request")
 
@@ -103,14 +103,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.wfile.write(sent)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - the names the base class looks for
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - names that the base class requires
 
     def _read(self) -> Request | None:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             body = self._read_chunks()
         else:
             length = self.headers.get("Content-Length", "0")
-            if not length.isdecimal() or int(length) > _MOST_BYTES:
+            if not length.isdecimal() or int(length) > _MAX_BODY_BYTES:
                 self.send_error(400 if not length.isdecimal() else 413)
                 self.close_connection = True
                 return None
@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read_chunks(self) -> bytes:
         body = b""
-        while (size := int(self.rfile.readline().split(b";")[0], 16)) and len(body) < _MOST_BYTES:
+        while (size := int(self.rfile.readline().split(b";")[0], 16)) and len(body) < _MAX_BODY_BYTES:
             body += self.rfile.read(size)
             self.rfile.readline()
         self.rfile.readline()
@@ -149,16 +149,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _hang_up(self, *, reset: bool) -> None:
         self.close_connection = True
         if reset:
-            # Lingering for no time makes close() send RST instead of FIN. The duplicate file objects go first:
-            # the socket is closed when the last of them is.
+            # A linger time of 0 makes close() send RST instead of FIN. The socket closes only when its last file
+            # object does, so close those too.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
             _quietly(self.rfile.close)
         else:
             _quietly(self.connection.shutdown, socket.SHUT_RDWR)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the inherited name
-        """Requests are counted, and written down with `json_log`; stderr stays free for what is wrong."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - inherited name
+        """Keep stderr for errors. `Stats` counts the requests and writes the request log."""
 
 
 def _quietly(action: Callable[..., object], *args: object) -> None:

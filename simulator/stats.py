@@ -1,4 +1,4 @@
-"""What the simulator saw and did, for tests, benchmarks and the person at the terminal."""
+"""Counters of requests, tokens, webhooks and changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WEBHOOKS = ("made", "sent", "delivered", "failed", "lost", "waiting")
 
 
 class Stats:
-    """Counters. `count` takes one word of the lists above, `seen` one request."""
+    """Counters, and the optional request log. `count` increments a named counter; `seen` records one request."""
 
     def __init__(self, json_log: Path | None = None) -> None:
         self._lock = Lock()
@@ -31,7 +31,7 @@ class Stats:
             self._counts[name] += by
 
     def seen(self, endpoint: str, outcome: str, *, at: str, target: str, seconds: float) -> None:
-        """One request: its endpoint with the id replaced, and its status (or what broke instead of one)."""
+        """Record a request: its endpoint with the id replaced, and its status or the kind of broken connection."""
         with self._lock:
             self._status[outcome] += 1
             self._endpoint[endpoint] += 1
@@ -40,7 +40,7 @@ class Stats:
             self._log.write(json.dumps({**line, "milliseconds": round(seconds * 1000, 3)}) + "\n")
 
     def as_json(self, *, waiting: int) -> dict[str, Any]:
-        """`waiting`: webhooks on their way or due again, which is a state and not a count."""
+        """Return all counters. `waiting` is the current number of webhook deliveries in transit or due again."""
         with self._lock:
             counts = self._counts
             return {

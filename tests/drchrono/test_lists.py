@@ -34,8 +34,8 @@ def keys(kind: str, pages: Iterator[Page] | list[Page]) -> list[str]:
 
 def small_pages(monkeypatch: pytest.MonkeyPatch, size: int = 5) -> None:
     """Pages of the simulator as if a page held few: it decides the size of a page itself, as DrChrono does."""
-    monkeypatch.setattr("simulator.lists.PAGE_SIZE", size)
-    monkeypatch.setattr("simulator.bulk.PAGE_SIZE", size)
+    monkeypatch.setattr("simulator.api.lists.PAGE_SIZE", size)
+    monkeypatch.setattr("simulator.api.bulk.PAGE_SIZE", size)
 
 
 @pytest.mark.parametrize("bulk", [True, False])

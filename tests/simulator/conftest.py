@@ -1,4 +1,4 @@
-"""A caller and a webhook receiver for the simulator's own tests: real HTTP both ways, no sleeping."""
+"""A caller and a webhook receiver for the tests of the simulator: real HTTP in both directions, no sleeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simulator import Config, Simulator
 
 
 class Caller:
-    """An application with a token for a simulator."""
+    """An application that holds a token for a simulator."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -39,8 +39,28 @@ class Caller:
         return response.json()
 
 
+def pages(caller: Caller, path: str, **query: Any) -> list[list[dict[str, Any]]]:
+    """Return all pages of a list, following `next`."""
+    found, url = [], f"{caller.simulator.url}{path}"
+    while url:
+        body = caller.get(url, **query).json()
+        found.append(body["results"])
+        url, query = body["next"], {}
+    return found
+
+
+def bulk(caller: Caller, path: str, **query: Any) -> list[dict[str, Any]]:
+    """Return the results of a live bulk list's first page."""
+    started = caller.call("POST", path, params=query)
+    assert started.status_code == 201, started.text
+    while (body := caller.get(path, uuid=started.json()["uuid"]).json())["status"] == "In progress":
+        pass
+    results: list[dict[str, Any]] = body["results"]
+    return results
+
+
 class Receiver:
-    """A webhook address that keeps what arrives and answers with `status` (or with what `handshake` says)."""
+    """A webhook receiver that records deliveries and answers with `status`, or with `handshake` to a GET."""
 
     def __init__(self) -> None:
         self.deliveries: list[tuple[dict[str, str], bytes]] = []
@@ -73,7 +93,7 @@ class Receiver:
                 pass
 
         class Server(ThreadingHTTPServer):
-            request_queue_size = 128  # with the usual 5, a burst waits a second for the repeated SYN
+            request_queue_size = 128  # with the default of 5, a burst waits a second for a repeated SYN
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -90,7 +110,7 @@ class Receiver:
 
 @pytest.fixture
 def simulate() -> Iterator[Callable[..., Caller]]:
-    """Starts simulators (ten patients, a virtual clock) and stops them after the test."""
+    """Start simulators with ten patients and a virtual clock, and stop them after the test."""
     with ExitStack() as stack:
 
         def start(**settings: Any) -> Caller:

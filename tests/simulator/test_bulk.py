@@ -1,4 +1,4 @@
-"""The three ways of asking for a bulk list."""
+"""Bulk lists in the three forms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def finish(caller: Caller, path: str, uuid: str) -> Any:
     return body
 
 
-def test_the_guides_list_answers_at_once_with_up_to_1000_and_next(simulate: Simulate) -> None:
+def test_the_guides_bulk_list_answers_at_once_with_up_to_1000_records_and_next(simulate: Simulate) -> None:
     caller = simulate(patients=1100, appointments=0, children=0)
     body = caller.get("/api/patients_list", since="2020-01-01T00:00:00Z").json()
     rest = caller.get(body["next"]).json()
@@ -38,7 +38,7 @@ def test_the_guides_list_answers_at_once_with_up_to_1000_and_next(simulate: Simu
 
 
 @pytest.mark.parametrize("kind", ["patients", "appointments", "clinical_notes"])
-def test_a_live_list_is_started_polled_and_started_anew_for_each_page(simulate: Simulate, kind: str) -> None:
+def test_a_live_bulk_list_is_started_and_polled_for_each_page(simulate: Simulate, kind: str) -> None:
     caller = simulate(form="live", patients=40, notes=25, polls_until_complete=2)
     truth = caller.simulator.truth(kind)
     path, found, page, pages = f"/api/{kind}_list", [], 1, 99
@@ -59,7 +59,7 @@ def test_a_live_list_is_started_polled_and_started_anew_for_each_page(simulate: 
         assert {str(one["id"]): one for one in found} == truth
 
 
-def test_a_live_list_leaves_out_the_verbose_fields_unless_asked(simulate: Simulate) -> None:
+def test_a_live_bulk_list_omits_the_verbose_fields_by_default(simulate: Simulate) -> None:
     caller = simulate(form="live")
     body = finish(caller, "/api/patients_list", start(caller, "/api/patients_list", since="2020-01-01"))
     assert "primary_insurance" not in body["results"][0]
@@ -69,7 +69,7 @@ def test_a_live_get_without_uuid_is_refused(simulate: Simulate) -> None:
     assert simulate(form="live").get("/api/patients_list", since="2024-01-01").status_code == 400
 
 
-def test_results_are_those_of_the_moment_the_list_was_started(simulate: Simulate) -> None:
+def test_results_are_a_snapshot_of_the_moment_the_list_was_started(simulate: Simulate) -> None:
     caller = simulate(form="live")
     key = next(iter(caller.simulator.truth("patients")))
     uuid = start(caller, "/api/patients_list", verbose="true")
@@ -80,7 +80,7 @@ def test_results_are_those_of_the_moment_the_list_was_started(simulate: Simulate
     assert "Later" not in {patient["city"] for patient in body["results"]}
 
 
-def test_a_uuid_lives_one_hour(simulate: Simulate) -> None:
+def test_a_uuid_expires_after_one_hour(simulate: Simulate) -> None:
     caller = simulate(form="live")
     uuid = start(caller, "/api/patients_list")
     caller.simulator.clock.advance(3599)
@@ -91,7 +91,7 @@ def test_a_uuid_lives_one_hour(simulate: Simulate) -> None:
     assert caller.get("/api/appointments_list", uuid=uuid).status_code == 404
 
 
-def test_the_guides_prose_variant_is_polled_and_then_has_next(simulate: Simulate) -> None:
+def test_the_guides_uuid_variant_is_polled_and_then_has_next(simulate: Simulate) -> None:
     caller = simulate(form="guide-uuid", patients=25)
     uuid = caller.get("/api/patients_list", since="2020-01-01T00:00:00Z", page_size=10).json()["uuid"]
     body = finish(caller, "/api/patients_list", uuid)
@@ -102,7 +102,7 @@ def test_the_guides_prose_variant_is_polled_and_then_has_next(simulate: Simulate
     assert sizes == [10, 10, 5]
 
 
-def test_a_post_starts_a_list_in_the_guides_form_too(simulate: Simulate) -> None:
+def test_a_post_starts_a_bulk_list_in_the_guides_forms_too(simulate: Simulate) -> None:
     for form in ("guide", "guide-uuid"):
         caller = simulate(form=form)
         uuid = start(caller, "/api/appointments_list", date_range="2026-01-01/2026-03-31", page_size=3, page=2)
@@ -111,7 +111,7 @@ def test_a_post_starts_a_list_in_the_guides_form_too(simulate: Simulate) -> None
         assert all("2026-01-01" <= visit["scheduled_time"] < "2026-04-01" for visit in body["results"])
 
 
-def test_an_unbounded_or_misordered_list_is_refused_at_the_start(simulate: Simulate) -> None:
+def test_an_unbounded_list_or_unknown_order_is_refused_at_the_start(simulate: Simulate) -> None:
     caller = simulate(form="live")
     assert caller.call("POST", "/api/appointments_list").status_code == 400
     refused = caller.call("POST", "/api/patients_list", params={"order_by": "shoe_size"})

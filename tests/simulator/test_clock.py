@@ -1,4 +1,4 @@
-"""The clock, its timers, and the clinic that works by it."""
+"""The clock, its timers, and the background activity driven by it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def virtual() -> Iterator[Clock]:
     clock.close()
 
 
-def test_a_virtual_clock_stands_still_until_it_is_moved(virtual: Clock) -> None:
+def test_a_virtual_clock_moves_only_by_advance(virtual: Clock) -> None:
     assert virtual.now() == virtual.now() == 1000.0
     assert virtual.advance(2.5) == virtual.now() == 1002.5
 
 
-def test_timers_fire_in_order_each_at_its_time_also_those_set_on_the_way(virtual: Clock) -> None:
+def test_timers_fire_in_order_at_their_times_including_those_set_by_timers(virtual: Clock) -> None:
     seen: list[tuple[str, float]] = []
 
     def first() -> None:
@@ -50,14 +50,14 @@ def test_a_failing_timer_does_not_stop_the_others(virtual: Clock, caplog: pytest
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_no_clock_goes_back(virtual: Clock) -> None:
+def test_a_clock_cannot_move_backwards(virtual: Clock) -> None:
     with pytest.raises(ValueError, match="does not go back"):
         virtual.advance(-1)
     with pytest.raises(ValueError, match="does not go back"):
         virtual.set_speed(-1)
 
 
-def test_a_fast_clock_fires_its_timers_by_itself() -> None:
+def test_a_running_clock_fires_its_timers() -> None:
     clock, fired = Clock(start=0.0, speed=10_000.0), threading.Event()
     clock.at(600.0, fired.set)
     assert fired.wait(5)
@@ -65,7 +65,7 @@ def test_a_fast_clock_fires_its_timers_by_itself() -> None:
     clock.close()
 
 
-def test_a_running_clock_can_be_moved_on() -> None:
+def test_a_running_clock_can_be_advanced() -> None:
     clock, fired = Clock(start=0.0), threading.Event()
     clock.at(3600.0, fired.set)
     clock.advance(3600)
@@ -73,13 +73,13 @@ def test_a_running_clock_can_be_moved_on() -> None:
     clock.close()
 
 
-def test_the_clock_is_moved_and_read_over_http(simulate: Simulate) -> None:
+def test_the_clock_is_read_and_advanced_over_http(simulate: Simulate) -> None:
     caller = simulate()
     assert caller.control("GET", "clock") == {"now": "2026-03-10T15:00:00+00:00"}
     assert caller.control("POST", "clock", advance=90) == {"now": "2026-03-10T15:01:30+00:00"}
 
 
-def test_a_busy_clinic_changes_about_as_much_as_asked_and_always_the_same(simulate: Simulate) -> None:
+def test_activity_has_the_configured_rate_and_is_repeatable(simulate: Simulate) -> None:
     runs = []
     for form in ("guide", "live", "guide"):
         caller = simulate(form=form, patients=40, activity=2)
@@ -93,7 +93,7 @@ def test_a_busy_clinic_changes_about_as_much_as_asked_and_always_the_same(simula
     assert runs[0] == runs[2] != runs[1]
 
 
-def test_a_busy_clinic_creates_edits_locks_and_deletes(simulate: Simulate) -> None:
+def test_activity_creates_edits_locks_and_deletes_records(simulate: Simulate) -> None:
     caller = simulate(patients=40)
     before = caller.control("GET", "truth")
     locked = sum(note["locked"] for note in caller.simulator.truth("clinical_notes").values())

@@ -1,4 +1,4 @@
-"""The control interface's shapes."""
+"""The control interface."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from simulator.messages import Request
 from .conftest import Caller
 
 Simulate = Callable[..., Caller]
-KINDS = ("patients", "appointments", "clinical_notes", "medications", "problems", "allergies")
+KINDS = (
+    *("patients", "appointments", "clinical_notes", "medications", "problems", "allergies"),
+    *("doctors", "offices", "users", "appointment_profiles"),
+)
 
 
 @pytest.mark.parametrize("form", ["guide", "live"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_truth_is_what_verbose_reads_answer(simulate: Simulate, form: str, kind: str) -> None:
+def test_the_truth_equals_verbose_reads(simulate: Simulate, form: str, kind: str) -> None:
     caller = simulate(form=form)
     lines = caller.get(f"/control/truth/{kind}")
     assert lines.headers["Content-Type"] == "application/x-ndjson"
@@ -33,7 +36,7 @@ def test_the_truth_is_what_verbose_reads_answer(simulate: Simulate, form: str, k
         assert caller.get(f"/control/truth/{kind}/{key}").json() == record == read
 
 
-def test_what_does_not_exist_is_not_found(simulate: Simulate) -> None:
+def test_unknown_paths_and_records_are_not_found(simulate: Simulate) -> None:
     caller = simulate()
     for path in ("truth/patients/1", "truth/shoes", "nothing"):
         assert caller.get(f"/control/{path}").status_code == 404
@@ -51,15 +54,23 @@ def test_what_does_not_exist_is_not_found(simulate: Simulate) -> None:
         ("webhook", {"url": "ftp://example.com"}),
         ("webhook/send", {"event": "SHOE_MODIFY"}),
         ("lag", {}),
+        ("lag", {"seconds": -1}),
+        ("lag", {"seconds": 1, "kind": "shoes"}),
+        ("lag", {"seconds": 1, "read": "aloud"}),
+        ("visibility", {"hidden": [{"kind": "shoes"}]}),
+        ("visibility", {"hidden": [{"kind": "patients", "single": "403"}]}),
+        ("visibility", {"doctor": 1}),
+        ("paging", {"paging": "scroll"}),
+        ("paging", {"paging": "cursor", "order": "-id"}),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_a_reason(simulate: Simulate, path: str, given: dict[str, object]) -> None:
+def test_invalid_requests_are_refused_with_a_reason(simulate: Simulate, path: str, given: dict[str, object]) -> None:
     refused = simulate().call("POST", f"/control/{path}", json=given)
     assert refused.status_code == 400
     assert refused.json()["error"]
 
 
-def test_a_given_change_is_made_to_the_given_record(simulate: Simulate) -> None:
+def test_the_given_fields_are_changed_in_the_given_record(simulate: Simulate) -> None:
     caller = simulate()
     key = next(iter(caller.simulator.truth("appointments")))
     changed = caller.control("POST", "change", kind="appointments", id=key, fields={"status": "In Session"})
@@ -67,7 +78,7 @@ def test_a_given_change_is_made_to_the_given_record(simulate: Simulate) -> None:
     assert caller.simulator.truth("appointments")[key]["status"] == "In Session"
 
 
-def test_a_record_is_created_with_given_fields_deleted_and_counted(simulate: Simulate) -> None:
+def test_a_record_is_created_with_the_given_fields_counted_and_deleted(simulate: Simulate) -> None:
     caller = simulate()
     made = caller.control("POST", "create", kind="patients", fields={"first_name": "Nina", "last_name": "Berg"})
     truth = caller.simulator.truth("patients")[str(made["id"])]
@@ -78,7 +89,7 @@ def test_a_record_is_created_with_given_fields_deleted_and_counted(simulate: Sim
 
 
 @pytest.mark.parametrize("form", ["guide", "live"])
-def test_an_appointment_has_one_note_at_most(simulate: Simulate, form: str) -> None:
+def test_an_appointment_has_at_most_one_note(simulate: Simulate, form: str) -> None:
     caller = simulate(form=form, notes=1)
     (note,) = caller.simulator.truth("clinical_notes").values()
     again = {"kind": "clinical_notes", "fields": {"appointment": note["appointment"]}}
@@ -108,7 +119,7 @@ def test_a_note_is_locked_and_unlocked(simulate: Simulate, form: str) -> None:
 
 
 @pytest.mark.parametrize("touches", [True, False])
-def test_live_a_notes_change_moves_its_appointment_if_so_configured(simulate: Simulate, touches: bool) -> None:
+def test_a_live_notes_change_moves_its_appointment_if_configured(simulate: Simulate, touches: bool) -> None:
     caller = simulate(form="live", note_touches_appointment=touches)
     key = caller.control("POST", "change", kind="clinical_notes")["id"]
     assert (caller.simulator.truth("appointments")[key]["updated_at"] == "2026-03-10T11:00:00") is touches
@@ -133,7 +144,7 @@ def test_tokens_are_issued_expired_and_revoked(simulate: Simulate) -> None:
     assert dead.status_code == 401
 
 
-def test_statistics_count_by_endpoint_and_are_set_back(simulate: Simulate) -> None:
+def test_statistics_count_by_endpoint_and_can_be_reset(simulate: Simulate) -> None:
     caller = simulate()
     for key in list(caller.simulator.truth("patients"))[:3]:
         caller.get(f"/api/patients/{key}/")
@@ -153,15 +164,6 @@ def test_statistics_count_by_endpoint_and_are_set_back(simulate: Simulate) -> No
     }
     caller.control("POST", "stats/reset")
     assert caller.control("GET", "stats")["requests"] == 0
-
-
-def test_lag_is_set_while_it_runs(simulate: Simulate) -> None:
-    caller = simulate()
-    caller.control("POST", "lag", seconds=3)
-    made = caller.control("POST", "create", kind="patients")["id"]
-    assert caller.get(f"/api/patients/{made}").status_code == 404
-    caller.control("POST", "lag", seconds=0)
-    assert caller.get(f"/api/patients/{made}").status_code == 200
 
 
 def test_the_configuration_can_be_read(simulate: Simulate) -> None:
@@ -185,7 +187,7 @@ def test_a_chunked_body_is_read(simulate: Simulate) -> None:
     assert caller.simulator.truth("patients")[key]["city"] == "Dover"
 
 
-def test_nonsense_on_the_socket_does_no_harm(simulate: Simulate) -> None:
+def test_malformed_http_is_answered_with_400(simulate: Simulate) -> None:
     caller = simulate()
     address = ("127.0.0.1", int(caller.simulator.url.rsplit(":", 1)[1]))
     for sent in (b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n"):

@@ -1,4 +1,4 @@
-"""The made-up practice: complete, linked, repeatable, and in the fields of the form that was asked for."""
+"""The generated records: complete, linked, repeatable, and with the fields of the configured form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GUIDE_STATUSES = {
 
 
 def made(**settings: object) -> Simulator:
-    """A simulator whose data is looked at without serving it."""
+    """Return a simulator that is not started, to inspect its records."""
     simulator = Simulator(Config(**{"patients": 60, "clock": "virtual", **settings}))  # type: ignore[arg-type]
     simulator.stop()
     return simulator
@@ -31,7 +31,7 @@ def test_the_same_seed_makes_the_same_records() -> None:
 
 
 @pytest.mark.parametrize("form", ["guide", "live"])
-def test_every_link_leads_to_a_record(form: str) -> None:
+def test_every_reference_leads_to_a_record(form: str) -> None:
     simulator = made(form=form)
     patients, visits = simulator.truth("patients"), simulator.truth("appointments")
     doctors = {doctor["id"] for doctor in simulator.clinic.doctors}
@@ -55,14 +55,14 @@ def test_every_status_of_the_guide_occurs_and_some_appointments_are_breaks() -> 
     assert all(visit["patient"] is None for visit in breaks)
 
 
-def test_appointments_lie_before_and_after_now_and_were_changed_before_now() -> None:
+def test_appointments_are_past_and_future_and_their_last_change_is_past() -> None:
     visits = list(made().truth("appointments").values())
     times = [visit["scheduled_time"] for visit in visits]
     assert min(times) < "2026-03-10T11:00:00" < max(times)  # 15:00 UTC in US/Eastern, in summer time since the 8th
     assert all(visit["created_at"] <= visit["updated_at"] < "2026-03-10T11:00:00" for visit in visits)
 
 
-def test_chart_ids_have_the_form_of_drchrono() -> None:
+def test_chart_ids_have_drchronos_format() -> None:
     chart_ids = [patient["chart_id"] for patient in made().truth("patients").values()]
     assert all(re.fullmatch(r"[A-Z]{4}\d{6}", chart_id) for chart_id in chart_ids)
     assert len(set(chart_ids)) == len(chart_ids)
@@ -78,7 +78,7 @@ def test_the_guides_notes_have_ids_sections_and_a_lock() -> None:
     assert "clinical_note" not in next(iter(simulator.truth("appointments").values()))
 
 
-def test_live_notes_have_no_id_and_their_lock_stands_on_the_appointment() -> None:
+def test_live_notes_have_no_id_and_their_lock_is_shown_on_the_appointment() -> None:
     simulator = made(form="live")
     key, note = next(iter(simulator.truth("clinical_notes").items()))
     assert set(note) == {"appointment", "patient", "archived", "signee", "clinical_note_sections"}
@@ -88,26 +88,26 @@ def test_live_notes_have_no_id_and_their_lock_stands_on_the_appointment() -> Non
     assert shown["pdf"] == f"https://notes.drchrono.example/{key}.pdf"
 
 
-def test_live_appointment_ids_are_text_and_some_are_occurrences_of_a_series() -> None:
+def test_live_appointment_ids_are_text_and_some_name_an_occurrence_of_a_series() -> None:
     keys = [visit["id"] for visit in made(form="live").truth("appointments").values()]
     assert all(isinstance(key, str) for key in keys)
     assert any(re.fullmatch(r"\d+_\d{4}-\d\d-\d\d", key) for key in keys)
     assert all(isinstance(visit["id"], int) for visit in made().truth("appointments").values())
 
 
-def test_medications_problems_and_allergies_do_not_say_when_they_were_changed() -> None:
+def test_medications_problems_and_allergies_have_no_updated_at() -> None:
     for kind in ("medications", "problems", "allergies"):
         assert all("updated_at" not in child for child in made().truth(kind).values())
 
 
-def test_the_guides_medications_carry_its_names_and_the_real_ones() -> None:
+def test_the_guides_medications_have_its_field_names_and_the_real_ones() -> None:
     guide = next(iter(made().truth("medications").values()))
     live = next(iter(made(form="live").truth("medications").values()))
     assert {"dose", "dispense_as_written", "dosage_quantity", "daw"} <= set(guide)
     assert not {"dose", "dispense_as_written"} & set(live)
 
 
-def test_the_numbers_are_those_asked_for(simulate: Callable[..., Caller]) -> None:
+def test_the_numbers_of_records_are_as_configured(simulate: Callable[..., Caller]) -> None:
     truth = simulate(patients=30, appointments=200, notes=12, children=0).control("GET", "truth")
     assert truth == {
         "patients": 30,
@@ -116,10 +116,14 @@ def test_the_numbers_are_those_asked_for(simulate: Callable[..., Caller]) -> Non
         "medications": 0,
         "problems": 0,
         "allergies": 0,
+        "doctors": 3,
+        "offices": 2,
+        "users": 4,
+        "appointment_profiles": 2,
     }
 
 
-def test_an_empty_practice_is_a_practice(simulate: Callable[..., Caller]) -> None:
+def test_an_empty_practice_works(simulate: Callable[..., Caller]) -> None:
     caller = simulate(patients=0)
     assert caller.get("/api/patients").json() == {"previous": None, "results": [], "next": None}
     doctor = caller.get("/api/doctors").json()["results"][0]["id"]

@@ -1,4 +1,4 @@
-"""Faults: each looks as it does in the wild, and hits whom it should."""
+"""Fault injection: the responses, and the matching of rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .conftest import Caller
 Simulate = Callable[..., Caller]
 
 
-def break_it(caller: Caller, fault: str, match: dict[str, str] | None = None, **rule: Any) -> None:
+def inject(caller: Caller, fault: str, match: dict[str, str] | None = None, **rule: Any) -> None:
     caller.control("POST", "faults", rules=[{"match": match or {"path": "/api/"}, "fault": fault, **rule}])
 
 
@@ -31,11 +31,9 @@ def break_it(caller: Caller, fault: str, match: dict[str, str] | None = None, **
         ("error_status", 500, "application/json", '{"status": "Error", "uuid": "u-1", "detail": '),
     ],
 )
-def test_an_answer_takes_the_place_of_the_real_one(
-    simulate: Simulate, fault: str, status: int, kind: str, beginning: str
-) -> None:
+def test_a_fault_replaces_the_response(simulate: Simulate, fault: str, status: int, kind: str, beginning: str) -> None:
     caller = simulate(form="live")
-    break_it(caller, fault, times=1)
+    inject(caller, fault, times=1)
     response = caller.get("/api/patients_list?uuid=u-1")
     assert response.status_code == status
     assert response.headers["Content-Type"].startswith(kind)
@@ -44,52 +42,52 @@ def test_an_answer_takes_the_place_of_the_real_one(
 
 
 @pytest.mark.parametrize("retry_after", [17, "Tue, 10 Mar 2026 15:01:00 GMT"])
-def test_a_429_on_demand_says_how_long(simulate: Simulate, retry_after: int | str) -> None:
+def test_an_injected_429_has_the_given_retry_after(simulate: Simulate, retry_after: int | str) -> None:
     caller = simulate()
-    break_it(caller, "429", retry_after=retry_after)
+    inject(caller, "429", retry_after=retry_after)
     assert caller.get("/api/doctors").headers["Retry-After"] == str(retry_after)
     assert caller.simulator.stats()["throttled"] == 1
 
 
 @pytest.mark.parametrize("fault", ["reset", "timeout", "truncate", "drop_after_write"])
-def test_a_broken_connection_breaks_the_request_and_not_the_next(simulate: Simulate, fault: str) -> None:
+def test_a_broken_connection_affects_only_its_own_request(simulate: Simulate, fault: str) -> None:
     caller = simulate()
-    break_it(caller, fault, times=1, seconds=0)
+    inject(caller, fault, times=1, seconds=0)
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)) as caught:
         caller.get("/api/patients")
     assert ("reset by peer" in str(caught.value)) == (fault == "reset")
     assert caller.get("/api/patients").status_code == 200
 
 
-def test_a_write_can_happen_without_an_answer(simulate: Simulate) -> None:
+def test_a_write_can_succeed_without_a_response(simulate: Simulate) -> None:
     caller = simulate()
     key = next(iter(caller.simulator.truth("patients")))
     for fault, city in (("reset", False), ("drop_after_write", True)):
-        break_it(caller, fault, times=1)
+        inject(caller, fault, times=1)
         with pytest.raises(requests.ConnectionError):
             caller.call("PATCH", f"/api/patients/{key}", json={"city": "Dover"})
         assert (caller.simulator.truth("patients")[key]["city"] == "Dover") is city
 
 
-def test_a_slow_answer_is_the_right_one(simulate: Simulate) -> None:
+def test_a_slow_response_is_otherwise_correct(simulate: Simulate) -> None:
     caller = simulate()
-    break_it(caller, "slow", seconds=0.05)
+    inject(caller, "slow", seconds=0.05)
     response = caller.get("/api/doctors")
     assert response.status_code == 200
     assert response.elapsed.total_seconds() >= 0.05
 
 
-def test_a_rule_hits_by_method_and_address_after_some_and_only_so_often(simulate: Simulate) -> None:
+def test_a_rule_matches_by_method_and_target_with_after_and_times(simulate: Simulate) -> None:
     caller = simulate()
-    break_it(caller, "503", match={"path": r"_list\?.*since", "method": "GET"}, after=1, times=2)
+    inject(caller, "503", match={"path": r"_list\?.*since", "method": "GET"}, after=1, times=2)
     path = "/api/patients_list?since=2020-01-01"
     assert [caller.get(path).status_code for _ in range(5)] == [200, 503, 503, 200, 200]
     assert caller.call("POST", path).status_code == 201
 
 
-def test_a_rule_can_be_in_force_for_a_time_only(simulate: Simulate) -> None:
+def test_a_rule_can_apply_for_a_limited_time(simulate: Simulate) -> None:
     caller = simulate()
-    break_it(caller, "500", between=[10, 20])
+    inject(caller, "500", between=[10, 20])
     seen = []
     for _ in range(3):
         seen.append(caller.get("/api/doctors").status_code)
@@ -97,19 +95,19 @@ def test_a_rule_can_be_in_force_for_a_time_only(simulate: Simulate) -> None:
     assert seen == [200, 500, 200]
 
 
-def test_chance_is_repeatable(simulate: Simulate) -> None:
+def test_probability_is_repeatable(simulate: Simulate) -> None:
     runs = []
     for _ in range(2):
         caller = simulate()
-        break_it(caller, "500", probability=0.5)
+        inject(caller, "500", probability=0.5)
         runs.append([caller.get("/api/doctors").status_code for _ in range(20)])
     assert runs[0] == runs[1]
     assert set(runs[0]) == {200, 500}
 
 
-def test_rules_add_up_or_replace_and_can_be_removed(simulate: Simulate) -> None:
+def test_rules_are_added_replaced_or_removed(simulate: Simulate) -> None:
     caller = simulate()
-    break_it(caller, "500", match={"path": "/api/doctors"})
+    inject(caller, "500", match={"path": "/api/doctors"})
     rule = {"fault": "503", "match": {"path": "/api/offices"}}
     assert caller.control("POST", "faults", rules=[rule], replace=False) == {"rules": 2}
     assert [caller.get(f"/api/{name}").status_code for name in ("doctors", "offices")] == [500, 503]
@@ -119,12 +117,12 @@ def test_rules_add_up_or_replace_and_can_be_removed(simulate: Simulate) -> None:
 
 def test_the_token_endpoint_can_fail_too(simulate: Simulate) -> None:
     caller = simulate()
-    break_it(caller, "429", match={"path": "/o/token/", "method": "POST"})
+    inject(caller, "429", match={"path": "/o/token/", "method": "POST"})
     assert caller.call("POST", "/o/token/").status_code == 429
 
 
 @pytest.mark.parametrize("rule", [{}, {"fault": "meteor"}, {"fault": "500", "pth": "x"}, {"fault": "500", "path": "("}])
-def test_a_rule_that_makes_no_sense_is_refused(simulate: Simulate, rule: dict[str, str]) -> None:
+def test_an_invalid_rule_is_refused(simulate: Simulate, rule: dict[str, str]) -> None:
     refused = simulate().call("POST", "/control/faults", json={"rules": [rule]})
     assert refused.status_code == 400
     assert refused.json()["error"]

@@ -1,4 +1,4 @@
-"""Authorization, tokens, their rotation and death, scopes."""
+"""Authorization, token rotation and revocation, scopes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASKED = {"response_type": "code", "client_id": "simulator-client", "redirect_uri
 
 
 def authorize(caller: Caller, **changes: str) -> dict[str, str]:
-    """What comes back at the redirect address."""
+    """Return the query parameters of the redirect."""
     response = caller.get("/o/authorize/", **{**ASKED, "state": "st&te", **changes})
     assert response.status_code == 302
     location = response.headers["Location"]
@@ -45,12 +45,12 @@ def works(caller: Caller, pair: dict[str, Any]) -> bool:
     return caller.get("/api/users/current").status_code in (200, 302)
 
 
-def is_dead_grant(response: requests.Response) -> bool:
+def is_invalid_grant(response: requests.Response) -> bool:
     return (response.status_code, response.json()) == (401, {"error": "invalid_grant"})
 
 
 @pytest.mark.parametrize(("form", "seconds"), [("guide", 3600), ("live", 172_800)])
-def test_a_code_becomes_a_pair_that_works(simulate: Simulate, form: str, seconds: int) -> None:
+def test_a_code_is_exchanged_for_a_working_pair(simulate: Simulate, form: str, seconds: int) -> None:
     caller = simulate(form=form)
     back = authorize(caller)
     assert back["state"] == "st&te"
@@ -66,20 +66,20 @@ def test_a_code_becomes_a_pair_that_works(simulate: Simulate, form: str, seconds
     assert not works(caller, pair)
 
 
-def test_a_code_is_used_once_in_time_and_with_its_own_redirect_uri(simulate: Simulate) -> None:
+def test_a_code_works_once_before_it_expires_and_with_its_own_redirect_uri(simulate: Simulate) -> None:
     caller = simulate()
-    assert is_dead_grant(exchange(caller, authorize(caller)["code"], redirect_uri=REDIRECT + "/"))
+    assert is_invalid_grant(exchange(caller, authorize(caller)["code"], redirect_uri=REDIRECT + "/"))
     code = authorize(caller)["code"]
     assert exchange(caller, code).status_code == 200
-    assert is_dead_grant(exchange(caller, code))
+    assert is_invalid_grant(exchange(caller, code))
     late = authorize(caller)["code"]
     caller.simulator.clock.advance(61)
-    assert is_dead_grant(exchange(caller, late))
-    assert is_dead_grant(exchange(caller, "made-up"))
+    assert is_invalid_grant(exchange(caller, late))
+    assert is_invalid_grant(exchange(caller, "made-up"))
 
 
 @pytest.mark.parametrize("changes", [{"client_id": "other"}, {"redirect_uri": REDIRECT + "?"}, {"redirect_uri": ""}])
-def test_a_wrong_client_or_address_is_never_redirected_to(simulate: Simulate, changes: dict[str, str]) -> None:
+def test_a_wrong_client_or_redirect_uri_is_never_redirected_to(simulate: Simulate, changes: dict[str, str]) -> None:
     response = simulate().get("/o/authorize/", **{**ASKED, **changes})
     assert response.status_code == 400
     assert "Location" not in response.headers
@@ -89,14 +89,14 @@ def test_one_unknown_scope_fails_the_whole_authorization(simulate: Simulate) -> 
     assert authorize(simulate(), scope=SIX_SCOPES + " patients:admin") == {"error": "invalid_scope", "state": "st&te"}
 
 
-def test_no_scope_asks_for_all(simulate: Simulate) -> None:
+def test_no_scope_requests_all_scopes(simulate: Simulate) -> None:
     caller = simulate()
     pair = exchange(caller, authorize(caller, scope="")["code"]).json()
     assert "billing:patient-payment:write" in pair["scope"].split()
     assert len(pair["scope"].split()) == 22
 
 
-def test_the_person_may_be_asked_and_may_say_no(simulate: Simulate) -> None:
+def test_the_user_can_approve_or_deny_on_a_page(simulate: Simulate) -> None:
     caller = simulate(approve="page")
     page = caller.get("/o/authorize/", **ASKED)
     assert page.status_code == 200
@@ -108,7 +108,7 @@ def test_the_person_may_be_asked_and_may_say_no(simulate: Simulate) -> None:
     assert authorize(simulate(approve="deny"))["error"] == "access_denied"
 
 
-def test_wrong_client_credentials_are_invalid_client_and_basic_is_fine(simulate: Simulate) -> None:
+def test_wrong_client_credentials_are_invalid_client_and_basic_is_accepted(simulate: Simulate) -> None:
     caller = simulate()
     wrong = token(caller, grant_type="refresh_token", refresh_token="x", client_secret="wrong")
     assert (wrong.status_code, wrong.json()) == (401, {"error": "invalid_client"})
@@ -118,47 +118,47 @@ def test_wrong_client_credentials_are_invalid_client_and_basic_is_fine(simulate:
     assert requests.post(f"{caller.simulator.url}/o/token/", data=form, auth=auth, timeout=20).status_code == 200
 
 
-def test_a_refresh_kills_the_old_pair_at_once_and_its_reuse_is_counted(simulate: Simulate) -> None:
+def test_a_refresh_revokes_the_old_pair_at_once_and_its_reuse_is_counted(simulate: Simulate) -> None:
     caller = simulate()
     old = caller.simulator.issue_token(SIX_SCOPES)
     new = refresh(caller, old["refresh_token"]).json()
     assert new["scope"] == SIX_SCOPES
     assert not works(caller, old)
     assert works(caller, new)
-    assert is_dead_grant(refresh(caller, old["refresh_token"]))
+    assert is_invalid_grant(refresh(caller, old["refresh_token"]))
     assert works(caller, new)
     tokens = caller.simulator.stats()["tokens"]
     assert tokens == {"issued": 2, "refreshed": 1, "dead_refresh_used": 1, "dead_access_used": 1}
 
 
-def test_within_the_grace_a_spent_refresh_token_answers_the_same_pair(simulate: Simulate) -> None:
+def test_within_the_grace_period_a_used_refresh_token_returns_the_same_pair(simulate: Simulate) -> None:
     caller = simulate(grace_seconds=10)
     old = caller.simulator.issue_token()
     first, second = refresh(caller, old["refresh_token"]).json(), refresh(caller, old["refresh_token"]).json()
     assert first == second
     caller.simulator.clock.advance(10)
-    assert is_dead_grant(refresh(caller, old["refresh_token"]))
+    assert is_invalid_grant(refresh(caller, old["refresh_token"]))
 
 
-def test_authorizing_again_kills_the_earlier_pair(simulate: Simulate) -> None:
+def test_a_new_authorization_revokes_the_earlier_pair(simulate: Simulate) -> None:
     caller = simulate()
     earlier = exchange(caller, authorize(caller)["code"]).json()
     later = exchange(caller, authorize(caller)["code"]).json()
     assert works(caller, later)
     assert not works(caller, earlier)
-    assert is_dead_grant(refresh(caller, earlier["refresh_token"]))
+    assert is_invalid_grant(refresh(caller, earlier["refresh_token"]))
 
 
-def test_a_revoked_token_takes_its_pair_with_it(simulate: Simulate) -> None:
+def test_revoking_a_token_revokes_its_pair(simulate: Simulate) -> None:
     caller = simulate()
     pair = caller.simulator.issue_token()
     revoked = caller.call("POST", "/o/revoke_token/", data={**CLIENT, "token": pair["access_token"]})
     assert revoked.status_code == 200
     assert not works(caller, pair)
-    assert is_dead_grant(refresh(caller, pair["refresh_token"]))
+    assert is_invalid_grant(refresh(caller, pair["refresh_token"]))
 
 
-def test_a_bad_token_is_answered_in_html_live_and_in_json_by_the_guide(simulate: Simulate) -> None:
+def test_an_invalid_token_gets_html_in_the_live_form_and_json_in_the_guides(simulate: Simulate) -> None:
     for form in ("guide", "live"):
         caller = simulate(form=form)
         caller.use("nonsense")
@@ -187,7 +187,7 @@ def test_a_missing_scope_is_403_but_appointment_lists_are_empty(simulate: Simula
     assert caller.get(f"/api/appointments/{visit}").status_code == 403
 
 
-def test_reading_does_not_allow_writing(simulate: Simulate) -> None:
+def test_a_read_scope_does_not_allow_writes(simulate: Simulate) -> None:
     caller = simulate()
     key = next(iter(caller.simulator.truth("patients")))
     caller.use(caller.simulator.issue_token("patients:read")["access_token"])

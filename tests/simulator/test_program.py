@@ -1,4 +1,4 @@
-"""The simulator as a program, and as a module that stands alone."""
+"""The command line program, and the independence of the package."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 import requests
 
 PROGRAM = [sys.executable, "-m", "simulator"]
-SOURCES = Path(__file__).parents[2] / "local" / "simulator"
+SOURCES = Path(__file__).parents[2] / "simulator"
 
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The program and its first line."""
+    """Run the program; yield it and its first line."""
     with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -31,7 +31,7 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_is_and_ends_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+def test_it_prints_its_url_and_stops_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     log = tmp_path / "requests.jsonl"
     with running("--patients", "3", "--form", "live", "--json-log", str(log)) as (process, line):
         assert line.startswith("DrChrono simulator ready at http://127.0.0.1:")
@@ -46,12 +46,12 @@ def test_it_says_where_it_is_and_ends_cleanly(number: signal.Signals, tmp_path: 
     assert (entry["endpoint"], entry["status"]) == ("GET /api/patients", "401")
 
 
-def test_readiness_can_be_json() -> None:
+def test_the_ready_line_can_be_json() -> None:
     with running("--patients", "1", "--ready-json") as (_, line):
         assert requests.get(json.loads(line)["url"] + "/control/health", timeout=5).ok
 
 
-def test_a_port_in_use_is_one_line_and_exit_code_2() -> None:
+def test_a_port_in_use_gives_one_line_and_exit_code_2() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -72,7 +72,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_2() -> None:
         (["--start", "2026-03-10"], "start needs an offset"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_one_line(arguments: list[str], message: str) -> None:
+def test_an_invalid_setting_gives_one_line(arguments: list[str], message: str) -> None:
     ended = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode == 2
     assert message in ended.stderr
@@ -80,12 +80,25 @@ def test_a_setting_that_makes_no_sense_is_one_line(arguments: list[str], message
 
 
 def test_it_shares_no_code_with_the_client_it_tests() -> None:
-    for source in SOURCES.glob("*.py"):
+    sources = list(SOURCES.rglob("*.py"))
+    assert sources
+    for source in sources:
         for node in ast.walk(ast.parse(source.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 assert node.level == 0
                 names = [node.module or ""]
             for name in names:
-                top, _, rest = name.partition(".")
-                assert top in sys.stdlib_module_names or (top == "local" and rest.startswith("simulator"))
+                assert name.split(".")[0] in sys.stdlib_module_names | {"simulator"}
+
+
+def test_its_modules_import_each_other_without_cycles() -> None:
+    imports: dict[str, set[str]] = {}
+    for source in SOURCES.rglob("*.py"):
+        name = ".".join(source.relative_to(SOURCES.parent).with_suffix("").parts).removesuffix(".__init__")
+        imports[name] = {
+            str(node.module) for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.ImportFrom)
+        }
+    while leaves := {name for name, known in imports.items() if not known & set(imports)}:
+        imports = {name: known for name, known in imports.items() if name not in leaves}
+    assert imports == {}

@@ -1,4 +1,4 @@
-"""Quota windows, and what a throttled caller is told."""
+"""Rate limit windows, and the responses to throttled requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Simulate = Callable[..., Caller]
 LATE_IN_THE_MINUTE = datetime(2026, 3, 10, 15, 0, 50, tzinfo=timezone.utc)
 
 
-def test_windows_are_read_from_text() -> None:
+def test_windows_are_parsed_from_text() -> None:
     assert parse_quota("100/minute") == (Window(limit=100, seconds=60),)
     assert parse_quota("10/second, 500/hour", "bucket", 20) == (
         Window(limit=10, seconds=1, kind="bucket", burst=20),
@@ -26,33 +26,33 @@ def test_windows_are_read_from_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["100", "100/month", "0/minute", "minute/100", "-1/second"])
-def test_an_unreadable_quota_is_an_error(text: str) -> None:
+def test_an_invalid_quota_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="not a quota"):
         parse_quota(text)
 
 
-def test_a_fixed_window_starts_anew_at_the_top_of_the_minute() -> None:
+def test_a_fixed_window_resets_at_the_top_of_the_minute() -> None:
     quota = Quota(parse_quota("2/minute"))
     assert [quota.admit(now) for now in (50.0, 58.0, 59.0, 60.0, 60.0, 61.0)] == [0, 0, 1.0, 0, 0, 59.0]
 
 
-def test_a_sliding_window_looks_back_from_now() -> None:
+def test_a_sliding_window_counts_the_last_seconds() -> None:
     quota = Quota(parse_quota("2/minute", "sliding"))
     assert [quota.admit(now) for now in (50.0, 58.0, 60.0, 110.0, 110.0)] == [0, 0, 50.0, 0, 8.0]
 
 
-def test_a_bucket_lets_a_burst_through_and_then_the_steady_rate() -> None:
+def test_a_bucket_allows_a_burst_and_then_the_steady_rate() -> None:
     quota = Quota(parse_quota("60/minute", "bucket", 3))
     assert [quota.admit(0.0) for _ in range(4)] == [0, 0, 0, 1.0]
     assert [quota.admit(2.0) for _ in range(3)] == [0, 0, 1.0]
 
 
-def test_the_strictest_of_several_windows_decides() -> None:
+def test_the_strictest_window_decides() -> None:
     quota = Quota(parse_quota("2/second,3/minute"))
     assert [quota.admit(now) for now in (0.0, 0.5, 0.5, 1.0, 2.0)] == [0, 0, 0.5, 0, 58.0]
 
 
-def test_a_refused_request_uses_nothing_up_unless_so_configured() -> None:
+def test_a_refused_request_counts_only_if_configured() -> None:
     for counts, then in ((False, 0.0), (True, 60.0)):
         quota = Quota(parse_quota("1/minute", "sliding"), throttled_counts=counts)
         assert quota.admit(0.0) == 0
@@ -60,7 +60,7 @@ def test_a_refused_request_uses_nothing_up_unless_so_configured() -> None:
         assert quota.admit(60.0) == (0.0 if then == 0 else 30.0)
 
 
-def test_the_guide_says_retry_after_and_the_live_service_only_a_sentence(simulate: Simulate) -> None:
+def test_the_guide_has_retry_after_and_the_live_form_only_a_text(simulate: Simulate) -> None:
     for form, retry_after in (("guide", "10"), ("live", None)):
         caller = simulate(form=form, quota="2/minute", start=LATE_IN_THE_MINUTE)
         statuses = [caller.get("/api/doctors").status_code for _ in range(3)]
@@ -79,7 +79,7 @@ def test_retry_after_can_be_a_date(simulate: Simulate) -> None:
     assert caller.get("/api/doctors").headers["Retry-After"] == "Tue, 10 Mar 2026 15:01:00 GMT"
 
 
-def test_only_the_api_is_counted(simulate: Simulate) -> None:
+def test_only_the_api_is_limited(simulate: Simulate) -> None:
     caller = simulate(quota="1/hour")
     caller.get("/o/authorize/")
     caller.control("GET", "health")
@@ -87,7 +87,7 @@ def test_only_the_api_is_counted(simulate: Simulate) -> None:
     assert caller.get("/api/doctors").status_code == 429
 
 
-def test_windows_can_be_changed_while_it_runs(simulate: Simulate) -> None:
+def test_windows_can_be_changed_at_run_time(simulate: Simulate) -> None:
     caller = simulate(quota="1/hour")
     caller.control("POST", "quota", windows=[{"limit": 2, "seconds": 60, "kind": "sliding"}])
     assert [caller.get("/api/doctors").status_code for _ in range(3)] == [200, 200, 429]

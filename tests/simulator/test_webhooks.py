@@ -1,4 +1,4 @@
-"""Deliveries: events, bodies, signatures, repetition, and everything that can go wrong on the way."""
+"""Webhook deliveries: events, bodies, signatures, redelivery, loss, duplication and reordering."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simulator.delivery import sign
+from simulator.webhooks.delivery import sign
 
 from .conftest import Caller, Receiver
 
@@ -18,7 +18,7 @@ HOUR = 3600
 
 @pytest.fixture
 def notify(simulate: Simulate, receiver: Receiver) -> Callable[..., Caller]:
-    """A simulator that sends to the receiver."""
+    """Start a simulator that delivers to the receiver."""
 
     def start(form: str = "guide", **settings: Any) -> Caller:
         caller = simulate(form=form)
@@ -28,7 +28,7 @@ def notify(simulate: Simulate, receiver: Receiver) -> Callable[..., Caller]:
     return start
 
 
-def test_signatures_are_those_that_openssl_computes() -> None:
+def test_signatures_match_openssl() -> None:
     # printf 'Grüße' | openssl dgst -sha256 -hmac s3cr3t
     expected = "f092e95583d50901c07080355974bb865881f95502c86c2bdb65252ddb73bce7"
     assert sign("s3cr3t", "Grüße".encode(), "hmac") == expected
@@ -118,7 +118,7 @@ def test_writes_through_the_api_are_announced_too(notify: Callable[..., Caller],
     assert receiver.events == ["PATIENT_MODIFY"]
 
 
-def test_a_change_can_be_kept_secret(notify: Callable[..., Caller], receiver: Receiver) -> None:
+def test_a_change_can_be_made_without_a_webhook(notify: Callable[..., Caller], receiver: Receiver) -> None:
     caller = notify()
     assert caller.control("POST", "change", kind="patients", webhook=False)["event"] is None
     caller.simulator.settle()
@@ -126,7 +126,7 @@ def test_a_change_can_be_kept_secret(notify: Callable[..., Caller], receiver: Re
 
 
 @pytest.mark.parametrize("status", [500, 302, 404])
-def test_a_failed_delivery_is_repeated_after_one_three_and_seven_hours_then_never(
+def test_a_failed_delivery_is_repeated_after_1_3_and_7_hours_and_then_never(
     notify: Callable[..., Caller], receiver: Receiver, status: int
 ) -> None:
     caller = notify()
@@ -144,7 +144,7 @@ def test_a_failed_delivery_is_repeated_after_one_three_and_seven_hours_then_neve
     assert webhooks == {"made": 1, "sent": 4, "delivered": 0, "failed": 4, "lost": 0, "waiting": 0}
 
 
-def test_a_repeated_delivery_that_succeeds_is_the_last(notify: Callable[..., Caller], receiver: Receiver) -> None:
+def test_a_successful_redelivery_is_the_last(notify: Callable[..., Caller], receiver: Receiver) -> None:
     caller = notify(redelivery_seconds=[10, 20, 30])
     receiver.statuses = [503, 503]
     caller.control("POST", "change")
@@ -155,14 +155,14 @@ def test_a_repeated_delivery_that_succeeds_is_the_last(notify: Callable[..., Cal
     assert caller.simulator.stats()["webhooks"]["waiting"] == 0
 
 
-def test_a_receiver_that_is_not_there_is_a_failure(simulate: Simulate) -> None:
+def test_an_unreachable_receiver_is_a_failed_delivery(simulate: Simulate) -> None:
     caller = simulate()
     caller.control("POST", "webhook", url="http://127.0.0.1:9/")
     assert caller.control("POST", "webhook/send", event="PING")["status"] is None
     assert caller.simulator.stats()["webhooks"]["failed"] == 1
 
 
-def test_events_are_lost_and_doubled_with_the_given_probabilities(
+def test_events_are_lost_and_duplicated_with_the_given_probabilities(
     notify: Callable[..., Caller], receiver: Receiver
 ) -> None:
     caller = notify(lose=0.3, duplicate=0.3)
@@ -177,7 +177,7 @@ def test_events_are_lost_and_doubled_with_the_given_probabilities(
     assert 5 < len(deliveries) - len(set(deliveries)) < 25
 
 
-def test_a_delay_passes_on_the_simulators_clock(notify: Callable[..., Caller], receiver: Receiver) -> None:
+def test_a_delay_uses_the_simulators_clock(notify: Callable[..., Caller], receiver: Receiver) -> None:
     caller = notify(delay=[5, 9])
     caller.simulator.change()
     caller.simulator.clock.advance(4.9)
@@ -198,7 +198,7 @@ def test_a_reordered_event_is_overtaken_by_the_next(notify: Callable[..., Caller
     assert json.loads(receiver.deliveries[1][1])["object_id"] == first
 
 
-def test_a_reordered_event_with_none_after_it_arrives_all_the_same(
+def test_a_reordered_event_without_a_following_event_is_delivered_after_a_while(
     notify: Callable[..., Caller], receiver: Receiver
 ) -> None:
     caller = notify(reorder=1)
@@ -207,10 +207,10 @@ def test_a_reordered_event_with_none_after_it_arrives_all_the_same(
     assert len(receiver.deliveries) == 1
 
 
-def test_the_handshake_wants_the_hmac_of_its_message(notify: Callable[..., Caller], receiver: Receiver) -> None:
+def test_the_handshake_requires_the_hmac_of_its_message(notify: Callable[..., Caller], receiver: Receiver) -> None:
     caller = notify()
     assert caller.control("POST", "webhook/verify") == {"verified": False, "status": 200}
-    # The seed makes the message, openssl the digest.
+    # The seed determines the message; openssl computed the digest.
     assert receiver.asked == ["/hook?msg=f3ffe7e1a896ad1b29a91e9a9f041e8e"]
     digest = "4a5d6b9bd60a94d4d955872a0b6dec9cfccce4b53a861e75959a93540ba82f20"
     for answer, verified in (({"secrettoken": digest}, False), ({"secret_token": digest}, True)):
@@ -221,22 +221,20 @@ def test_the_handshake_wants_the_hmac_of_its_message(notify: Callable[..., Calle
     assert notify().control("POST", "webhook/verify") == {"verified": False, "status": 302}
 
 
-def test_without_the_handshake_nothing_is_sent_if_it_is_required(
-    notify: Callable[..., Caller], receiver: Receiver
-) -> None:
+def test_nothing_is_sent_before_a_required_handshake(notify: Callable[..., Caller], receiver: Receiver) -> None:
     caller = notify(require_verification=True)
     caller.simulator.change()
     caller.simulator.settle()
     assert receiver.deliveries == []
 
 
-def test_a_ping_is_about_nothing(notify: Callable[..., Caller], receiver: Receiver) -> None:
+def test_a_ping_has_no_object(notify: Callable[..., Caller], receiver: Receiver) -> None:
     sent = notify("live").control("POST", "webhook/send", event="PING")
     assert (sent["id"], sent["status"]) == (None, 204)
     assert json.loads(receiver.deliveries[0][1])["object"] == {}
 
 
-def test_a_delivery_can_be_sent_in_copies(notify: Callable[..., Caller], receiver: Receiver) -> None:
+def test_a_delivery_can_be_sent_several_times(notify: Callable[..., Caller], receiver: Receiver) -> None:
     notify().control("POST", "webhook/send", event="APPOINTMENT_MODIFY", copies=3)
     assert len(receiver.deliveries) == 3
     assert len({headers["x-drchrono-delivery"] for headers, _ in receiver.deliveries}) == 1

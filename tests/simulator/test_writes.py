@@ -26,7 +26,7 @@ def visit_fields(caller: Caller, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("encoding", ["json", "data"])
-def test_a_post_makes_a_record_and_answers_it_in_full(simulate: Simulate, encoding: str) -> None:
+def test_a_post_creates_a_record_and_returns_it_in_full(simulate: Simulate, encoding: str) -> None:
     caller = simulate()
     doctor = caller.simulator.clinic.doctors[0]["id"]
     fields = {"gender": "Female", "doctor": doctor, "first_name": "Nina", "last_name": "Ørsted", "copay": "5.00"}
@@ -40,7 +40,7 @@ def test_a_post_makes_a_record_and_answers_it_in_full(simulate: Simulate, encodi
     assert caller.simulator.truth("patients")[str(made["id"])] == made
 
 
-def test_a_repeated_post_makes_a_second_record(simulate: Simulate) -> None:
+def test_a_repeated_post_creates_a_second_record(simulate: Simulate) -> None:
     caller = simulate()
     fields = {"gender": "", "doctor": caller.simulator.clinic.doctors[0]["id"], "first_name": "Twin"}
     first, second = (caller.call("POST", "/api/patients", json=fields).json()["id"] for _ in range(2))
@@ -72,7 +72,7 @@ def test_missing_fields_are_named(simulate: Simulate, path: str, missing: list[s
         ("primary_insurance", "none", "Expected a dictionary."),
     ],
 )
-def test_a_wrong_value_is_refused_with_its_field(simulate: Simulate, name: str, value: object, message: str) -> None:
+def test_an_invalid_value_is_refused_with_its_field(simulate: Simulate, name: str, value: object, message: str) -> None:
     caller = simulate()
     key = next(iter(caller.simulator.truth("patients")))
     refused = caller.call("PATCH", f"/api/patients/{key}", json={name: value})
@@ -80,7 +80,7 @@ def test_a_wrong_value_is_refused_with_its_field(simulate: Simulate, name: str, 
 
 
 @pytest.mark.parametrize("fields", [{}, {"city": "Dover", "id": 5, "no_such_field": 1}])
-def test_a_patch_answers_nothing_and_moves_updated_at_even_if_empty(simulate: Simulate, fields: dict[str, Any]) -> None:
+def test_a_patch_returns_no_body_and_moves_updated_at_even_if_empty(simulate: Simulate, fields: dict[str, Any]) -> None:
     caller = simulate()
     key, before = next(iter(caller.simulator.truth("patients").items()))
     response = caller.call("PATCH", f"/api/patients/{key}", json=fields)
@@ -90,7 +90,7 @@ def test_a_patch_answers_nothing_and_moves_updated_at_even_if_empty(simulate: Si
     assert after == {**before, **known, "updated_at": "2026-03-10T11:00:00"}
 
 
-def test_a_put_needs_all_required_fields(simulate: Simulate) -> None:
+def test_a_put_requires_all_required_fields(simulate: Simulate) -> None:
     caller = simulate()
     key = next(iter(caller.simulator.truth("patients")))
     assert caller.call("PUT", f"/api/patients/{key}", json={"city": "Dover"}).status_code == 400
@@ -124,7 +124,7 @@ def test_overlapping_appointments_conflict_unless_allowed(simulate: Simulate) ->
     assert caller.call("POST", "/api/appointments", json=allowed).status_code == 201
 
 
-def test_a_break_has_no_patient_and_a_visit_must_have_one(simulate: Simulate) -> None:
+def test_only_a_break_has_no_patient(simulate: Simulate) -> None:
     caller = simulate()
     a_break = visit_fields(caller, patient=None, appt_is_break=True)
     assert caller.call("POST", "/api/appointments", json=a_break).json()["patient"] is None
@@ -133,7 +133,7 @@ def test_a_break_has_no_patient_and_a_visit_must_have_one(simulate: Simulate) ->
     assert refused.json() == {"patient": ["This field may not be null."]}
 
 
-def test_a_status_change_is_kept_in_the_transitions(simulate: Simulate) -> None:
+def test_a_status_change_is_recorded_in_the_transitions(simulate: Simulate) -> None:
     caller = simulate(form="live")
     key = caller.call("POST", "/api/appointments", json=visit_fields(caller)).json()["id"]
     assert isinstance(key, str)
@@ -143,7 +143,7 @@ def test_a_status_change_is_kept_in_the_transitions(simulate: Simulate) -> None:
 
 
 @pytest.mark.parametrize("kind", ["medications", "problems", "allergies"])
-def test_chart_entries_can_be_made_and_changed_but_not_deleted(simulate: Simulate, kind: str) -> None:
+def test_chart_entries_can_be_created_and_changed_but_not_deleted(simulate: Simulate, kind: str) -> None:
     caller = simulate()
     visit = visit_fields(caller)
     fields = {"doctor": visit["doctor"], "patient": visit["patient"], "notes": "as told"}
@@ -163,7 +163,7 @@ def test_clinical_notes_are_read_only(simulate: Simulate, method: str) -> None:
     assert caller.call(method, path, json={}).status_code == 405
 
 
-def test_a_body_that_is_no_json_is_refused(simulate: Simulate) -> None:
+def test_an_invalid_json_body_is_refused(simulate: Simulate) -> None:
     response = simulate().call("POST", "/api/patients", data=b"{", headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert response.json()["detail"].startswith("JSON parse error")

@@ -80,7 +80,7 @@ class World:
         return granted.access_token
 
     def works(self, access_token: str) -> bool:
-        return self.sim.tokens.judge(access_token) is not None
+        return self.sim.tokens.find_valid(access_token) is not None
 
     def pointer(self) -> Data:
         data = self.documents.get(POINTER)

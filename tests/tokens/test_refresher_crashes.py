@@ -230,7 +230,7 @@ def test_two_instances_die_one_after_the_other(on_embedded: dict[str, Any], firs
             access_token = made.authorize()
         else:
             access_token = made.token_refresher().rejected(access_token)
-        assert made.sim.tokens.judge(access_token) is not None
+        assert made.sim.tokens.find_valid(access_token) is not None
         # A repeat that died before its answer was read is repeated again, so each lost answer costs one dead token.
         refreshed, dead = made.tokens()
         assert refreshed == 1
@@ -292,12 +292,12 @@ class Three:
         self.lost = self.lost or (new and not self.is_stored() and self.instances[number]._unstored is None)
 
     def works(self, access_token: str) -> bool:
-        return self.made.sim.tokens.judge(access_token) is not None
+        return self.made.sim.tokens.find_valid(access_token) is not None
 
     def is_stored(self) -> bool:
         """Whether the newest version holds the pair whose refresh token lives."""
         token = Token.from_json(self.made.stand_in.secrets.access(SECRET, "latest")[1].decode())
-        return token is not None and not self.made.sim.tokens._by_refresh[token.refresh_token].dead
+        return token is not None and not self.made.sim.tokens._by_refresh[token.refresh_token].revoked
 
 
 @settings(max_examples=30, deadline=None)

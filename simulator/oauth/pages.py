@@ -1,4 +1,4 @@
-"""The OAuth pages: /o/authorize/, /o/token/ and /o/revoke_token/ (RFC 6749, as DrChrono answers)."""
+"""The OAuth endpoints `/o/authorize/`, `/o/token/` and `/o/revoke_token/`: RFC 6749 with DrChrono's deviations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from simulator.config import Config
 from simulator.messages import RefusedError, Request, Response, answer, html, redirect
-from simulator.store import Fields
-from simulator.tokens import SCOPES, InvalidGrantError, Tokens
+from simulator.oauth.tokens import SCOPES, InvalidGrantError, Tokens
+from simulator.practice.store import Fields
 
 _PAGE = """<!doctype html><title>Authorize</title><h1>Simulated DrChrono</h1>
 <p>Application <b>{client}</b> asks for: {scope}</p>
@@ -19,7 +19,7 @@ _PAGE = """<!doctype html><title>Authorize</title><h1>Simulated DrChrono</h1>
 
 
 class OAuth:
-    """Answers everything under /o/."""
+    """Answers requests under `/o/`."""
 
     def __init__(self, config: Config, tokens: Tokens) -> None:
         self._config, self._tokens = config, tokens
@@ -42,7 +42,7 @@ class OAuth:
         return html(404, "<h1>Not Found</h1>")
 
     def _authorize(self, asked: Fields, approve: str) -> Response:
-        # A wrong client or address is shown to the person, never sent on to an address that may be an attacker's.
+        # Show a wrong client or redirect address to the user. A redirect could lead to an attacker.
         if asked.get("client_id") != self._config.client_id:
             return html(400, "<h1>Error: invalid_client_id</h1><p>Invalid client_id parameter value.</p>")
         redirect_uri = asked.get("redirect_uri", "")
@@ -51,16 +51,16 @@ class OAuth:
         state = {"state": asked["state"]} if "state" in asked else {}
 
         def back(**result: str) -> Response:
-            joint = "&" if "?" in redirect_uri else "?"
-            return redirect(f"{redirect_uri}{joint}{urlencode({**result, **state})}")
+            separator = "&" if "?" in redirect_uri else "?"
+            return redirect(f"{redirect_uri}{separator}{urlencode({**result, **state})}")
 
         if asked.get("response_type") != "code":
             return back(error="unsupported_response_type")
-        scope = asked.get("scope") or " ".join(sorted(SCOPES))  # none named means all
+        scope = asked.get("scope") or " ".join(sorted(SCOPES))  # no scope means all scopes
         if not set(scope.split()) <= SCOPES:
             return back(error="invalid_scope")
         if approve == "page":
-            # The form posts to its own address, query included.
+            # The form posts to its own URL, including the query.
             return html(200, _PAGE.format(client=escape(self._config.client_id), scope=escape(scope)))
         if approve == "deny":
             return back(error="access_denied")
@@ -76,12 +76,15 @@ class OAuth:
             else:
                 raise RefusedError(400, {"error": "unsupported_grant_type"})
         except InvalidGrantError:
-            # 401 where the standard has 400: so DrChrono's support pages say.
+            # DrChrono's support pages say 401, where the standard has 400.
             raise RefusedError(401, {"error": "invalid_grant"}) from None
         return answer(200, self._tokens.answer(pair), ("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 
     def _client(self, request: Request) -> Fields:
-        """The form of a request whose client credentials, in the form or as Basic, are right."""
+        """Return the form of a request. Raises RefusedError (401) if its client credentials are wrong.
+
+        Credentials are in the form or in a Basic header.
+        """
         form = request.form()
         given = (form.get("client_id"), form.get("client_secret"))
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")

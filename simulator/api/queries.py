@@ -1,4 +1,4 @@
-"""What a list's query asks for: filters, read lag, archived appointments; and what it must ask for."""
+"""Queries of lists: filters, required parameters, archived appointments."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from simulator.clinic import Clinic
-from simulator.kinds import APPOINTMENTS, NOTES, PATIENTS, Kind
 from simulator.messages import RefusedError
-from simulator.store import Fields, Record, Version
+from simulator.practice.clinic import Clinic
+from simulator.practice.kinds import APPOINTMENTS, NOTES, PATIENTS, Kind
+from simulator.practice.store import Record, Version
 
 _LONGEST_RANGE_DAYS = 190
 _ONE_OF = ("since", "occurred_since", "date", "date_range")
-# The real text is not known.
+# The real text is unknown.
 _MISSING = ["One of these parameters is required: since, occurred_since, date, date_range."]
 
 Condition = Callable[[Version], bool]
@@ -21,7 +21,7 @@ Condition = Callable[[Version], bool]
 
 @dataclass
 class Selection:
-    """The records of one kind that a list holds, as a reader sees them who lags behind by `lag_seconds`."""
+    """The records of one kind that match a query."""
 
     clinic: Clinic
     kind: Kind
@@ -31,7 +31,7 @@ class Selection:
     conditions: list[Condition] = field(default_factory=list)
 
     def after(self, position: int, lag_seconds: float) -> Iterator[tuple[Record, Version]]:
-        """Records and the version to show, in the order they were made, from a position on."""
+        """Yield records and their version of `lag_seconds` ago, in the order of creation, from `position` on."""
         if self.nothing:
             return
         until = self.clinic.clock.now() - lag_seconds
@@ -44,7 +44,10 @@ class Selection:
 
 
 def select(clinic: Clinic, kind: Kind, query: Mapping[str, str]) -> Selection:
-    """Read a query. Refuses with 400 what the service refuses; unknown parameters are ignored, as there."""
+    """Return the selection of a query. Like the service, ignore unknown parameters.
+
+    Raises RefusedError (400) for queries that the service refuses.
+    """
     selection = Selection(clinic, kind, patient=query.get("patient") if "patient" in kind.filters else None)
     conditions = selection.conditions
     if kind.timed and "since" in query:
@@ -60,48 +63,41 @@ def select(clinic: Clinic, kind: Kind, query: Mapping[str, str]) -> Selection:
             conditions.append(lambda version: "_" not in str(version.fields["id"]))
     if kind.name in (APPOINTMENTS, NOTES) and ("date" in query or "date_range" in query):
         first, last = _days(query)
-        conditions.append(lambda version: first <= _visit(clinic, version)["scheduled_time"][:10] <= last)
+        conditions.append(lambda version: first <= clinic.appointment_of(version)["scheduled_time"][:10] <= last)
     if kind.name == PATIENTS and "created_at" in query:
         day = query["created_at"]
         conditions.append(lambda version: version.fields["created_at"].startswith(day))
     if kind.name == NOTES and not clinic.config.live and "appointment" in query:
         conditions.append(_equals("appointment", query["appointment"]))
     for name in kind.filters:
-        if name in query and name != "patient":
+        if name in query:
             on_visit = kind.name == NOTES and name in ("doctor", "office")
             conditions.append(_equals(name, query[name], clinic if on_visit else None))
     return selection
 
 
 def _equals(name: str, wanted: str, clinic: Clinic | None = None) -> Condition:
-    """Field equals text, whatever its case; with a clinic, the field of a note's appointment."""
+    """Compare a field with a text, ignoring case. With a clinic, the field is that of the note's appointment."""
 
     def condition(version: Version) -> bool:
-        fields = version.fields if clinic is None else _visit(clinic, version)
+        fields = version.fields if clinic is None else clinic.appointment_of(version)
         return str(fields.get(name)).lower() == wanted.lower()
 
     return condition
 
 
-def _visit(clinic: Clinic, version: Version) -> Fields:
-    """The appointment a version is, or is a note of."""
-    if version.kind.name == APPOINTMENTS:
-        return version.fields
-    return clinic.store.by_key[APPOINTMENTS][str(version.fields["appointment"])].current.fields
-
-
 def _instant(clinic: Clinic, name: str, text: str) -> float:
     if "T" in text:
-        text = text.replace(" ", "+")  # an offset's plus sign that was not escaped
+        text = text.replace(" ", "+")  # the plus sign of an offset that was not escaped
     try:
-        # Live, a Z or an offset is refused; the guide's own example ends in Z.
+        # The live service refuses a Z or an offset. The guide's own example ends in Z.
         return clinic.local.instant(text, offset_allowed=not clinic.config.live)
     except ValueError:
         raise RefusedError(400, {name: ["Enter a valid date/time."]}) from None
 
 
 def _days(query: Mapping[str, str]) -> tuple[str, str]:
-    """First and last day of `date` or `date_range` (two days with a slash between)."""
+    """Return the first and last day of `date` or `date_range` (two days separated by a slash)."""
     first, _, last = query.get("date_range", query.get("date", "")).partition("/")
     try:
         begin, end = date.fromisoformat(first[:10]), date.fromisoformat((last or first)[:10])
@@ -112,9 +108,9 @@ def _days(query: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _is_refused(clinic: Clinic, query: Mapping[str, str]) -> bool:
-    """Whether an appointment list comes back empty because it asks for too much; with 400 if so configured.
+    """Whether an appointment list is empty because the query is too wide. Raises RefusedError (400) if so configured.
 
-    Two production integrations saw the empty list, a third one the 400.
+    Two production integrations saw an empty list, a third saw a 400.
     """
     problem: object = None
     if not any(name in query for name in _ONE_OF):

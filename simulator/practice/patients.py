@@ -1,14 +1,12 @@
-"""Patients, doctors and offices as DrChrono describes them: the fields of its API schema, filled in plausibly."""
+"""Generated patients, with the fields of DrChrono's API schema."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 from random import Random
 
-from simulator import words
-from simulator.store import Fields
-
-PRACTICE_GROUP = 4321
+from simulator.practice import vocabulary
+from simulator.practice.store import Fields
 
 _NO_INSURANCE: Fields = {
     "insurance_company": "",
@@ -106,7 +104,7 @@ NEW_PATIENT: Fields = {
 
 
 def chart_id(first_name: str, last_name: str, number: int) -> str:
-    """DrChrono's own form, AAAA000000: two letters of each name and a number."""
+    """Return a chart id in DrChrono's format AAAA000000: two letters of each name, and a number."""
     letters = "".join(
         (name.encode("ascii", "ignore").decode().replace("'", "") + "XX")[:2] for name in (first_name, last_name)
     )
@@ -120,7 +118,7 @@ def phone(rng: Random) -> str:
 
 def insurance(rng: Random, subscriber: Fields) -> Fields:
     """One policy, as nested in a verbose patient."""
-    company, payer = rng.choice(words.INSURERS)
+    company, payer = rng.choice(vocabulary.INSURERS)
     own = rng.random() < 0.8
     return {
         **_NO_INSURANCE,
@@ -131,17 +129,17 @@ def insurance(rng: Random, subscriber: Fields) -> Fields:
         "insurance_plan_name": rng.choice(("PPO Choice", "HMO Basic", "Gold 80", "Silver 70")),
         "is_subscriber_the_patient": own,
         "patient_relationship_to_subscriber": "" if own else rng.choice(("Spouse", "Child")),
-        "subscriber_first_name": subscriber["first_name"] if own else rng.choice(words.FEMALE_NAMES),
+        "subscriber_first_name": subscriber["first_name"] if own else rng.choice(vocabulary.FEMALE_NAMES),
         "subscriber_last_name": subscriber["last_name"],
     }
 
 
 def patient(rng: Random, number: int, doctor: int, office: int, today: date) -> Fields:
-    """One patient; `number` is the id. `created_at` and `updated_at` are the caller's."""
+    """Return a patient with the id `number`. The caller sets `created_at` and `updated_at`."""
     female = rng.random() < 0.52
-    first = rng.choice(words.FEMALE_NAMES if female else words.MALE_NAMES)
-    last = rng.choice(words.LAST_NAMES)
-    city, state, zip_code = rng.choice(words.PLACES)
+    first = rng.choice(vocabulary.FEMALE_NAMES if female else vocabulary.MALE_NAMES)
+    last = rng.choice(vocabulary.LAST_NAMES)
+    city, state, zip_code = rng.choice(vocabulary.PLACES)
     fields = {
         **NEW_PATIENT,
         "id": number,
@@ -156,16 +154,16 @@ def patient(rng: Random, number: int, doctor: int, office: int, today: date) -> 
         "email": f"{first}.{last}.{number}@example.com".lower().replace("'", ""),
         "cell_phone": phone(rng),
         "home_phone": phone(rng) if rng.random() < 0.3 else "",
-        "address": f"{rng.randrange(1, 9999)} {rng.choice(words.STREETS)}",
+        "address": f"{rng.randrange(1, 9999)} {rng.choice(vocabulary.STREETS)}",
         "city": city,
         "state": state,
         "zip_code": zip_code,
         "doctor": doctor,
         "offices": [office],
-        "emergency_contact_name": f"{rng.choice(words.MALE_NAMES)} {last}",
+        "emergency_contact_name": f"{rng.choice(vocabulary.MALE_NAMES)} {last}",
         "emergency_contact_phone": phone(rng),
-        "emergency_contact_relation": rng.choice(words.RELATIONS),
-        "referring_source": rng.choice(words.REFERRALS),
+        "emergency_contact_relation": rng.choice(vocabulary.RELATIONS),
+        "referring_source": rng.choice(vocabulary.REFERRALS),
     }
     if rng.random() < 0.85:
         fields["primary_insurance"] = insurance(rng, fields)
@@ -174,57 +172,3 @@ def patient(rng: Random, number: int, doctor: int, office: int, today: date) -> 
     if rng.random() < 0.1:
         fields["secondary_insurance"] = insurance(rng, fields)
     return fields
-
-
-def doctors(rng: Random, count: int, zone: str) -> list[Fields]:
-    made = []
-    for index in range(count):
-        first, last = rng.choice(words.FEMALE_NAMES + words.MALE_NAMES), rng.choice(words.LAST_NAMES)
-        made.append(
-            {
-                "id": 320_101 + 7 * index,
-                "first_name": first,
-                "last_name": last,
-                "suffix": "MD",
-                "specialty": rng.choice(("Family Medicine", "Internal Medicine", "Pediatrics")),
-                "job_title": "Provider/Staff (Private Practice)",
-                "email": f"doctor{index + 1}@practice.example",
-                "cell_phone": "",
-                "home_phone": "",
-                "office_phone": phone(rng),
-                "website": "",
-                "country": "US",
-                "timezone": zone,
-                "npi_number": f"1{rng.randrange(10**9):09d}",
-                "group_npi_number": "",
-                "practice_group": PRACTICE_GROUP,
-                "practice_group_name": "Harbor Family Practice",
-                "profile_picture": None,
-                "is_account_suspended": False,
-            }
-        )
-    return made
-
-
-def offices(rng: Random, doctor: int) -> list[Fields]:
-    return [
-        {
-            "id": 330_201 + index,
-            "name": name,
-            "doctor": doctor,
-            "address": f"{rng.randrange(1, 999)} {rng.choice(words.STREETS)}",
-            "city": place[0],
-            "state": place[1],
-            "zip_code": place[2],
-            "country": "US",
-            "phone_number": phone(rng),
-            "fax_number": "",
-            "tax_id_number_professional": "",
-            "start_time": "08:00:00",
-            "end_time": "17:00:00",
-            "online_scheduling": False,
-            "archived": False,
-            "exam_rooms": [{"index": room, "name": f"Exam {room}", "online_scheduling": False} for room in (1, 2, 3)],
-        }
-        for index, (name, place) in enumerate(zip(("Main Office", "Harbor Clinic"), words.PLACES, strict=False))
-    ]

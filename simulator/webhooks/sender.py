@@ -1,7 +1,7 @@
-"""Webhooks: what each change sends, signed, and sent again as DrChrono does.
+"""Sends webhooks for changes, and redelivers failed ones as DrChrono does.
 
-Only the status code counts: any 2xx is delivered, everything else, a redirect included, has failed. A failed delivery
-is repeated one, three and seven hours after the event, then never (DrChrono's API documentation).
+Only the status code matters: 2xx means delivered, anything else, including a redirect, means failed. A failed delivery
+is repeated 1, 3 and 7 hours after the event, and never after that (DrChrono's API documentation).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from simulator.clinic import Change, Clinic
-from simulator.delivery import Delivery, sign, write_body
-from simulator.kinds import KINDS
+from simulator.practice.clinic import Change, Clinic
+from simulator.practice.kinds import KINDS
 from simulator.stats import Stats
+from simulator.webhooks.delivery import Delivery, sign, write_body
 
-_HELD_SECONDS = 2.0  # how long a delivery waits to be overtaken by the next one
+_HELD_SECONDS = 2.0  # how long a reordered delivery waits for the next one to overtake it
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookSettings:
-    """Where deliveries go and how well that works. Probabilities are from 0 to 1."""
+    """The receiver, and the reliability of deliveries. `lose`, `duplicate` and `reorder` are probabilities (0 to 1)."""
 
     url: str | None = None
     secret: str = "webhook-secret"  # noqa: S105 - made up
@@ -35,11 +35,11 @@ class WebhookSettings:
     lose: float = 0.0
     duplicate: float = 0.0
     delay: tuple[float, float] = (0.0, 0.0)
-    """Seconds on the simulator's clock, drawn evenly from this range."""
+    """Range in seconds of the simulator's clock; each delay is uniformly random."""
     reorder: float = 0.0
     redelivery_seconds: tuple[float, ...] = (3600.0, 10_800.0, 25_200.0)
     require_verification: bool = False
-    """Whether nothing is sent before the handshake succeeded, as with the real service."""
+    """Whether deliveries require a successful ownership handshake first, as on the live service."""
     timeout_seconds: float = 10.0
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class WebhookSettings:
 
 
 class Webhooks:
-    """Listens to the clinic and delivers."""
+    """Delivers webhooks for the changes of a clinic."""
 
     def __init__(self, clinic: Clinic, stats: Stats, settings: WebhookSettings) -> None:
         self.settings, self.verified = settings, False
@@ -62,11 +62,11 @@ class Webhooks:
 
     @property
     def waiting(self) -> int:
-        """Deliveries on their way, held back, or to be repeated."""
+        """Number of deliveries in transit, held back, or due for redelivery."""
         return self._waiting
 
     def configure(self, given: dict[str, Any]) -> WebhookSettings:
-        """Change some settings. A new address has to be verified anew."""
+        """Change some settings. A new URL must be verified again. Raises ValueError for unknown settings."""
         unknown = set(given) - {field.name for field in fields(WebhookSettings)}
         if unknown:
             raise ValueError(f"unknown webhook setting: {', '.join(sorted(unknown))}")
@@ -77,13 +77,13 @@ class Webhooks:
         return settings
 
     def event_of(self, change: Change) -> str | None:
-        """The event that DrChrono would send, if any: the guide knows six, the live service more and fewer."""
+        """Return the event that DrChrono sends for a change, or None if it sends none."""
         kind = KINDS[change.kind]
         events = kind.live_events if self._clinic.config.live else kind.guide_events
         return events.get(change.action)
 
-    def hear(self, change: Change) -> None:
-        """Make and send the event of a change, with the losses and delays that are set."""
+    def announce(self, change: Change) -> None:
+        """Schedule the delivery of a change's event, with the configured loss, duplication, delay and reordering."""
         event, settings = self.event_of(change), self.settings
         if event is None or settings.url is None or (settings.require_verification and not self.verified):
             return
@@ -103,7 +103,7 @@ class Webhooks:
             self._clock.at(delivery.made_at + delay, lambda: self._send_or_hold(delivery, hold=held))
 
     def send(self, event: str, change: Change | None, copies: int) -> tuple[int | None, Delivery]:
-        """Send at once and wait for the answer: its status (None: no answer) and what was sent. Never repeated."""
+        """Send once, wait, and return the response status (None without a response) and the delivery."""
         with self._lock:
             delivery = self._make(event, change)
         status = None
@@ -113,7 +113,10 @@ class Webhooks:
         return status, delivery
 
     def verify(self) -> tuple[bool, int | None]:
-        """The console's handshake: `GET ?msg=<nonce>` wants `secret_token`, the hex HMAC of the nonce."""
+        """Perform the ownership handshake, and return whether it succeeded and the response status.
+
+        `GET ?msg=<nonce>` must return `secret_token`, the hex HMAC of the nonce.
+        """
         with self._lock:
             nonce = f"{self._rng.getrandbits(128):032x}"
         status, body = self._request("GET", f"msg={nonce}", b"", {})
@@ -133,30 +136,30 @@ class Webhooks:
         return Delivery(event, delivery_id, body, self._clock.now())
 
     def _send_or_hold(self, delivery: Delivery, *, hold: bool) -> None:
-        """Send, after it those that waited to be overtaken; or be one of them."""
+        """Hold the delivery back, or send it and then all deliveries that were held back."""
         if hold:
             with self._lock:
                 self._held.append(delivery)
             self._clock.at(self._clock.now() + _HELD_SECONDS, self._release)
             return
-        self._try(delivery, 0)
+        self._attempt(delivery, 0)
         self._release()
 
     def _release(self) -> None:
         with self._lock:
             held, self._held = self._held, []
         for delivery in held:
-            self._try(delivery, 0)
+            self._attempt(delivery, 0)
 
-    def _try(self, delivery: Delivery, repeated: int) -> None:
+    def _attempt(self, delivery: Delivery, redelivery: int) -> None:
         status = self._post(delivery)
         delivered = status is not None and 200 <= status < 300
-        if delivered or repeated >= len(self.settings.redelivery_seconds):
+        if delivered or redelivery >= len(self.settings.redelivery_seconds):
             with self._lock:
                 self._waiting -= 1
             return
-        again_at = delivery.made_at + self.settings.redelivery_seconds[repeated]
-        self._clock.at(again_at, lambda: self._try(delivery, repeated + 1))
+        due_at = delivery.made_at + self.settings.redelivery_seconds[redelivery]
+        self._clock.at(due_at, lambda: self._attempt(delivery, redelivery + 1))
 
     def _post(self, delivery: Delivery) -> int | None:
         headers = {
@@ -172,7 +175,7 @@ class Webhooks:
         return status
 
     def _request(self, method: str, query: str, body: bytes, headers: dict[str, str]) -> tuple[int | None, bytes]:
-        """One request to the receiver, redirects not followed: status (None: no answer) and body."""
+        """Send a request without following redirects; return the status (None without a response) and body."""
         parts = urlsplit(self.settings.url or "")
         secure = parts.scheme == "https"
         connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection

@@ -1,8 +1,8 @@
-"""OAuth's state: codes and token pairs.
+"""Authorization codes and token pairs.
 
-What is known of the real service: refresh tokens rotate on every use and the old pair dies at once; going through
-authorization again kills the earlier pair; a code is used once and lives about a minute. The guide keeps silent on
-all of this, and nothing in it contradicts.
+As on the live service, refresh tokens rotate on every use and the old pair is revoked at once. A new authorization
+revokes all earlier pairs. A code can be used once and expires after about a minute. The guide does not describe any of
+this, and does not contradict it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ SCOPES = frozenset(f"{base}:{mode}" for base in _BASES for mode in ("read", "wri
 
 
 class InvalidGrantError(Exception):
-    """A code or refresh token that is unknown, spent or dead."""
+    """The code or refresh token is unknown, used or revoked."""
 
 
 @dataclass
 class Pair:
-    """An access token and the refresh token that was given with it."""
+    """An access token and its refresh token."""
 
     access: str
     refresh: str
     scope: str
     expires_at: float
-    dead: bool = False
-    spent_at: float = 0.0
+    revoked: bool = False
+    used_at: float = 0.0
     successor: Pair | None = None
 
     @property
@@ -53,7 +53,7 @@ class _Code:
 
 
 class Tokens:
-    """Issues and judges codes and tokens."""
+    """Issues, validates and revokes codes and tokens."""
 
     def __init__(self, config: Config, clock: Clock, stats: Stats) -> None:
         self._config, self._clock, self._stats = config, clock, stats
@@ -65,12 +65,12 @@ class Tokens:
 
     def new_code(self, redirect_uri: str, scope: str) -> str:
         with self._lock:
-            code = self._word(24)
+            code = self._random_text(24)
             self._codes[code] = _Code(redirect_uri, scope, self._clock.now() + self._config.code_seconds)
             return code
 
     def exchange(self, code: str, redirect_uri: str) -> Pair:
-        """A code for a pair. All earlier pairs die."""
+        """Exchange a code for a pair, and revoke all earlier pairs. Raises InvalidGrantError."""
         with self._lock:
             known = self._codes.get(code)
             if known is None or known.used or known.expires_at < self._clock.now():
@@ -82,57 +82,57 @@ class Tokens:
             return self.issue(known.scope)
 
     def refresh(self, token: str) -> Pair:
-        """A refresh token for a new pair. The old pair is dead from now on."""
+        """Exchange a refresh token for a new pair, and revoke the old one. Raises InvalidGrantError."""
         with self._lock:
             pair = self._by_refresh.get(token)
             if pair is None:
                 raise InvalidGrantError
             now = self._clock.now()
-            if pair.successor is not None and now < pair.spent_at + self._config.grace_seconds:
+            if pair.successor is not None and now < pair.used_at + self._config.grace_seconds:
                 return pair.successor
-            if pair.dead:
+            if pair.revoked:
                 self._stats.count("dead_refresh_used")
                 raise InvalidGrantError
-            pair.dead, pair.spent_at = True, now
+            pair.revoked, pair.used_at = True, now
             pair.successor = self._make(pair.scope)
             self._stats.count("refreshed")
             return pair.successor
 
     def issue(self, scope: str = "") -> Pair:
-        """A pair out of nothing, for all scopes unless some are named."""
+        """Issue a pair without authorization, for all scopes unless some are named."""
         with self._lock:
             self._stats.count("issued")
             return self._make(scope or " ".join(sorted(SCOPES)))
 
-    def judge(self, access: str) -> Pair | None:
-        """The pair of a valid access token, otherwise None."""
+    def find_valid(self, access: str) -> Pair | None:
+        """Return the pair of a valid access token, otherwise None."""
         pair = self._by_access.get(access)
-        if pair is not None and not pair.dead and self._clock.now() < pair.expires_at:
+        if pair is not None and not pair.revoked and self._clock.now() < pair.expires_at:
             return pair
         if pair is not None:
             self._stats.count("dead_access_used")
         return None
 
     def revoke(self, token: str) -> None:
-        """End the pair that a token of either sort belongs to; unknown tokens are fine (RFC 7009)."""
+        """Revoke the pair of an access or refresh token. Unknown tokens are ignored (RFC 7009)."""
         with self._lock:
             pair = self._by_access.get(token) or self._by_refresh.get(token)
             if pair is not None:
-                pair.dead = True
+                pair.revoked = True
 
     def revoke_all(self) -> None:
         with self._lock:
             for pair in self._by_access.values():
-                pair.dead = True
+                pair.revoked = True
 
     def expire_access(self) -> None:
-        """End all access tokens as if their time had come; the refresh tokens live on."""
+        """Expire all access tokens now. Their refresh tokens stay valid."""
         with self._lock:
             for pair in self._by_access.values():
                 pair.expires_at = min(pair.expires_at, self._clock.now())
 
     def answer(self, pair: Pair) -> dict[str, Any]:
-        """The token endpoint's JSON."""
+        """Return the JSON of the token endpoint."""
         return {
             "access_token": pair.access,
             "token_type": "Bearer",
@@ -143,10 +143,10 @@ class Tokens:
 
     def _make(self, scope: str) -> Pair:
         expires_at = self._clock.now() + self._config.lifetime_seconds
-        pair = Pair(self._word(30), self._word(30), scope, expires_at)
+        pair = Pair(self._random_text(30), self._random_text(30), scope, expires_at)
         self._by_access[pair.access] = self._by_refresh[pair.refresh] = pair
         return pair
 
-    def _word(self, length: int) -> str:
+    def _random_text(self, length: int) -> str:
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
         return "".join(self._rng.choices(letters, k=length))

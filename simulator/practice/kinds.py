@@ -1,4 +1,4 @@
-"""The six kinds of records, one row each; the fields named are those of DrChrono's API documentation."""
+"""The kinds of records, one row each: six of patients, four of the practice. Fields are those of DrChrono's API."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 PATIENTS, APPOINTMENTS, NOTES = "patients", "appointments", "clinical_notes"
 MEDICATIONS, PROBLEMS, ALLERGIES = "medications", "problems", "allergies"
+DOCTORS, OFFICES, USERS, PROFILES = "doctors", "offices", "users", "appointment_profiles"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How one kind is addressed, read, written and announced."""
+    """How one kind is addressed, read, written and announced by webhooks."""
 
     name: str
     scope: str
@@ -20,13 +21,15 @@ class Kind:
     methods: frozenset[str] = frozenset({"GET", "POST", "PUT", "PATCH"})
     filters: tuple[str, ...] = ("patient", "doctor")
     timed: bool = False
-    """Whether records say when they were changed, so that lists know `since`."""
+    """Whether records have `updated_at` and lists accept `since`."""
     bulk: bool = False
+    clinical: bool = True
+    """Whether records belong to patients, as opposed to the practice."""
     live_events: dict[str, str] = field(default_factory=dict)
-    """Event sent after an action (create, modify, delete, lock, unlock) in the live form."""
+    """The live form's event for each action: create, modify, delete, lock, unlock."""
     guide_events: dict[str, str] = field(default_factory=dict)
     page_sizes: tuple[int, int] = (250, 50)
-    """Default and largest page, plain and verbose."""
+    """Default and maximum page size, plain and verbose."""
 
 
 _INSURANCES = ("primary", "secondary", "tertiary", "auto_accident", "workers_comp")
@@ -78,7 +81,7 @@ KINDS: dict[str, Kind] = {
             filters=("patient", "doctor", "office"),
             timed=True,
             bulk=True,
-            # Live there is no event for an edit: a note that is not locked can only be found by polling.
+            # The live service has no event for an edit. Changes to unlocked notes are found only by polling.
             live_events={"lock": "CLINICAL_NOTE_LOCK", "unlock": "CLINICAL_NOTE_UNLOCK"},
             guide_events={
                 "create": "CLINICAL_NOTE_MODIFY",
@@ -93,17 +96,22 @@ KINDS: dict[str, Kind] = {
                 scope="clinical",
                 verbose_only=frozenset({"description"} if name == ALLERGIES else ()),
                 required=("doctor", "patient"),
-                # The guide's six events know nothing of these three.
+                # The guide's six events do not cover these three kinds.
                 live_events={"create": f"PATIENT_{word}_CREATE", "modify": f"PATIENT_{word}_MODIFY"},
             )
             for name, word in ((MEDICATIONS, "MEDICATION"), (PROBLEMS, "PROBLEM"), (ALLERGIES, "ALLERGY"))
+        ),
+        # The schema names no scope for users; `user:read` follows the guide.
+        *(
+            Kind(name=name, scope=scope, methods=frozenset({"GET"}), filters=("doctor",), clinical=False)
+            for name, scope in ((DOCTORS, "user"), (OFFICES, "user"), (USERS, "user"), (PROFILES, "calendar"))
         ),
     )
 }
 
 
 def kind_of_event(event: str) -> str | None:
-    """The kind an event is about; None for an unknown event or PING."""
+    """Return the kind an event is about; None for PING and unknown events."""
     for kind in KINDS.values():
         if event in kind.live_events.values() or event in kind.guide_events.values():
             return kind.name

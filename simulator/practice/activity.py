@@ -1,4 +1,4 @@
-"""A clinic at work: seeded changes in the background, as the day brings them."""
+"""Background activity: random changes from a seeded source, as in a practice at work."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
-from simulator.clinic import Clinic, NoSuchRecordError
-from simulator.drafts import CHART
-from simulator.kinds import APPOINTMENTS, NOTES, PATIENTS
-from simulator.store import Record
+from simulator.practice.chart import MAKERS
+from simulator.practice.clinic import Clinic
+from simulator.practice.kinds import APPOINTMENTS, NOTES, PATIENTS
+from simulator.practice.lookup import NoSuchRecordError
+from simulator.practice.store import Record
 
-_LONGEST_BURST = 4  # a form saved field by field
+_MAX_BURST = 4  # changes in a row, as when a form is saved field by field
 
 
 class Activity:
@@ -22,7 +23,7 @@ class Activity:
         self._rng = Random(f"{clinic.config.seed} activity")
         self._run = 0
         self.per_second = 0.0
-        self._deeds: list[tuple[int, Callable[[], None]]] = [
+        self._actions: list[tuple[int, Callable[[], None]]] = [
             (30, self._edit_patient),
             (30, self._move_visit),
             (12, self._write_note),
@@ -34,7 +35,7 @@ class Activity:
         ]
 
     def set(self, per_second: float) -> None:
-        """Work faster, slower, or (0) not at all."""
+        """Set the rate of changes; 0 stops them."""
         if per_second < 0:
             raise ValueError("per_second must not be negative")
         self._run += 1
@@ -42,8 +43,8 @@ class Activity:
         self._plan(self._run, made=1)
 
     def _plan(self, run: int, made: int) -> None:
-        """Rest as long as the changes just made should have taken."""
-        # `run` tells a timer of an earlier speed that it is not wanted any more.
+        """Schedule the next action after a pause in proportion to the `made` changes."""
+        # A timer set before the rate changed has an old `run` and does nothing.
         if self.per_second and run == self._run:
             pause = made * self._rng.expovariate(self.per_second)
             clock = self._clinic.clock
@@ -52,10 +53,10 @@ class Activity:
     def _work(self, run: int) -> None:
         if run != self._run:
             return
-        weights, deeds = zip(*self._deeds, strict=True)
+        weights, actions = zip(*self._actions, strict=True)
         before = self._clinic.changes
-        with suppress(NoSuchRecordError):  # a small practice may lack such a record; the next deed will find one
-            self._rng.choices(deeds, weights)[0]()
+        with suppress(NoSuchRecordError):  # a small practice may have no suitable record
+            self._rng.choices(actions, weights)[0]()
         self._plan(run, max(1, self._clinic.changes - before))
 
     def _create(self, kind: str) -> None:
@@ -63,7 +64,7 @@ class Activity:
 
     def _edit_patient(self) -> None:
         patient = self._clinic.pick(PATIENTS)
-        for _ in range(self._rng.randint(1, _LONGEST_BURST)):
+        for _ in range(self._rng.randint(1, _MAX_BURST)):
             self._clinic.change(PATIENTS, patient.key)
 
     def _move_visit(self) -> None:
@@ -83,11 +84,11 @@ class Activity:
         self._clinic.lock(self._clinic.pick(NOTES, self._is_open).key)
 
     def _review_chart(self) -> None:
-        """A medication, problem or allergy, then the patient it belongs to.
+        """Change a medication, problem or allergy, then its patient.
 
-        The guide has no event and no time of change for the three: the visit's change of the patient is what tells.
+        The guide has neither events nor `updated_at` for these three kinds. Only the patient's change announces them.
         """
-        kind = self._rng.choice(list(CHART))
+        kind = self._rng.choice(list(MAKERS))
         if self._rng.random() < 0.5:
             change = self._clinic.create(kind, {})
         else:

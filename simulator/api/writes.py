@@ -1,4 +1,4 @@
-"""Writes through the API: what is required, what is refused, and what a record becomes."""
+"""Writes through the API: validation, and the resulting records."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
-from simulator.clinic import Clinic
-from simulator.drafts import blank
-from simulator.kinds import APPOINTMENTS, PATIENTS, Kind
 from simulator.messages import RefusedError
-from simulator.store import Fields
+from simulator.practice.clinic import Clinic
+from simulator.practice.drafts import blank
+from simulator.practice.kinds import APPOINTMENTS, PATIENTS, Kind
+from simulator.practice.store import Fields
 
 _READ_ONLY = frozenset(
     {"id", "created_at", "updated_at", "extended_updated_at", "deleted_flag", "clinical_note", "status_transitions"}
@@ -30,13 +30,13 @@ _REQUIRED = ["This field is required."]
 
 
 class Writes:
-    """Turns a request's fields into a record's."""
+    """Validates the fields of write requests and applies them."""
 
     def __init__(self, clinic: Clinic) -> None:
         self._clinic = clinic
 
     def create(self, kind: Kind, given: Fields) -> Any:
-        """Add a record; returns its version."""
+        """Create a record and return its version. Raises RefusedError (400, 409)."""
         self._require(kind, given)
         fields = self._clean(kind, given)
         with self._clinic.store.lock:
@@ -45,7 +45,10 @@ class Writes:
             return self._clinic.create(kind.name, fields, draft=False).version
 
     def change(self, kind: Kind, key: str, given: Fields, *, whole: bool) -> None:
-        """Change a record. Even an empty PATCH moves `updated_at` (recorded)."""
+        """Change a record. Even an empty PATCH moves `updated_at` (seen in recorded exchanges).
+
+        Raises RefusedError (400, 409) and NoSuchRecordError.
+        """
         if whole:
             self._require(kind, given)
         fields = self._clean(kind, given)
@@ -61,7 +64,7 @@ class Writes:
             raise RefusedError(400, missing)
 
     def _clean(self, kind: Kind, given: Fields) -> Fields:
-        """The fields that exist and can be written, each in its own type."""
+        """Return the known, writable fields, each converted to its type."""
         known = blank(kind.name, live=self._clinic.config.live)
         fields, problems = {}, {}
         for name, value in given.items():
@@ -108,7 +111,7 @@ class Writes:
 
 
 def _typed(value: Any, empty: Any) -> Any:
-    """The value, if it is of the field's type, which the empty record shows; text for numbers is fine."""
+    """Return the value if its type matches that of the empty record. Numbers may be given as text."""
     if isinstance(empty, dict):
         if not isinstance(value, dict):
             raise ValueError("Expected a dictionary.")

@@ -1,4 +1,4 @@
-"""Asynchronous lists: a uuid that is polled until its snapshot is complete, and that lives one hour."""
+"""Bulk jobs: a uuid that is polled until its snapshot is complete, and that expires after one hour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uuid import UUID
 from simulator.clock import Clock
 from simulator.config import Config
 from simulator.messages import RefusedError
-from simulator.store import Version
+from simulator.practice.store import Version
 
 PAGE_SIZE = 1000  # default and maximum
 _UNKNOWN = {"detail": "Invalid uuid specified"}
@@ -21,34 +21,34 @@ _UNKNOWN = {"detail": "Invalid uuid specified"}
 
 @dataclass
 class Job:
-    """One list that was started: the versions it holds are those of the moment it was asked for."""
+    """A started list. It holds the versions of the moment it was started."""
 
     uuid: str
     path: str
-    born_at: float
+    started_at: float
     versions: Sequence[Version]
-    """Of this page live; of all pages in the guide's prose variant."""
+    """Of one page in the live form; of all pages in the uuid variant of the guide."""
     pagination: dict[str, int]
     verbose: bool
     whole: bool
-    """Whether all pages are here."""
+    """Whether `versions` holds all pages."""
     polls: int = 0
 
     def head(self, pagination: dict[str, int]) -> bytes:
-        """The answer's fields before the results, as the beginning of a JSON object."""
+        """Return the fields before the results, as the beginning of a JSON object."""
         head: dict[str, Any] = {"status": "Complete", "pagination": pagination, "uuid": self.uuid}
         return json.dumps(head)[:-1].encode()
 
 
 def slice_of(versions: Sequence[Version], page: int, page_size: int) -> tuple[Sequence[Version], dict[str, int]]:
-    """One page, and the pagination to state with it. A page past the end is empty."""
+    """Return one page and its pagination. A page past the end is empty."""
     pages = max(1, -(-len(versions) // page_size))
     found = versions[(page - 1) * page_size : page * page_size]
     return found, {"count": len(versions), "pages": pages, "page_size": page_size, "page": page}
 
 
 class Bulk:
-    """The lists under way."""
+    """The bulk jobs."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._config, self._clock = config, clock
@@ -68,15 +68,17 @@ class Bulk:
         with self._lock:
             uuid = str(UUID(int=self._rng.getrandbits(128), version=4))
             now = self._clock.now()
-            self._jobs = {key: job for key, job in self._jobs.items() if now - job.born_at < self._config.uuid_seconds}
+            self._jobs = {
+                key: job for key, job in self._jobs.items() if now - job.started_at < self._config.uuid_seconds
+            }
             self._jobs[uuid] = Job(uuid, path, now, versions, pagination, verbose, whole)
             return self._jobs[uuid]
 
     def poll(self, path: str, uuid: str) -> tuple[Job, bool]:
-        """The list and whether it is complete. 404 when there is none of that uuid, or its hour is over."""
+        """Return the job and whether it is complete. Raises RefusedError (404) if the uuid is unknown or expired."""
         with self._lock:
             job = self._jobs.get(uuid)
-            if job is None or job.path != path or self._clock.now() - job.born_at >= self._config.uuid_seconds:
+            if job is None or job.path != path or self._clock.now() - job.started_at >= self._config.uuid_seconds:
                 raise RefusedError(404, _UNKNOWN)
             job.polls += 1
             return job, job.polls > self._config.polls_until_complete

@@ -1,15 +1,14 @@
-"""Fills a clinic with its first records: seeded, linked, and spread over the time before the clock's now."""
+"""Generates the initial records: seeded, linked, and spread over the time before the clock's start."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 from random import Random
 
-from simulator import charts, people
-from simulator.clinic import Clinic
-from simulator.drafts import CHART
-from simulator.kinds import APPOINTMENTS, NOTES, PATIENTS
-from simulator.store import Fields, Record
+from simulator.practice import appointments, chart, notes, patients
+from simulator.practice.clinic import Clinic
+from simulator.practice.kinds import APPOINTMENTS, NOTES, PATIENTS
+from simulator.practice.store import Fields, Record
 
 _DAY = 86_400.0
 _BREAK_EVERY = 25
@@ -17,76 +16,76 @@ _RECURRENCE_EVERY = 40
 
 
 def populate(clinic: Clinic) -> None:
-    """Make the numbers of records that the configuration asks for."""
+    """Create as many records as configured."""
     config = clinic.config
     rng = Random(f"{config.seed} practice")
     now = clinic.clock.now()
     today = clinic.local.day(now)
-    patients = [_patient(clinic, rng, now, today) for _ in range(config.patients)]
-    visits = [] if not patients else _visits(clinic, rng, patients, now, today)
+    people = [_patient(clinic, rng, now, today) for _ in range(config.patients)]
+    visits = [] if not people else _appointments(clinic, rng, people, now, today)
     _notes(clinic, rng, visits, now, today)
-    for kind, make in CHART.items():
-        for patient in patients:
-            for _ in charts.children(rng, config.children):
-                number = clinic.numbering.next(kind)
+    for kind, make in chart.MAKERS.items():
+        for patient in people:
+            for _ in chart.entries(rng, config.children):
+                number = clinic.ids.next(kind)
                 fields = make(rng, number, patient["id"], patient["doctor"], today, live=config.live)
                 clinic.add(kind, fields, created=now - _DAY, updated=now - _DAY)
 
 
 def _patient(clinic: Clinic, rng: Random, now: float, today: date) -> Fields:
     doctor, office = rng.choice(clinic.doctors)["id"], rng.choice(clinic.offices)["id"]
-    fields = people.patient(rng, clinic.numbering.next(PATIENTS), doctor, office, today)
+    fields = patients.patient(rng, clinic.ids.next(PATIENTS), doctor, office, today)
     updated = now - rng.uniform(60, 365 * _DAY)
     return clinic.add(PATIENTS, fields, created=updated - rng.uniform(0, 700 * _DAY), updated=updated).current.fields
 
 
-def _visits(clinic: Clinic, rng: Random, patients: list[Fields], now: float, today: date) -> list[Record]:
+def _appointments(clinic: Clinic, rng: Random, people: list[Fields], now: float, today: date) -> list[Record]:
     config = clinic.config
-    count = 2 * len(patients) if config.appointments is None else config.appointments
-    return [_visit(clinic, rng, index, rng.choice(patients), now, today) for index in range(count)]
+    count = 2 * len(people) if config.appointments is None else config.appointments
+    return [_appointment(clinic, rng, index, rng.choice(people), now, today) for index in range(count)]
 
 
-def _visit(clinic: Clinic, rng: Random, index: int, patient: Fields, now: float, today: date) -> Record:
+def _appointment(clinic: Clinic, rng: Random, index: int, patient: Fields, now: float, today: date) -> Record:
     day = today + timedelta(days=rng.randrange(-365, 91))
-    # A visit was last changed about its day; one still to come, within the last month.
+    # Past appointments were last changed around their day, future ones within the last month.
     age = min(max((today - day).days, 0) + rng.uniform(0, 30), 365)
     updated = now - 60 - age * _DAY
     is_break = index % _BREAK_EVERY == _BREAK_EVERY - 1
-    key: int | str = clinic.numbering.next(APPOINTMENTS)
+    key: int | str = clinic.ids.next(APPOINTMENTS)
     recurrence: Fields = {}
     if clinic.config.live:
         key = str(key)
         recurrence["clinical_note"] = None
         if index % _RECURRENCE_EVERY == _RECURRENCE_EVERY - 1:
-            # "Usually numeric, not always": an occurrence not yet stored by itself is named by its series and day.
+            # "Usually numeric, not always": the id of a virtual occurrence consists of its series and day.
             recurrence |= {"base_recurring_appointment": key, "recurring_appointment": True}
             key = f"{key}_{day.isoformat()}"
             recurrence["recurrence_instance_key"] = key
     links = {"doctor": patient["doctor"], "office": patient["offices"][0]}
     links["patient"] = None if is_break else patient["id"]
-    fields = charts.appointment(rng, key, day, past=day < today, index=index, **links) | recurrence
+    fields = appointments.appointment(rng, key, day, past=day < today, index=index, **links) | recurrence
     if not is_break:
-        # Safe here only: nobody has read the patient yet.
+        # In-place changes are safe here only, since nothing has read the patient yet.
         patient["date_of_first_appointment"] = min(patient["date_of_first_appointment"] or "9", day.isoformat())
         patient["date_of_last_appointment"] = max(patient["date_of_last_appointment"] or "", day.isoformat())
     return clinic.add(APPOINTMENTS, fields, created=updated - rng.uniform(0, 60 * _DAY), updated=updated)
 
 
 def _notes(clinic: Clinic, rng: Random, visits: list[Record], now: float, today: date) -> None:
-    def over(visit: Record) -> bool:
+    def is_past(visit: Record) -> bool:
         fields = visit.current.fields
         return fields["patient"] is not None and fields["scheduled_time"][:10] < today.isoformat()
 
-    candidates = [visit for visit in visits if over(visit)]
-    took_place = [visit for visit in candidates if visit.current.fields["status"] == "Complete"]
+    candidates = [visit for visit in visits if is_past(visit)]
+    completed = [visit for visit in candidates if visit.current.fields["status"] == "Complete"]
     if clinic.config.notes is None:
-        chosen = took_place[::2]
+        chosen = completed[::2]
     else:
         others = [visit for visit in candidates if visit.current.fields["status"] != "Complete"]
-        chosen = (took_place + others)[: clinic.config.notes]
-    make = charts.live_note if clinic.config.live else charts.guide_note
+        chosen = (completed + others)[: clinic.config.notes]
+    make = notes.live_note if clinic.config.live else notes.guide_note
     for visit in chosen:
-        number = clinic.numbering.next(NOTES)
+        number = clinic.ids.next(NOTES)
         fields = make(rng, number, visit.current.fields, locked=rng.random() < 0.6)
         written = min(visit.current.updated_at + rng.uniform(0, _DAY), now - 30)
         clinic.add(NOTES, fields, created=written, updated=written)

@@ -1,4 +1,4 @@
-"""Everything under /api: who may ask, how often, and what the answer is."""
+"""Routing under `/api`: authorization, rate limit, and the endpoints."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ import email.utils
 import math
 from random import Random
 
-from simulator.clinic import Clinic, NoSuchRecordError
-from simulator.faults import throttled, unauthorized
-from simulator.kinds import APPOINTMENTS, KINDS, Kind
-from simulator.lists import Lists, is_verbose
+from simulator.api.address import locate
+from simulator.api.lists import Lists, is_verbose
+from simulator.api.refusals import throttled, unauthorized
+from simulator.api.writes import Writes
 from simulator.messages import (
     NO_CONTENT,
     NOT_FOUND,
     RefusedError,
     Request,
     Response,
-    answer,
     redirect,
 )
-from simulator.people import PRACTICE_GROUP
+from simulator.oauth.tokens import Pair, Tokens
+from simulator.practice.clinic import Clinic
+from simulator.practice.kinds import APPOINTMENTS, KINDS, USERS, Kind
+from simulator.practice.lookup import NoSuchRecordError
+from simulator.practice.staff import CURRENT_USER
+from simulator.practice.store import signed
 from simulator.quota import Quota
 from simulator.stats import Stats
-from simulator.store import Fields, signed
-from simulator.tokens import Pair, Tokens
-from simulator.writes import Writes
-
-_USER = 270_011  # the one person who authorized
 
 
 def endpoint(request: Request) -> str:
-    """The request's address with ids replaced, as statistics count it: `GET /api/patients/{id}`."""
+    """Return the request's method and path with ids replaced, for statistics: `GET /api/patients/{id}`."""
     parts = request.path.strip("/").split("/")
     if parts[0] == "api" and len(parts) == 3 and parts[2] != "current":
         parts[2] = "{id}"
@@ -48,24 +47,19 @@ class Api:
 
     def handle(self, request: Request) -> Response:
         scheme, _, access = request.headers.get("authorization", "").partition(" ")
-        pair = self._tokens.judge(access.strip()) if scheme.lower() == "bearer" else None
+        pair = self._tokens.find_valid(access.strip()) if scheme.lower() == "bearer" else None
         if pair is None:
             return unauthorized(live=self._config.live)
         wait = self._quota.admit(self._clinic.clock.now())
         if wait > 0:
             return self._throttle(wait)
-        parts = request.path.strip("/").split("/")[1:]
-        name, key = "".join(parts[:1]), (parts[1] if len(parts) > 1 else None)
-        if len(parts) > 2:
+        address = locate(request)
+        if address.kind is None:
             raise RefusedError(404, NOT_FOUND)
-        if name in KINDS:
-            return self._records(KINDS[name], key, request, pair)
-        kind = KINDS.get(name.removesuffix("_list"))
-        if kind is not None and kind.bulk and key is None:
+        kind = KINDS[address.kind]
+        if address.read == "bulk":
             return self._bulk_list(kind, request, pair)
-        if name in ("users", "doctors", "offices"):
-            return self._staff(name, key, request, pair)
-        raise RefusedError(404, NOT_FOUND)
+        return self._records(kind, address.id, request, pair)
 
     def _throttle(self, wait: float) -> Response:
         seconds = math.ceil(wait)
@@ -81,20 +75,25 @@ class Api:
         if method not in kind.methods or (method == "POST") != (key is None and method != "GET"):
             raise RefusedError(405, {"detail": f'Method "{request.method}" not allowed.'})
         if method == "GET" and key is None:
-            if not self._may(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
+            if not self._check_scope(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
                 return self._lists.empty(kind, request, bulk=False)
             return self._signed(self._lists.page(kind, request))
-        self._may(kind.scope, "read" if method == "GET" else "write", pair)
+        self._check_scope(kind.scope, "read" if method == "GET" else "write", pair)
         if key is None:
             return self._create(kind, request)
         if method == "GET":
+            if kind.name == USERS and key == "current":
+                key = str(CURRENT_USER)
+                if self._config.live:
+                    return redirect(f"{request.origin}/api/users/{key}")
             return self._read(kind, key, request)
         return self._write(kind, key, request)
 
     def _read(self, kind: Kind, key: str, request: Request) -> Response:
         record = self._clinic.store.by_key[kind.name].get(key)
-        version = record.seen(self._clinic.clock.now() - self._lists.lag_seconds) if record else None
-        if version is None or version.deleted:
+        until = self._clinic.clock.now() - self._lists.lag.seconds(kind.name, "single")
+        version = record.seen(until) if record else None
+        if version is None or version.deleted or self._lists.visibility.hides(version, "single"):
             raise RefusedError(404, NOT_FOUND)
         return self._signed(Response(status=200, body=version.json(verbose=is_verbose(request))))
 
@@ -105,6 +104,8 @@ class Api:
 
     def _write(self, kind: Kind, key: str, request: Request) -> Response:
         try:
+            if self._lists.visibility.hides(self._clinic.find(kind.name, key).current, "single"):
+                raise RefusedError(404, NOT_FOUND)
             if request.method == "DELETE":
                 self._clinic.delete(kind.name, key)
             else:
@@ -117,40 +118,14 @@ class Api:
     def _bulk_list(self, kind: Kind, request: Request, pair: Pair) -> Response:
         if request.method not in ("GET", "POST"):
             raise RefusedError(405, {"detail": f'Method "{request.method}" not allowed.'})
-        if not self._may(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
+        if not self._check_scope(kind.scope, "read", pair, empty_instead=kind.name == APPOINTMENTS):
             return self._lists.empty(kind, request, bulk=True)
         if request.method == "POST":
             return self._lists.start(kind, request)
         return self._signed(self._lists.read(kind, request))
 
-    def _staff(self, name: str, key: str | None, request: Request, pair: Pair) -> Response:
-        if request.method != "GET":
-            raise RefusedError(405, {"detail": f'Method "{request.method}" not allowed.'})
-        self._may("user", "read", pair)
-        if name == "users" and key == "current" and self._config.live:
-            return redirect(f"{request.origin}/api/users/{_USER}")
-        known = {"users": [self._user()], "doctors": self._clinic.doctors, "offices": self._clinic.offices}[name]
-        if key is None:
-            return answer(200, {"previous": None, self._config.results_key: known, "next": None})
-        wanted = str(_USER) if key == "current" else key
-        for person in known:
-            if str(person["id"]) == wanted:
-                return answer(200, person)
-        raise RefusedError(404, NOT_FOUND)
-
-    def _user(self) -> Fields:
-        return {
-            "id": _USER,
-            "username": "simulated",
-            "doctor": self._clinic.doctors[0]["id"],
-            "practice_group": PRACTICE_GROUP,
-            "is_doctor": True,
-            "is_staff": False,
-            "permissions": {},
-        }
-
-    def _may(self, scope: str, mode: str, pair: Pair, *, empty_instead: bool = False) -> bool:
-        """Whether the token has the scope; refuses with 403 unless an empty list is the answer instead."""
+    def _check_scope(self, scope: str, mode: str, pair: Pair, *, empty_instead: bool = False) -> bool:
+        """Whether the token has the scope. If not, raise RefusedError (403) unless `empty_instead`."""
         if f"{scope}:{mode}" in pair.scopes:
             return True
         if empty_instead:

@@ -1,4 +1,4 @@
-"""One webhook delivery: its body in the guide's form or the live one, and its signature."""
+"""The body and signature of one webhook delivery."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hmac
 import json
 from dataclasses import dataclass
 
-from simulator.clinic import Change
-from simulator.people import PRACTICE_GROUP
-from simulator.store import signed
+from simulator.practice.clinic import Change
+from simulator.practice.staff import PRACTICE_GROUP
+from simulator.practice.store import signed
 
 WEBHOOK_ID = "wh_1001"
 
@@ -17,13 +17,13 @@ WEBHOOK_ID = "wh_1001"
 class Delivery:
     event: str
     id: str
-    """Kept when the delivery is repeated (whether the real service does is not known)."""
+    """Unchanged on redelivery. Whether the real service keeps it is unknown."""
     body: bytes
     made_at: float
 
 
 def write_body(form: str, event: str, change: Change | None, link_signature: int) -> bytes:
-    """The raw body. A PING is about nothing: `change` is None."""
+    """Return the raw body. `change` is None for a PING."""
     if form == "guide":
         object_id = change.record_id if change else None
         return json.dumps({"event": event, "object_id": object_id, "webhook_id": WEBHOOK_ID}).encode()
@@ -34,5 +34,5 @@ def write_body(form: str, event: str, change: Change | None, link_signature: int
 
 
 def sign(secret: str, message: bytes, style: str) -> str:
-    """`hmac`: hex HMAC-SHA256 of the message (the guide); `token`: the secret itself (live)."""
+    """Return the signature: hex HMAC-SHA256 of the message for `hmac` (the guide), the secret for `token` (live)."""
     return secret if style == "token" else hmac.new(secret.encode(), message, "sha256").hexdigest()

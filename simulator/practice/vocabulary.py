@@ -1,4 +1,4 @@
-"""Vocabulary of the made-up practice."""
+"""Names, places, drugs and sentences of the generated records."""
 
 # fmt: off
 FEMALE_NAMES = (

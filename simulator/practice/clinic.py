@@ -1,4 +1,4 @@
-"""The clinic at work: every change to a record, whoever makes it, is made here, and told to whoever listens."""
+"""The practice. All changes to records are made here and reported to listeners."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from simulator import charts, drafts, people
 from simulator.clock import Clock
 from simulator.config import Config
-from simulator.kinds import APPOINTMENTS, NOTES, PATIENTS
 from simulator.localtime import LocalTime
-from simulator.numbering import Numbering
-from simulator.store import Fields, Record, Store, Version
-
-
-class NoSuchRecordError(LookupError):
-    """There is no such record, or none that the change asked for can be made to."""
+from simulator.practice import drafts, notes, patients, staff
+from simulator.practice.ids import Ids
+from simulator.practice.kinds import APPOINTMENTS, KINDS, NOTES, PATIENTS
+from simulator.practice.lookup import Lookup, NoSuchRecordError
+from simulator.practice.store import Fields, Record, Store, Version
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that happened: create, modify, delete, lock or unlock."""
+    """A change to a record. `action` is create, modify, delete, lock or unlock."""
 
     kind: str
     key: str
@@ -31,104 +28,80 @@ class Change:
 
     @property
     def record_id(self) -> Any:
-        """The id in the record's own type (the live form's clinical notes have their appointment's only)."""
+        """The id in the record's own type. Clinical notes of the live form have only their appointment's id."""
         fields = self.version.fields
         return fields["id"] if "id" in fields else fields["appointment"]
 
 
-class Clinic:
-    """The practice's records and staff. `listeners` hear of every change made after the start."""
+class Clinic(Lookup):
+    """The records of the practice. `listeners` are called for each change after the initial data."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
+        super().__init__(Store(), Random(f"{config.seed} clinic"), live=config.live)
         self.config, self.clock = config, clock
         self.local = LocalTime(config.timezone)
-        self.store = Store()
         self.listeners: list[Callable[[Change], None]] = []
         self.changes = 0
-        self._noted: set[str] = set()  # appointments that have, or had, a clinical note: there is never a second one
-        self.rng = Random(f"{config.seed} clinic")
-        self.numbering = Numbering(self.rng)
-        staff = Random(f"{config.seed} staff")
-        # About as many as a practice of that size has, so that calendars are not hopelessly double-booked.
-        self.doctors = people.doctors(staff, 3 + config.patients // 2500, config.timezone)
-        self.offices = people.offices(staff, self.doctors[0]["id"])
+        self.ids = Ids(self.rng)
+        rng = Random(f"{config.seed} staff")
+        # A realistic number for the size of the practice, so that few appointments overlap.
+        doctors = 3 + config.patients // 2500
+        shown = config.share_patients if config.permissions_show_sharing else None
+        long_ago = clock.now() - 365 * 86_400
+        for kind, records in staff.staff(rng, doctors, config.timezone, share_patients=shown).items():
+            for fields in records:
+                self.add(kind, fields, created=long_ago, updated=long_ago)
 
     def create(self, kind: str, given: Fields, *, draft: bool = True) -> Change:
-        """Add a record: `given` on top of a made-up one, or (`draft=False`) on top of an empty one."""
+        """Add a record: `given` on top of a generated record, or of an empty one with `draft=False`."""
         with self.store.lock:
             now, given = self.clock.now(), dict(given)
             fields = {**(self._draft(kind, given) if draft else drafts.blank(kind, live=self.config.live)), **given}
             if kind != NOTES:
-                number = self.numbering.next(kind)
+                number = self.ids.next(kind)
                 fields["id"] = str(number) if kind == APPOINTMENTS and self.config.live else number
             if kind == PATIENTS and not fields["chart_id"]:
-                fields["chart_id"] = people.chart_id(fields["first_name"], fields["last_name"], fields["id"])
-            return self._tell(self.add(kind, fields, created=now, updated=now), "create")
+                fields["chart_id"] = patients.chart_id(fields["first_name"], fields["last_name"], fields["id"])
+            return self._notify(self.add(kind, fields, created=now, updated=now), "create")
 
     def add(self, kind: str, fields: Fields, *, created: float, updated: float) -> Record:
-        """Put a complete new record into the store, stamped; used for the initial records, too."""
+        """Store a complete new record and set its timestamps. Listeners are not called."""
         shown = self.local.text(updated)
         if "updated_at" in fields:
             fields["created_at"], fields["updated_at"] = self.local.text(created), shown
         if "extended_updated_at" in fields:
             fields["extended_updated_at"] = shown
         key = str(fields["id"] if "id" in fields else fields["appointment"])
-        record = self.store.add(kind, key, fields, changed_at=updated, updated_at=float(int(updated)))
+        record = self.store.add(kind, key, fields, changed_at=created, updated_at=float(int(updated)))
         if kind == NOTES:
-            self._show_on_visit(record, at=updated)
+            self._update_appointment_of(record, at=updated)
         return record
 
     def change(self, kind: str, key: object, given: Fields | None = None) -> Change:
-        """Change a record's fields; without `given`, something that people do change."""
+        """Change a record's fields; without `given`, make a plausible edit."""
         with self.store.lock:
             record = self.find(kind, key)
             fields = given
             if fields is None:
                 fields = drafts.edit(self.rng, kind, record.current.fields, live=self.config.live)
-            return self._tell(self._put(record, fields), "modify")
+            return self._notify(self._put(record, fields), "modify")
 
     def delete(self, kind: str, key: object) -> Change:
-        """Delete a record. An appointment stays to be seen with `show_archived=true`."""
+        """Delete a record. A deleted appointment is still listed with `show_archived=true`."""
         with self.store.lock:
             record = self.find(kind, key)
             mark = {"deleted_flag": True} if kind == APPOINTMENTS else {}
-            return self._tell(self._put(record, mark, deleted=True), "delete")
+            return self._notify(self._put(record, mark, deleted=True), "delete")
 
     def lock(self, key: object, *, locked: bool = True) -> Change:
-        """Sign a clinical note, or open it again."""
+        """Lock a clinical note, or unlock it."""
         with self.store.lock:
             record = self.find(NOTES, key)
             fields: Fields = {"locked": locked}
             if self.config.live:
                 visit = self.store.by_key[APPOINTMENTS][record.key].current.fields
-                fields = {"signee": charts.signee(visit["doctor"] if locked else None)}
-            return self._tell(self._put(record, fields), "lock" if locked else "unlock")
-
-    def find(self, kind: str, key: object) -> Record:
-        record = self.store.get(kind, key)
-        if record is None:
-            raise NoSuchRecordError(f"there is no {kind} {key}")
-        return record
-
-    def pick(self, kind: str, suits: Callable[[Record], bool] = lambda record: True) -> Record:
-        """Some existing record that suits."""
-        records = self.store.in_order[kind]
-        for _ in range(20 if records else 0):  # nearly always enough, and does not walk the whole practice
-            record = self.rng.choice(records)
-            if record.exists and suits(record):
-                return record
-        suitable = [record for record in records if record.exists and suits(record)]
-        if not suitable:
-            raise NoSuchRecordError(f"there is no such record among the {kind}")
-        return self.rng.choice(suitable)
-
-    def is_locked(self, note: Record) -> bool:
-        fields = note.current.fields
-        return bool(fields["signee"]["locked_by"]) if self.config.live else bool(fields["locked"])
-
-    def has_note(self, visit: Record) -> bool:
-        """Whether there ever was a note of this appointment."""
-        return visit.key in self._noted
+                fields = {"signee": notes.signee(visit["doctor"] if locked else None)}
+            return self._notify(self._put(record, fields), "lock" if locked else "unlock")
 
     def _put(self, record: Record, fields: Fields, *, deleted: bool = False) -> Record:
         now = self.clock.now()
@@ -144,20 +117,20 @@ class Clinic:
             new["status_transitions"] = [*new["status_transitions"], {**step, "appointment": new["id"]}]
         self.store.put(record, new, at=now, updated_at=float(int(now)), deleted=deleted)
         if old.kind.name == NOTES:
-            self._show_on_visit(record, at=now)
+            self._update_appointment_of(record, at=now)
         return record
 
-    def _show_on_visit(self, note: Record, *, at: float) -> None:
-        """Live, a note's lock, PDF and time of change stand on its appointment."""
+    def _update_appointment_of(self, note: Record, *, at: float) -> None:
+        """Update the `clinical_note` field of the note's appointment, which exists in the live form only."""
         visit_key = str(note.current.fields["appointment"])
-        self._noted.add(visit_key)
+        self.noted.add(visit_key)
         if not self.config.live:
             return
         visit = self.store.by_key[APPOINTMENTS][visit_key]
         old, shown = visit.current, self.local.text(at)
         seen = None
         if note.exists:
-            seen = charts.note_of_visit(visit_key, locked=self.is_locked(note), updated_at=shown)
+            seen = notes.note_of_appointment(visit_key, locked=self.is_locked(note), updated_at=shown)
         fields = {**old.fields, "clinical_note": seen}
         updated_at = old.updated_at
         if self.config.note_touches_appointment:
@@ -165,7 +138,7 @@ class Clinic:
             fields["updated_at"] = fields["extended_updated_at"] = self.local.text(updated_at)
         self.store.put(visit, fields, at=max(at, old.changed_at), updated_at=updated_at, deleted=old.deleted)
 
-    def _tell(self, record: Record, action: str) -> Change:
+    def _notify(self, record: Record, action: str) -> Change:
         kind = record.current.kind.name
         change = Change(kind, record.key, action, record.current)
         self.changes += 1
@@ -174,10 +147,12 @@ class Clinic:
         return change
 
     def _draft(self, kind: str, given: Fields) -> Fields:
-        """A made-up new record to go with what is given of it; its id is still to come."""
+        """Return a generated record that fits the given fields, without its id."""
         doctor, office = self.rng.choice(self.doctors)["id"], self.rng.choice(self.offices)["id"]
         if kind == NOTES:
             return self._draft_note(given.pop("appointment", None))
+        if not KINDS[kind].clinical:
+            return staff.draft(kind, self.rng, doctor, self.config.timezone)
         patient = given.get("patient")
         if kind != PATIENTS and "patient" not in given:
             patient = self.pick(PATIENTS).current.fields["id"]
@@ -190,6 +165,6 @@ class Clinic:
 
         visit = self.pick(APPOINTMENTS, open_visit) if visit_key is None else self.find(APPOINTMENTS, visit_key)
         if not open_visit(visit):
-            raise NoSuchRecordError(f"appointment {visit.key} is a break, or has its note already")
-        make = charts.live_note if self.config.live else charts.guide_note
-        return make(self.rng, self.numbering.next(NOTES), visit.current.fields, locked=False)
+            raise NoSuchRecordError(f"appointment {visit.key} is a break or already has a note")
+        make = notes.live_note if self.config.live else notes.guide_note
+        return make(self.rng, self.ids.next(NOTES), visit.current.fields, locked=False)

@@ -1,25 +1,27 @@
-"""The records, each with its last versions, in the order they were made.
+"""Records with their latest versions, in the order of creation.
 
-A version's fields are never changed in place, so a list may hold on to versions as a snapshot, and each version is
-written as JSON only once.
+The fields of a version never change. A list can therefore keep versions as a snapshot, and each version is serialized
+only once.
 """
 
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
-from simulator.kinds import APPOINTMENTS, KINDS, Kind
+from simulator.practice.kinds import APPOINTMENTS, KINDS, Kind
 
 Fields = dict[str, Any]
 
-# The PDF link's signature is new in every answer: the stored text carries this mark in its place.
+# Signed links differ in every response. The stored text holds this placeholder instead of the signature.
 SIGNATURE_MARK = "?Signature=~signature~"
 _MARK_BYTES = SIGNATURE_MARK.encode()
-_KEPT_VERSIONS = 5  # what a read lag can go back to
+# A lagging read sees at least this far back.
+_KEPT_VERSIONS, _KEPT_SECONDS = 5, 3600.0
 
 
 @dataclass(slots=True)
@@ -29,15 +31,15 @@ class Version:
     kind: Kind
     fields: Fields
     changed_at: float
-    """Instant of the change; reads lag behind this."""
+    """Instant of the change, which read lag is compared with."""
     updated_at: float
-    """Instant that `updated_at` shows and `since` is compared with."""
+    """Instant shown as `updated_at`, which `since` is compared with."""
     deleted: bool = False
     _brief: bytes | None = None
     _full: bytes | None = None
 
     def json(self, *, verbose: bool) -> bytes:
-        """The record as sent, signature mark included; without the verbose-only fields unless asked for."""
+        """Return the record with signature placeholders; without the verbose-only fields unless `verbose`."""
         if verbose or not self.kind.verbose_only:
             if self._full is None:
                 self._full = _dump(self.fields)
@@ -50,15 +52,13 @@ class Version:
 
 @dataclass(slots=True)
 class Record:
-    """One record under its key, which is the `id` (a clinical note of the live form: its appointment's id)."""
+    """A record. Its key is its id, or its appointment's id for a clinical note of the live form."""
 
     key: str
     position: int
-    patient: str
-    """Key of the patient it belongs to; empty for patients and for breaks."""
     versions: list[Version] = field(default_factory=list)
     shortened: bool = False
-    """Whether the first version was dropped."""
+    """Whether older versions were dropped."""
 
     @property
     def current(self) -> Version:
@@ -69,7 +69,7 @@ class Record:
         return not self.versions[-1].deleted
 
     def seen(self, until: float) -> Version | None:
-        """What a reader sees whose copy of the database ends at `until`."""
+        """Return the version that was current at `until`; None if the record did not exist yet."""
         for version in reversed(self.versions):
             if version.changed_at <= until:
                 return version
@@ -77,7 +77,7 @@ class Record:
 
 
 class Store:
-    """Records by kind. Reads need no lock; whoever writes holds `lock`."""
+    """Records by kind. Writers hold `lock`; readers need no lock."""
 
     def __init__(self) -> None:
         self.lock = RLock()
@@ -86,34 +86,47 @@ class Store:
         self._by_patient: dict[str, dict[str, list[Record]]] = {kind: {} for kind in KINDS}
 
     def add(self, kind: str, key: str, fields: Fields, *, changed_at: float, updated_at: float) -> Record:
-        patient = str(fields.get("patient") or "")
-        record = Record(key=key, position=len(self.in_order[kind]), patient=patient)
+        record = Record(key=key, position=len(self.in_order[kind]))
         record.versions.append(Version(KINDS[kind], fields, changed_at, updated_at))
         self.by_key[kind][key] = record
         self.in_order[kind].append(record)
-        if patient:
-            self._by_patient[kind].setdefault(patient, []).append(record)
+        if patient := str(fields.get("patient") or ""):
+            self._index(record, patient)
         return record
 
     def put(self, record: Record, fields: Fields, *, at: float, updated_at: float, deleted: bool = False) -> Version:
         """Make `fields` the record's current version."""
         version = Version(record.current.kind, fields, at, updated_at, deleted)
         record.versions.append(version)
-        if len(record.versions) > _KEPT_VERSIONS:
-            record.versions = record.versions[-_KEPT_VERSIONS:]
+        versions = record.versions
+        drop = 0
+        while len(versions) - drop > _KEPT_VERSIONS and versions[drop + 1].changed_at < at - _KEPT_SECONDS:
+            drop += 1
+        if drop:
+            record.versions = versions[drop:]
             record.shortened = True
+        patient = str(fields.get("patient") or "")
+        if patient and patient != str(versions[-2].fields.get("patient")):
+            self._index(record, patient)
         return version
 
+    def _index(self, record: Record, patient: str) -> None:
+        """Let lists of a patient find the record. It stays in the index of earlier patients, for lagging reads."""
+        records = self._by_patient[record.current.kind.name].setdefault(patient, [])
+        index = bisect_left(records, record.position, key=lambda each: each.position)
+        if index == len(records) or records[index] is not record:
+            records.insert(index, record)
+
     def get(self, kind: str, key: object) -> Record | None:
-        """The record, unless it was deleted."""
+        """Return the record, or None if it does not exist or was deleted."""
         record = self.by_key[kind].get(str(key))
         return record if record is not None and record.exists else None
 
     def after(self, kind: str, position: int, patient: str | None = None) -> Iterator[Record]:
-        """Records from `position` on, in order; only one patient's when given."""
+        """Return the records from `position` on, in order; only those that belong or belonged to `patient` if given."""
         if patient is None:
             records = self.in_order[kind]
-            # By index: the list may grow while it is read, and grows at its end only.
+            # By index, since the list can grow at its end while it is read.
             return (records[index] for index in range(max(position, 0), len(records)))
         return (record for record in self._by_patient[kind].get(patient, []) if record.position >= position)
 
@@ -124,7 +137,7 @@ class Store:
         return {kind: sum(record.exists for record in records) for kind, records in self.in_order.items()}
 
     def overlapping(self, fields: Fields, key: str | None) -> Record | None:
-        """Another appointment of the same doctor at the same time."""
+        """Return another appointment of the same doctor that overlaps in time."""
         start, end = span(fields)
         for record in self.in_order[APPOINTMENTS]:
             other = record.current.fields
@@ -132,7 +145,7 @@ class Store:
                 continue
             if other["status"] in ("Cancelled", "Rescheduled", "No Show"):
                 continue
-            # Same day first: reading every time in the calendar would be slow.
+            # Compare days first: parsing every time in the calendar would be slow.
             if other["scheduled_time"][:10] == fields["scheduled_time"][:10]:
                 other_start, other_end = span(other)
                 if start < other_end and other_start < end:
@@ -141,24 +154,24 @@ class Store:
 
 
 def span(appointment: Fields) -> tuple[int, int]:
-    """Begin and end of an appointment in minutes of its day."""
+    """Return the begin and end of an appointment in minutes of its day."""
     hour, minute = int(appointment["scheduled_time"][11:13]), int(appointment["scheduled_time"][14:16])
     begin = hour * 60 + minute
     return begin, begin + int(appointment["duration"] or 0)
 
 
-def at_rest(body: bytes) -> bytes:
-    """Without the signature, which differs from read to read."""
+def unsigned(body: bytes) -> bytes:
+    """Return `body` without signatures."""
     return body.replace(_MARK_BYTES, b"")
 
 
 def signed(body: bytes, signature: str) -> bytes:
-    """As one answer shows it, with its own signature."""
+    """Return `body` with `signature` in its links."""
     return body.replace(_MARK_BYTES, b"?Signature=" + signature.encode())
 
 
 def join(versions: Iterable[Version], *, verbose: bool) -> bytes:
-    """A JSON array of records."""
+    """Return a JSON array of records."""
     return b"[" + b",".join([version.json(verbose=verbose) for version in versions]) + b"]"
 
 

@@ -1,0 +1,1 @@
+"""Fault injection: rules that match requests, and the broken answers they produce."""

@@ -1,0 +1,1 @@
+"""OAuth under `/o`: authorization pages, codes and tokens."""

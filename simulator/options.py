@@ -1,0 +1,161 @@
+"""Command line options of `python -m simulator`."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+
+from simulator.config import APPROVALS, FORMS, LIST_ORDERS, PAGINGS, Config
+from simulator.quota import LIMITERS
+
+DEFAULT = Config()
+_DESCRIPTION = """\
+Run a simulated DrChrono with generated patients: REST API, OAuth, webhooks, rate limits and faults.
+
+Every option has a default, shown in parentheses. Tests and demonstrations change records and settings at run time
+through HTTP requests to /control/, on the loopback interface only.
+"""
+_EPILOG = """\
+examples:
+  python -m simulator --port 8090 --quota 100/minute
+  python -m simulator --form live --quota 10/second,500/hour --patients 2000 --activity 0.5
+
+control interface:
+  GET    truth, truth/KIND, truth/KIND/ID           record counts; the current records
+  GET    health, config, stats, clock               state of the simulator
+  POST   change, create, delete, lock               {"kind": "patients", "id": ..., "fields": {...}, "webhook": true}
+  POST   webhook, webhook/verify, webhook/send      {"url": ..., "secret": ..., "lose": 0.1}; {"event": ..., "id": ...}
+  POST   faults                                     {"rules": [{"match": {"path": "/api/"}, "fault": "503"}]}
+  DELETE faults                                     remove all fault rules
+  POST   tokens                                     {"action": "issue" | "expire" | "revoke"}
+  POST   clock, quota, activity                     {"advance": 60}; {"windows": "100/minute"}; {"per_second": 2}
+  GET    lag, visibility                            read lag by kind and read; hidden records
+  POST   lag                                        {"seconds": 5, "kind": "patients", "read": "list"}
+  POST   visibility                                 {"hidden": [{"kind": "problems", "patient": ..., "single": "404"}]};
+                                                    {"only_doctor": ...}
+  DELETE visibility                                 show all records
+  POST   paging                                     {"paging": "offset", "order": "-id"}
+  POST   settle, stats/reset                        wait for webhook deliveries; reset the counters
+
+  curl -s localhost:8090/control/truth
+  curl -s -X POST localhost:8090/control/change -d '{"kind": "patients"}'
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_general(parser)
+    _add_records(parser)
+    _add_reads(parser)
+    _add_oauth(parser)
+    _add_webhook(parser)
+    _add_clock(parser)
+    return parser
+
+
+def _add_general(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    add("--port", type=int, default=0, help="port to listen on; 0 means any free port (0)")
+    add(
+        "--form",
+        choices=FORMS,
+        default="guide",
+        help="behaviour: of the integration guide, of the guide with uuids for bulk lists, or of the live service "
+        "(guide)",
+    )
+    add("--seed", type=int, default=1, help="seed of all generated records and random choices (1)")
+    add("--json-log", type=Path, metavar="FILE", help="append one JSON line per request to this file")
+    add("--ready-json", action="store_true", help="print the ready line as JSON")
+
+
+def _add_records(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("records").add_argument
+    add("--patients", type=int, default=200, metavar="N", help="number of patients (200)")
+    add("--appointments", type=int, metavar="N", help="number of appointments (two per patient)")
+    add("--notes", type=int, metavar="N", help="number of clinical notes (one per two completed appointments)")
+    add(
+        "--children",
+        type=int,
+        default=2,
+        metavar="N",
+        help="average number of medications, problems and allergies (each) per patient (2)",
+    )
+    add("--timezone", default="US/Eastern", help="time zone of the practice (US/Eastern)")
+    add("--activity", type=float, default=0, metavar="RATE", help="background changes per second (0)")
+
+
+def _add_reads(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("limits and reads").add_argument
+    add("--quota", default="", metavar="WINDOWS", help="rate limit: 100/minute, or 10/second,500/hour (no limit)")
+    add("--limiter", choices=LIMITERS, default="fixed", help="how the windows count requests (fixed)")
+    add("--burst", type=int, default=0, metavar="N", help="capacity of a bucket (the window's limit)")
+    add(
+        "--lag",
+        type=_lag,
+        action="append",
+        default=[],
+        metavar="[ENDPOINT=]SECONDS",
+        help="reads show the state of this long ago; an endpoint is KIND, KIND/READ or READ, where READ is single, "
+        "list or bulk; repeatable (0)",
+    )
+    add(
+        "--no-share-patients",
+        dest="share_patients",
+        action="store_false",
+        help="the authorizing user sees only the patients of the first doctor (all patients)",
+    )
+    add("--paging", choices=PAGINGS, default="cursor", help="offset: deletions move records between pages (cursor)")
+    add("--list-order", choices=LIST_ORDERS, default="id", help="order of plain lists with offset paging (id)")
+    add("--polls", type=int, default=1, metavar="N", help="polls before a bulk list is complete (1)")
+    add(
+        "--missing-filter",
+        choices=("400", "empty"),
+        default="400",
+        help="answer to an appointment list without a date or since filter (400)",
+    )
+
+
+def _lag(text: str) -> tuple[str, float]:
+    endpoint, _, seconds = text.rpartition("=")
+    return endpoint, float(seconds)
+
+
+def _add_oauth(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("OAuth").add_argument
+    add("--client-id", default=DEFAULT.client_id, help=f"({DEFAULT.client_id})")
+    add("--client-secret", default=DEFAULT.client_secret, help=f"({DEFAULT.client_secret})")
+    add(
+        "--redirect-uri",
+        action="append",
+        metavar="URI",
+        help=f"allowed redirect URI; repeatable ({DEFAULT.redirect_uris[0]})",
+    )
+    add("--approve", choices=APPROVALS, default="auto", help="approve at once, show a page, or deny (auto)")
+    add("--token-seconds", type=int, metavar="N", help="lifetime of an access token (3600; live form: 172800)")
+    add(
+        "--grace-seconds",
+        type=float,
+        default=0,
+        metavar="N",
+        help="how long a used refresh token still returns the new pair (0)",
+    )
+
+
+def _add_webhook(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("webhook").add_argument
+    add("--webhook-url", metavar="URL", help="receiver of the webhooks (none)")
+    add("--webhook-secret", default=DEFAULT.webhook_secret, help=f"({DEFAULT.webhook_secret})")
+
+
+def _add_clock(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("clock").add_argument
+    add("--clock", choices=("real", "virtual"), default="real", help="virtual: moves only by /control/clock (real)")
+    add("--start", type=datetime.fromisoformat, metavar="TIME", help="first instant, ISO 8601 with offset (now)")
+    add("--speed", type=float, default=1, metavar="X", help="simulator seconds per real second (1)")

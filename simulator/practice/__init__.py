@@ -1,0 +1,1 @@
+"""The practice: its records with their history, the generated data, and background activity."""

@@ -1,0 +1,1 @@
+"""Webhook deliveries: bodies, signatures, redelivery, and configured loss, delay and reordering."""
