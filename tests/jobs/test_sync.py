@@ -109,11 +109,12 @@ def test_what_is_missing_from_a_patients_list_becomes_a_tombstone_after_a_single
 def test_a_patients_list_that_is_empty_deletes_only_what_single_reads_do_not_show(clinic: Clinic) -> None:
     patient = str(clinic.simulator.truth("problems")[min(clinic.simulator.truth("problems"))]["patient"])
     held = {key for key, record in clinic.stored("problems").items() if str(record["patient"]) == patient}
-    clinic.simulator.faults.set([{"match": {"path": "/api/problems", "query": "patient"}, "fault": "empty"}])
+    clinic.simulator.visibility.set([{"kind": "problems"}])
     clinic.queue.enqueue(entries(clinic, [patient], "problems", by="patient"))
     clinic.settle()
     assert held <= clinic.stored("problems").keys()
     assert clinic.queue.waiting() == 0
+    clinic.simulator.visibility.set([])
     for key in held:
         clinic.simulator.delete("problems", key, webhook=False)
     clinic.queue.enqueue(entries(clinic, [patient], "problems", by="patient"))
@@ -134,11 +135,10 @@ def test_many_pending_records_of_a_kind_cost_one_list_instead_of_a_request_each(
     clinic.later(seconds=40)
     before = clinic.requests()
     clinic.allowance.left = 8
-    with pytest.raises(Stopped):
-        clinic.run(sync)  # the lists of all these patients are too many requests
+    clinic.run(sync)
     assert set(changed) <= clinic.stored("patients").keys()
     assert clinic.queue.count("patients") == 0
-    assert clinic.requests() - before == 8
+    assert clinic.requests() - before <= 8
 
 
 def test_ties_in_updated_at_are_all_stored(clinic: Clinic) -> None:
