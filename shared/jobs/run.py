@@ -85,13 +85,18 @@ FAILURES_IN_A_ROW = 5
 class Health:
     """Whether DrChrono answers at all, told from different things that fail: never from one that is repeated.
 
-    failing: the kinds that could not be read since anything was.
+    failing: the kinds of which a list or single records could not be read since anything was. unreadable: the kinds of
+    which single records are not worth asking for in this run.
     """
 
     failing: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
     _in_a_row: Counter[str] = field(default_factory=Counter)
 
-    def answered(self, kind: str) -> None:
+    def listed(self) -> None:
+        self.failing.clear()
+
+    def record_answered(self, kind: str) -> None:
         self.failing.clear()
         del self._in_a_row[kind]
 
@@ -99,6 +104,7 @@ class Health:
         """A record of `kind` could not be read at the first attempt. Raises Stopped where DrChrono is down."""
         self._in_a_row[kind] += 1
         if self._in_a_row[kind] >= FAILURES_IN_A_ROW:
+            self.unreadable.add(kind)
             self.failed(kind, error)
 
     def failed(self, kind: str, error: SyncError) -> None:

@@ -39,7 +39,7 @@ def sync(run: Run, *, force: bool = False) -> None:
     work_off(run, Priority.EVENT)
     for kind in kinds:
         # Where single records cannot be read, their list may show them.
-        wanted = force or _is_due(run, kind) or kind.name in run.health.failing
+        wanted = force or _is_due(run, kind) or kind.name in run.health.unreadable
         if wanted and kind.name not in listed:
             changes(run, kind, force)
     work_off(run, Priority.CHILDREN)

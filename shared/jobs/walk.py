@@ -50,7 +50,7 @@ def walk(
         run.renew()
         if page is None:
             return
-        run.health.answered(kind.name)
+        run.health.listed()
         before_store(page)
         result = store_page(run.parts.records, run.parts.queue, run.parts.absences, kind, page, source)
         run.counts["pages"] += 1

@@ -44,7 +44,7 @@ def _work_all(run: Run, entries: list[Entry]) -> int:
     for number, entry in enumerate(entries):
         try:
             run.check()
-            if entry.target.kind in run.health.failing and entry.attempts == 0:
+            if entry.target.kind in run.health.unreadable and entry.attempts == 0:
                 run.parts.queue.release([entry], run.parts.now() + KIND_PAUSE)
             elif not _work(run, entry):
                 failed += 1
@@ -69,7 +69,7 @@ def _work(run: Run, entry: Entry) -> bool:
         if reason is not None:
             raise Stopped(reason) from None
         return _postponed(run, entry, error)
-    run.health.answered(entry.target.kind)
+    run.health.record_answered(entry.target.kind)
     if done.confirm_at is not None:
         parts.queue.retry(entry, "confirm", done.confirm_at, priority=Priority.CONFIRM, failed=False)
     else:
@@ -93,7 +93,7 @@ def _postponed(run: Run, entry: Entry, error: SyncError) -> bool:
         attempt=entry.attempts + 1,
     )
     if not failed:
-        run.health.answered(entry.target.kind)
+        run.health.record_answered(entry.target.kind)
     elif entry.attempts == 0:
         run.health.record_failed(entry.target.kind, error)
     return not failed
