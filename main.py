@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from shared.jobs.run import Parts
     from shared.queue.work_queue import WorkQueue
     from shared.rate_limit.limiter import RateLimiter
+    from shared.records.absence import Absences
     from shared.records.refresh import Refresh
+    from shared.records.store import Records
     from shared.tokens.endpoint import TokenEndpoint
     from shared.tokens.refresher import TokenRefresher
     from shared.webhooks.events import Change
@@ -79,6 +81,8 @@ class System:
         self.documents: Callable[[], Documents] = Once(self._documents)
         self.publish: Callable[[], Callable[[bytes, Mapping[str, str]], None]] = Once(lambda: self._publisher().publish)
         self.queue = Once(self._queue)
+        self.records = Once(self._records)
+        self.absences = Once(self._absences)
         self.rate_limiter = Once(self._rate_limiter)
         self.token_endpoint = Once(self._token_endpoint)
         self.token_refresher = Once(self._token_refresher)
@@ -100,7 +104,7 @@ class System:
     def _queue(self) -> WorkQueue:
         from shared.queue.work_queue import WorkQueue
 
-        return WorkQueue(self.documents())
+        return WorkQueue(self.documents(), utc_now)
 
     def _rate_limiter(self) -> RateLimiter:
         from shared.rate_limit.limiter import RateLimiter
@@ -161,28 +165,35 @@ class System:
                 lambda transaction: transaction.set("sync_state/api", {"list_protocol": dict(found)})
             )
 
+    def _records(self) -> Records:
+        from shared.records.store import Records
+
+        return Records(self.documents(), utc_now)
+
+    def _absences(self) -> Absences:
+        from shared.records.absence import Absences
+
+        return Absences(self.documents(), self.records(), self.queue(), utc_now)
+
     def _refresh(self, lane: Lane) -> Refresh:
         from shared.records.refresh import Refresh
-        from shared.records.store import Records
 
         return Refresh(
             api=self.drchrono().in_lane(lane),
-            records=Records(self.documents(), utc_now),
+            records=self.records(),
             queue=self.queue(),
+            absences=self.absences(),
             now=utc_now,
         )
 
     def _store(self) -> Store:
         from functions.store_record import Store
-        from shared.jobs.checkpoints import Checkpoints
         from shared.queue.single_flight import SingleFlight
-        from shared.records.store import Records
 
         return Store(
             refresh=self._refresh(Lane.LIVE),
-            records=Records(self.documents(), utc_now),
+            records=self.records(),
             queue=self.queue(),
-            checkpoints=Checkpoints(self.documents()),
             single_flight=SingleFlight(),
             now=utc_now,
             sleep=time.sleep,
@@ -194,15 +205,15 @@ class System:
         from shared.jobs.leases import Leases
         from shared.jobs.run import Parts
         from shared.jobs.seen import Seen
-        from shared.records.store import Records
 
         documents = self.documents()
         return Parts(
             lists=self.drchrono().in_lane(Lane.BACKGROUND),
             events=self._refresh(Lane.LIVE),
             children=self._refresh(Lane.BACKGROUND),
-            records=Records(documents, utc_now),
+            records=self.records(),
             queue=self.queue(),
+            absences=self.absences(),
             checkpoints=Checkpoints(documents),
             leases=Leases(documents, utc_now, lambda: uuid.uuid4().hex),
             seen=Seen(documents),

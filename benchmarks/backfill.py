@@ -44,6 +44,7 @@ from shared.jobs.windowed import windows
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane, parse_windows
 from shared.rate_limit.limiter import RateLimiter
+from shared.records.absence import Absences
 from shared.records.refresh import Refresh
 from shared.records.store import Records
 
@@ -81,14 +82,16 @@ def parts(url: str, documents: Documents, quota: str) -> Parts:
         random=lambda: 0.5,
         lane=Lane.BACKGROUND,
     )
-    records, pending = Records(documents, now), WorkQueue(documents)
-    refresh = Refresh(api=client, records=records, queue=pending, now=now)
+    records, queue = Records(documents, now), WorkQueue(documents, now)
+    absences = Absences(documents, records, queue, now)
+    refresh = Refresh(api=client, records=records, queue=queue, absences=absences, now=now)
     return Parts(
         lists=client,
         events=refresh,
         children=refresh,
         records=records,
-        queue=pending,
+        queue=queue,
+        absences=absences,
         checkpoints=Checkpoints(documents),
         leases=Leases(documents, now, lambda: str(os.getpid())),
         seen=Seen(documents),

@@ -32,6 +32,7 @@ from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators
 from shared.cloud.firestore import FirestoreDocuments
 from shared.documents import Documents
+from shared.drchrono.lag import Evidence
 from shared.jobs import backfill
 from shared.jobs.run import Stopped
 from shared.jobs.sync import sync
@@ -60,7 +61,9 @@ def at_rest(patients: int) -> Iterator[Clinic]:
         backfill.start(filling.parts(), ("patients",), date(2009, 1, 1))
         filling.run(backfill.go_on)
         for entry in filling.queue.claim(filling.now(), 10 * patients, Priority.BACKFILL):
-            filling.queue.complete(entry.target, entry.last_seen)  # nobody here has medications, problems or allergies
+            filling.queue.complete(
+                entry.target, Evidence(filling.now())
+            )  # nobody here has medications, problems or allergies
         filling.run(sync)
         filling.later(hours=4)
         filling.run(sync)

@@ -149,8 +149,11 @@ def _report(order: Order, run: Run, started: datetime, stopped: str | None) -> d
     positions = {name: run.parts.checkpoints.get(name) for name in order.kinds}
     return {
         "job": order.job,
-        "finished": stopped is None,
+        "finished": stopped is None and not run.unfinished,
         "stopped": stopped,
+        "unfinished": [
+            {"job": job, "kind": kind, "reason": reason} for (job, kind), reason in sorted(run.unfinished.items())
+        ],
         "seconds": round((run.parts.now() - started).total_seconds(), 1),
         "counts": {str(name): count for name, count in sorted(run.counts.items()) if count},
         "pending": run.parts.queue.waiting(),

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.drchrono.kinds import KINDS
+from shared.drchrono.lag import CLOCK_SKEW, provable_from
 from shared.errors import LookAgain, MessageUnusable, StoreUnavailable, SyncError
-from shared.jobs.checkpoints import Checkpoints
 from shared.log import log
-from shared.queue.entries import Target, attempted, due_after, of_event
+from shared.queue.entries import Entry, Priority, Target, attempted, due_after, of_event
 from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue
-from shared.records.ordering import LAG_LIMIT, Outcome, already_done
+from shared.records.ordering import Copy, Outcome, already_settled, settles
 from shared.records.refresh import Done, Known, Refresh
 from shared.records.store import Records, Source
 from shared.webhooks.events import Change, decode
@@ -23,6 +23,9 @@ from shared.webhooks.events import Change, decode
 # DrChrono's replicas are "several seconds" behind at worst (its API documentation): most have caught up after these,
 # and whatever has not waits on the pending list for the next sync, which is minutes away.
 LAG_SECONDS = 3.0
+
+# Two fetches of one record are so far apart, however many events arrive.
+SHARE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,6 @@ class Store:
     refresh: Refresh
     records: Records
     queue: WorkQueue
-    checkpoints: Checkpoints
     single_flight: SingleFlight
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
@@ -51,7 +53,7 @@ def handle(event: object, store: Store) -> Outcome:
         log("event.unusable", "ERROR", reason=error.reason)
         raise
     began = store.now()
-    done, reason = _bring_up_to_date(change, store)
+    settled = _settle(change, store)
     now = store.now()
     log(
         "event.done",
@@ -59,15 +61,15 @@ def handle(event: object, store: Store) -> Outcome:
         kind=change.kind,
         id=change.id,
         delivery=change.delivery,
-        outcome=done.outcome,
-        reason=reason,
+        outcome=settled.outcome,
+        reason=settled.reason,
         seconds=round((now - change.received_at).total_seconds(), 3),
         wait_ms=_ms((began - change.received_at).total_seconds()),
-        fetch_ms=_ms(done.fetch_seconds),
-        store_ms=_ms(done.store_seconds),
+        fetch_ms=_ms(settled.fetch_seconds),
+        store_ms=_ms(settled.store_seconds),
         ms=_ms((now - began).total_seconds()),
     )
-    return done.outcome
+    return settled.outcome
 
 
 def _ms(seconds: float) -> float:
@@ -80,41 +82,90 @@ def traceparent(event: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _bring_up_to_date(change: Change, store: Store) -> tuple[Done, str]:
-    """What became of it, and why where it is not plain."""
+@dataclass(frozen=True)
+class Settled:
+    """What became of an event, and why where that is not plain; and how long DrChrono and the store took."""
+
+    outcome: Outcome
+    reason: str = ""
+    fetch_seconds: float = 0.0
+    store_seconds: float = 0.0
+
+
+def _settle(change: Change, store: Store) -> Settled:
+    """Fetch and store the record, unless that was done since the event came. What is not certain yet is queued."""
     target = Target(change.kind, change.id)
     with store.single_flight.turn(target, change.received_at) as flight:
         copy = store.records.copy(KINDS[change.kind], change.id)
-        outcome = already_done(change, copy, _synced_at(change, store))
+        if copy is not None and _wait_for_next_fetch(copy, store):
+            copy = store.records.copy(KINDS[change.kind], change.id)
+        outcome = already_settled(change, copy)
         if outcome is not None:
-            return Done(outcome), ""
-        known = Known(flight.latest, change.updated_at, creates=change.creates, deletes=change.deletes)
+            return Settled(outcome)
+        if copy is not None and _shares_fetch(change, copy):
+            store.queue.enqueue([_confirmation(change, copy)])
+            return Settled(Outcome.COVERED, "confirm")
+        known = Known(flight.latest, change.updated_at, deletes=change.deletes)
         try:
-            done = _fetched(target, known, Source("webhook", change.event, known.last_seen), store)
+            done = _fetched(target, known, Source("webhook", known.last_seen, change), store)
         except StoreUnavailable:
             raise
         except SyncError as error:
-            due = due_after(error, 0, store.now(), store.random)
-            store.queue.enqueue([of_event(change, error.reason, due, attempts=int(attempted(error)))])
-            return Done(Outcome.DEFERRED), error.reason
-        store.queue.complete(target, known.last_seen)
-        return done, ""
+            store.queue.enqueue([_postponed(change, error, store)])
+            return Settled(Outcome.DEFERRED, error.reason)
+        reason = ""
+        if settles(done.before, change, done.after) and done.confirm_at is None:
+            store.queue.complete(target, done.evidence)
+        else:
+            # The answer may be some seconds old: one more fetch, later, makes it certain.
+            store.queue.enqueue([_confirmation(change, done.after)])
+            reason = "confirm"
+        return Settled(done.outcome, reason, done.fetch_seconds, done.store_seconds)
+
+
+def _shares_fetch(change: Change, copy: Copy) -> bool:
+    """Whether the copy was fetched after the event was received, so that one fetch more, later, serves both."""
+    return not change.deletes and change.updated_at is None and copy.fetched_at - CLOCK_SKEW >= change.received_at
+
+
+def _wait_for_next_fetch(copy: Copy, store: Store) -> bool:
+    """Events of one record that follow each other quickly, or a delivery that is replayed, share a fetch.
+
+    Returns whether it waited.
+    """
+    since = (store.now() - copy.fetched_at).total_seconds()
+    if not 0 <= since < SHARE_SECONDS:
+        return False
+    store.sleep(SHARE_SECONDS - since + store.random())
+    return True
+
+
+def _confirmation(change: Change, copy: Copy | None) -> Entry:
+    latest = change.received_at if copy is None else max(change.received_at, copy.fetched_at)
+    return of_event(change, "confirm", provable_from(latest), priority=Priority.CONFIRM)
+
+
+def _postponed(change: Change, error: SyncError, store: Store) -> Entry:
+    due = due_after(error, 0, store.now(), store.random)
+    failed = attempted(error) and not isinstance(error, LookAgain)
+    return of_event(
+        change,
+        error.reason,
+        due,
+        attempts=int(failed),
+        priority=Priority.RETRY if failed else Priority.EVENT,
+    )
 
 
 def _fetched(target: Target, known: Known, source: Source, store: Store) -> Done:
     """Where a replica is behind, it is asked once more."""
     try:
         return store.refresh.run(target, known, source)
-    except LookAgain:
+    except LookAgain as error:
+        if error.reason != "lag":
+            raise
         store.sleep(LAG_SECONDS)
         return store.refresh.run(target, known, source)
-
-
-def _synced_at(change: Change, store: Store) -> datetime | None:
-    """Looked up for late events only: a sync cannot yet have seen the change behind a fresh one."""
-    if store.now() - change.received_at < LAG_LIMIT:
-        return None
-    return store.checkpoints.get(change.kind).synced_at
 
 
 def _field(value: object, name: str) -> object:

@@ -8,7 +8,8 @@
     ├── StoreUnavailable        Firestore could not be reached or refused for now
     ├── RecordTooLarge          over what one Firestore document can hold
     ├── QuotaExhausted          no permit now: says when there will be one
-    ├── LookAgain               the API shows an older version than is known of: its replicas lag
+    ├── LookAgain               the API's replicas lag: the answer proves too little, and is asked for again
+    ├── DeletionsHeld           so many records are absent that none is marked as deleted until a person looked
     ├── LeaseLost               another instance holds what we thought was ours
     ├── TokenError
     │   ├── TokenMissing        never authorized
@@ -96,11 +97,28 @@ class QuotaExhausted(SyncError):
 
 
 class LookAgain(SyncError):
-    """`reason` is `lag`, or `empty_list` for a list that was not empty before."""
+    """The answer may be older than what is asked about. `reason` is `lag`, or `absent` where it shows no record.
 
-    def __init__(self, reason: str) -> None:
+    `due` (UTC) is when an answer proves more.
+    """
+
+    def __init__(self, reason: str, due: datetime) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.due = due
+
+
+class DeletionsHeld(SyncError):
+    """Records of `kind` are absent, but too many at once to believe it."""
+
+    reason = "deletions_held"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"too many {kind} are absent; look into DrChrono, and if they are deleted there: "
+            f"`python -m ops accept-deletions {kind}`"
+        )
+        self.kind = kind
 
 
 class LeaseLost(SyncError):

@@ -12,14 +12,17 @@ from functions.store_record import Store
 from shared.documents import Documents
 from shared.drchrono.client import DrChrono
 from shared.drchrono.kinds import KINDS
+from shared.drchrono.lag import CLOCK_SKEW, LONGEST_LAG
 from shared.errors import QuotaExhausted
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
 from shared.jobs.run import Parts, Run
 from shared.jobs.seen import Seen
+from shared.jobs.sync import sync
 from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
+from shared.records.absence import Absences
 from shared.records.refresh import Refresh
 from shared.records.storable import META, join
 from shared.records.store import Records
@@ -76,7 +79,8 @@ class Clinic:
             random=random.Random(1).random,
         )
         self.records = Records(self.documents, self.now)
-        self.queue = WorkQueue(self.documents)
+        self.queue = WorkQueue(self.documents, self.now)
+        self.absences = Absences(self.documents, self.records, self.queue, self.now)
         self.positions = Checkpoints(self.documents)
 
     def now(self) -> datetime:
@@ -90,14 +94,19 @@ class Clinic:
         return self.now()
 
     def refresh(self, lane: Lane = Lane.LIVE) -> Refresh:
-        return Refresh(api=self.drchrono.in_lane(lane), records=self.records, queue=self.queue, now=self.now)
+        return Refresh(
+            api=self.drchrono.in_lane(lane),
+            records=self.records,
+            queue=self.queue,
+            absences=self.absences,
+            now=self.now,
+        )
 
     def store(self) -> Store:
         return Store(
             refresh=self.refresh(),
             records=self.records,
             queue=self.queue,
-            checkpoints=self.positions,
             single_flight=SingleFlight(),
             now=self.now,
             sleep=self.sleep,
@@ -111,6 +120,7 @@ class Clinic:
             children=self.refresh(Lane.BACKGROUND),
             records=self.records,
             queue=self.queue,
+            absences=self.absences,
             checkpoints=self.positions,
             leases=Leases(self.documents, self.now, lambda: f"{random.random()}"),
             seen=Seen(self.documents),
@@ -122,6 +132,13 @@ class Clinic:
         run = Run(self.parts(), deadline=self.now() + timedelta(seconds=seconds))
         job(run)
         return run
+
+    def settle(self) -> None:
+        """Let so much time pass that no answer can be older than what has happened so far, and work off the queue."""
+        self.later(seconds=(LONGEST_LAG + 2 * CLOCK_SKEW).total_seconds())
+        self.run(sync)
+        self.later(seconds=(LONGEST_LAG + 2 * CLOCK_SKEW).total_seconds())
+        self.run(sync)
 
     def stored(self, kind: str) -> dict[str, dict[str, Any]]:
         """The living records of a kind, as DrChrono sent them."""

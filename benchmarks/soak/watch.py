@@ -17,8 +17,8 @@ import psutil
 
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
+from shared.drchrono.lag import is_older
 from shared.errors import StoreUnavailable
-from shared.records.ordering import is_older
 from shared.records.storable import META
 
 Trees = dict[str, list[psutil.Process]]

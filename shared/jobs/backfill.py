@@ -8,7 +8,6 @@ from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
-from shared.errors import DrChronoError
 from shared.jobs import watermark
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.children import lists_of
@@ -27,7 +26,11 @@ def start(parts: Parts, kinds: tuple[str, ...], since: date) -> None:
     """
     for name in kinds:
         state = new_state(KINDS[name], since, parts.now(), done=0, total=None)
-        parts.checkpoints.change(name, lambda old, state=state: replace(old, backfill=state))  # type: ignore[misc]
+
+        def begin(old: Checkpoint, state: dict[str, Any] = state) -> Checkpoint:
+            return replace(old, backfill=state).mended("backfill")
+
+        parts.checkpoints.change(name, begin)
 
 
 def go_on(run: Run) -> None:
@@ -44,14 +47,9 @@ def _kind(run: Run, kind: Kind) -> None:
         # Of a window the total says nothing about the whole.
         return {"done": state["done"] + len(result.keys), "total": page.total if kind.window_days is None else None}
 
-    try:
-        walk_windows(run, kind, "backfill", each)
-    except DrChronoError as error:
-        log("backfill.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
-        problem = {"reason": error.reason, "at": parts.now()}
-        parts.checkpoints.change(kind.name, lambda old: replace(old, backfill=None, problem=problem))
-        return
+    walk_windows(run, kind, "backfill", each)
     parts.checkpoints.change(kind.name, _done)
+    run.unfinished.pop(("backfill", kind.name), None)
     log("backfill.finished", kind=kind.name)
 
 
@@ -65,5 +63,4 @@ def _done(old: Checkpoint) -> Checkpoint:
         backfilled_at=began,
         watermark=old.watermark or watermark.behind(began),
         complete_at=max(filter(None, (began, old.synced_at))),
-        problem=None,
-    )
+    ).mended("backfill")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.documents import Documents, Transaction
+
+# Between two attempts of a job at a kind that fails.
+FIRST_PAUSE = timedelta(minutes=2)
+LONGEST_PAUSE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class Checkpoint:
     complete_at: the moment up to which the copy is known to be complete; None until a first backfill has ended.
     sync, backfill, reconcile: the checkpoint of a walk that is not finished, None between walks.
     backfilled_at: when the last finished backfill began. reconciled_at: the same of a reconciliation.
-    problem: {reason, at}: why the kind could not be listed or judged (`forbidden`, `mass_deletion`); None where it can.
+    problems: by job (`sync`, `backfill`, `reconcile`), why it cannot go on with this kind: {reason, since, at,
+    attempts, retry_at}. A job clears its own only.
     """
 
     watermark: str | None = None
@@ -30,7 +35,33 @@ class Checkpoint:
     reconcile: dict[str, Any] | None = None
     backfilled_at: datetime | None = None
     reconciled_at: datetime | None = None
-    problem: dict[str, Any] | None = None
+    problems: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> dict[str, Any] | None:
+        """The one that has lasted longest, None where all jobs go on."""
+        return min(self.problems.values(), key=lambda one: one["since"], default=None)
+
+    def may_try(self, job: str, now: datetime) -> bool:
+        problem = self.problems.get(job)
+        return problem is None or now >= problem["retry_at"]
+
+    def failed(self, job: str, reason: str, now: datetime) -> Checkpoint:
+        """With the problem of `job`: the pauses between its attempts grow."""
+        before = self.problems.get(job)
+        attempts = before["attempts"] + 1 if before else 1
+        pause: timedelta = min(FIRST_PAUSE * 2 ** min(attempts - 1, 16), LONGEST_PAUSE)
+        problem = {
+            "reason": reason,
+            "since": before["since"] if before else now,
+            "at": now,
+            "attempts": attempts,
+            "retry_at": now + pause,
+        }
+        return replace(self, problems={**self.problems, job: problem})
+
+    def mended(self, job: str) -> Checkpoint:
+        return replace(self, problems={name: one for name, one in self.problems.items() if name != job})
 
 
 @dataclass(frozen=True)
@@ -58,7 +89,8 @@ class Checkpoints:
 
     def round(self) -> Round:
         found = self._documents.get(_path("round"))
-        return Round(**found) if found else Round()
+        after, at = (found or {}).get("after"), (found or {}).get("at")
+        return Round(after if isinstance(after, str) else None, at if isinstance(at, datetime) else None)
 
     def set_round(self, value: Round) -> None:
         data = {"after": value.after, "at": value.at}
@@ -70,5 +102,24 @@ def _path(kind: str) -> str:
 
 
 def _position(data: dict[str, Any] | None) -> Checkpoint:
-    known = {name.name for name in fields(Checkpoint)}
-    return Checkpoint(**{name: value for name, value in (data or {}).items() if name in known})
+    """What of the document can be read; the rest counts as never done."""
+    known: dict[str, Any] = {
+        name: value for name, value in (data or {}).items() if isinstance(value, _TYPES.get(name, ()))
+    }
+    problems = known.get("problems", {})
+    known["problems"] = {job: one for job, one in problems.items() if isinstance(one, dict) and one.keys() >= _PROBLEM}
+    return Checkpoint(**known)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "watermark": (str,),
+    "synced_at": (datetime,),
+    "complete_at": (datetime,),
+    "sync": (dict,),
+    "backfill": (dict,),
+    "reconcile": (dict,),
+    "backfilled_at": (datetime,),
+    "reconciled_at": (datetime,),
+    "problems": (dict,),
+}
+_PROBLEM = {"reason", "since", "at", "attempts", "retry_at"}

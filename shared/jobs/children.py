@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from shared.drchrono.kinds import KINDS, Kind, patient_of
+from shared.drchrono.lag import provable_from, shown_until
 from shared.drchrono.records import Page
 from shared.jobs.run import Parts
 from shared.queue.entries import Entry, Priority, Target
@@ -16,15 +17,17 @@ def follow(parts: Parts, kind: Kind, page: Page) -> None:
     if kind.children:
         new = parts.records.news(kind, page.records, page.began)
         patients = {patient for record in new if (patient := patient_of(kind, record))}
-        parts.queue.enqueue(lists_of(patients, page.began, "follows", Priority.CHILDREN))
+        due = provable_from(page.began)
+        parts.queue.enqueue(
+            Entry(target, "follows", Priority.CHILDREN, page.began, page.began, due) for target in _lists(patients)
+        )
 
 
-def lists_of(
-    patients: Iterable[str], seen: datetime, reason: str = "backfill", priority: Priority = Priority.BACKFILL
-) -> list[Entry]:
-    """The lists of medications, problems and allergies of these patients."""
-    return [
-        Entry(Target(child, patient, "patient"), reason, priority, seen, seen, due=seen)
-        for patient in patients
-        for child in KINDS["patients"].children
-    ]
+def lists_of(patients: Iterable[str], now: datetime) -> list[Entry]:
+    """The lists of these patients' medications, problems and allergies, to be asked for though no change is known."""
+    seen = shown_until(now)
+    return [Entry(target, "backfill", Priority.BACKFILL, seen, seen, due=now) for target in _lists(patients)]
+
+
+def _lists(patients: Iterable[str]) -> list[Target]:
+    return [Target(child, patient, "patient") for patient in patients for child in KINDS["patients"].children]

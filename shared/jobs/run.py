@@ -12,8 +12,7 @@ from typing import Any, Protocol
 from shared.drchrono.kinds import Kind
 from shared.drchrono.records import Page
 from shared.errors import (
-    BulkExpired,
-    BulkNotReady,
+    DrChronoError,
     LeaseLost,
     MalformedAnswer,
     QuotaExhausted,
@@ -27,7 +26,9 @@ from shared.errors import (
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Lease, Leases
 from shared.jobs.seen import Seen
+from shared.log import log
 from shared.queue.work_queue import WorkQueue
+from shared.records.absence import Absences
 from shared.records.refresh import Refresh
 from shared.records.store import Records
 
@@ -50,15 +51,13 @@ class Lists(Protocol):
 class Stopped(Exception):
     """The run ends here and the next goes on.
 
-    reason: `deadline`, `quota`, `revoked`, `token`, `waiting` (for a list that is being made), `unavailable`,
-    `running` (another run is at it), `restarted` (somebody began the job anew) or `mass_deletion`.
-    position: where a list goes on that was not ready.
+    reason: `deadline`, `quota`, `revoked`, `token`, `unavailable` (DrChrono is down), `running` (another run is at it)
+    or `restarted` (somebody began the job anew).
     """
 
-    def __init__(self, reason: str, position: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.position = position
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ class Parts:
     children: Refresh
     records: Records
     queue: WorkQueue
+    absences: Absences
     checkpoints: Checkpoints
     leases: Leases
     seen: Seen
@@ -77,13 +77,52 @@ class Parts:
     random: Callable[[], float]
 
 
+# So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.
+FAILURES_IN_A_ROW = 5
+
+
+@dataclass
+class Health:
+    """Whether DrChrono answers at all, told from different things that fail: never from one that is repeated.
+
+    failing: the kinds of which a list or single records could not be read since anything was. unreadable: the kinds of
+    which single records are not worth asking for in this run.
+    """
+
+    failing: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    _in_a_row: Counter[str] = field(default_factory=Counter)
+
+    def listed(self) -> None:
+        self.failing.clear()
+
+    def record_answered(self, kind: str) -> None:
+        self.failing.clear()
+        del self._in_a_row[kind]
+
+    def record_failed(self, kind: str, error: SyncError) -> None:
+        """A record of `kind` could not be read at the first attempt. Raises Stopped where DrChrono is down."""
+        self._in_a_row[kind] += 1
+        if self._in_a_row[kind] >= FAILURES_IN_A_ROW:
+            self.unreadable.add(kind)
+            self.failed(kind, error)
+
+    def failed(self, kind: str, error: SyncError) -> None:
+        """A list of `kind` could not be read. Raises Stopped where DrChrono is down, or refuses every token."""
+        self.failing.add(kind)
+        if len(self.failing) > 1:
+            raise Stopped("token" if isinstance(error, Unauthorized) else "unavailable")
+
+
 @dataclass
 class Run:
-    """deadline (UTC): no new page or entry is begun after it."""
+    """deadline (UTC): no new page or entry is begun after it. unfinished: by job and kind, why it waits."""
 
     parts: Parts
     deadline: datetime
     counts: Counter[str] = field(default_factory=Counter)
+    health: Health = field(default_factory=Health)
+    unfinished: dict[tuple[str, str], str] = field(default_factory=dict)
     _held: list[Lease] = field(default_factory=list, init=False)
 
     @contextmanager
@@ -110,14 +149,34 @@ class Run:
         if self.parts.now() >= self.deadline:
             raise Stopped("deadline")
 
+    def may_try(self, job: str, kind: str) -> bool:
+        """Whether `job` is to go on with `kind` now; if not, the run reports why."""
+        checkpoint = self.parts.checkpoints.get(kind)
+        if checkpoint.may_try(job, self.parts.now()):
+            return True
+        self.unfinished[job, kind] = checkpoint.problems[job]["reason"]
+        return False
+
+    def failed(self, job: str, kind: str, error: SyncError) -> None:
+        """`job` cannot go on with `kind` for now: its checkpoint stays, and the run goes on with the next kind.
+
+        Raises Stopped where DrChrono is down.
+        """
+        now = self.parts.now()
+        changed = self.parts.checkpoints.change(kind, lambda old: old.failed(job, error.reason, now))
+        self.unfinished[job, kind] = error.reason
+        status = error.status if isinstance(error, DrChronoError) else None
+        attempts = changed.problems[job]["attempts"]
+        log("kind.failed", "ERROR", job=job, kind=kind, reason=error.reason, status=status or 0, attempt=attempts)
+        if is_unavailable(error):
+            self.health.failed(kind, error)
+
 
 @contextmanager
 def stops() -> Iterator[None]:
     """What ends a run though nothing is wrong with the work itself, as Stopped."""
     try:
         yield
-    except BulkNotReady as error:
-        raise Stopped("waiting", error.position) from None
     except SyncError as error:
         reason = stop_reason(error)
         if reason is None:
@@ -131,8 +190,9 @@ def stop_reason(error: SyncError) -> str | None:
         return "quota"
     if isinstance(error, TokenError):
         return "revoked" if error.reason in ("token_revoked", "token_missing") else "token"
-    if isinstance(error, Unauthorized):
-        return "token"  # the new one was refused as well
-    if isinstance(error, ServerError | Unreachable | MalformedAnswer | BulkExpired):
-        return "unavailable"
     return None
+
+
+def is_unavailable(error: SyncError) -> bool:
+    """Whether `error` may mean that DrChrono is down, or that no token is good any more."""
+    return isinstance(error, ServerError | Unreachable | MalformedAnswer | Unauthorized)

@@ -16,7 +16,7 @@ from shared.jobs.checkpoints import Checkpoint, Round
 from shared.jobs.children import follow, lists_of
 from shared.jobs.run import Parts, Run
 from shared.jobs.walk import walk
-from shared.jobs.worklist import work_off
+from shared.jobs.worklist import retry_failed, work_off
 from shared.log import log
 from shared.queue.entries import Priority
 from shared.records.store import Source
@@ -28,21 +28,22 @@ MANY = 20
 # what is deleted or edited there without an event is found by it.
 ROUND = timedelta(days=30)
 MOST_PER_ROUND_STEP = 50
-PROBLEM_PAUSE = timedelta(hours=1)  # a kind that may not be listed is asked for again this often
 FEW_WAITING = 10  # the round goes on only when the pending list is nearly empty
 
 
 def sync(run: Run, *, force: bool = False) -> None:
     """force: ask for the changes of each kind, due or not. Raises Stopped when the run ends before all is done."""
+    run.parts.queue.repair()
     kinds = [kind for kind in KINDS.values() if kind.changes]
-    crowded = [kind for kind in kinds if run.parts.queue.count(kind.name) >= MANY]
-    for kind in crowded:
-        changes(run, kind)
+    listed = {kind.name for kind in kinds if run.parts.queue.count(kind.name) >= MANY and changes(run, kind, force)}
     work_off(run, Priority.EVENT)
     for kind in kinds:
-        if _is_due(run, kind) or (force and kind not in crowded):
-            changes(run, kind)
+        # Where single records cannot be read, their list may show them.
+        wanted = force or _is_due(run, kind) or kind.name in run.health.unreadable
+        if wanted and kind.name not in listed:
+            changes(run, kind, force)
     work_off(run, Priority.CHILDREN)
+    retry_failed(run)
     backfill.go_on(run)
     reconcile.go_on(run)
     work_off(run, Priority.BACKFILL)
@@ -52,17 +53,18 @@ def sync(run: Run, *, force: bool = False) -> None:
 def _is_due(run: Run, kind: Kind) -> bool:
     now = run.parts.now()
     position = run.parts.checkpoints.get(kind.name)
-    if position.problem is not None and now - position.problem["at"] < PROBLEM_PAUSE:
-        return False
     interval = timedelta(minutes=kind.sync_minutes)
     return position.sync is not None or position.synced_at is None or now - position.synced_at >= interval
 
 
-def changes(run: Run, kind: Kind) -> None:
+def changes(run: Run, kind: Kind, force: bool) -> bool:
     """List what changed since the watermark, store it, and move the watermark after the last page.
 
-    A kind that may not be listed is left with its `problem`, and keeps no other from being synced. Raises Stopped.
+    Returns whether that was done. A kind that cannot be listed waits with its checkpoint, and the run goes on with the
+    next kind. Raises Stopped.
     """
+    if not run.may_try("sync", kind.name) and not force:
+        return False
     parts = run.parts
     state = _begun(parts, kind)
     began: datetime = state["began"]
@@ -85,22 +87,19 @@ def changes(run: Run, kind: Kind) -> None:
         ):
             seen = watermark.newest(page.records, seen, page.began)
     except DrChronoError as error:
-        log("sync.refused", "ERROR", kind=kind.name, reason=error.reason, status=error.status or 0)
-        problem = {"reason": error.reason, "at": parts.now()}
-        parts.checkpoints.change(kind.name, lambda old: replace(old, sync=None, problem=problem))
-        return
+        run.failed("sync", kind.name, error)
+        return False
+    held = parts.absences.held_since(kind) is not None
 
     def done(old: Checkpoint) -> Checkpoint:
-        return replace(
-            old,
-            watermark=watermark.moved(old.watermark, seen, began),
-            synced_at=began,
-            complete_at=began if old.backfilled_at is not None else None,
-            sync=None,
-            problem=None,
-        )
+        done = replace(old, watermark=watermark.moved(old.watermark, seen, began), synced_at=began, sync=None)
+        if old.backfilled_at is not None and not held:
+            done = replace(done, complete_at=began)
+        return done.mended("sync")
 
     parts.checkpoints.change(kind.name, done)
+    run.unfinished.pop(("sync", kind.name), None)
+    return True
 
 
 def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:

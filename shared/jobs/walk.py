@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from shared.drchrono.kinds import Kind
+from shared.drchrono.lag import Evidence, shown_until
 from shared.drchrono.records import Page
-from shared.jobs.run import Run, Stopped, stops
-from shared.records.ordering import CLOCK_SKEW
+from shared.errors import BulkNotReady
+from shared.jobs.run import Run, stops
 from shared.records.refresh import store_page
 from shared.records.store import PageResult, Source
 
@@ -34,7 +35,7 @@ def walk(
 
     So whatever is done with a page is done again if the process dies in it, and never left out; but what depends on
     which of its records are new must be done in `before_store`, for once they are stored none of them is. Queue entries
-    of records that a page shows are completed. Raises Stopped.
+    of records that a page shows are completed. Raises Stopped, and a DrChronoError where this list cannot go on.
     """
     waiting = run.parts.queue.keys_of(kind.name)
     pages = run.parts.lists.list_changed(kind, since=since, window=window, resume=resume, bulk=bulk, archived=archived)
@@ -43,23 +44,24 @@ def walk(
         try:
             with stops():
                 page = next(pages, None)
-        except Stopped as stopped:
-            if stopped.position is not None:
-                save(stopped.position)
+        except BulkNotReady as error:
+            save(error.position)
             raise
         run.renew()
         if page is None:
             return
+        run.health.listed()
         before_store(page)
-        result = store_page(run.parts.records, run.parts.queue, kind, page, source)
+        result = store_page(run.parts.records, run.parts.queue, run.parts.absences, kind, page, source)
         run.counts["pages"] += 1
         run.counts["seen"] += len(result.keys)
         for verdict, count in result.verdicts.items():
             run.counts[verdict] += count
-        run.counts["struck"] += run.parts.queue.complete_listed(
-            kind.name,
-            (result.keys - result.failed.keys() - set(result.lagging)) & waiting,
-            page.began - CLOCK_SKEW,
-        )
+        shown = {
+            key: Evidence(shown_until(page.began), updated_at)
+            for key, updated_at in result.versions.items()
+            if key in waiting and key not in result.failed and key not in result.doubtful
+        }
+        run.counts["completed"] += run.parts.queue.complete_listed(kind.name, shown)
         yield page, result
         save(page.resume)

@@ -15,7 +15,7 @@ from typing import Any
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
 from shared.drchrono.windows import date_windows
-from shared.errors import LeaseLost
+from shared.errors import DeletionsHeld, DrChronoError, LeaseLost
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.run import Run, Stopped
 from shared.jobs.walk import BeforeStore, walk
@@ -23,7 +23,7 @@ from shared.records.store import PageResult, Source
 
 KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.changes)
 
-FUTURE = timedelta(days=720)  # appointments are made this far before_store; later ones come by their own changes
+FUTURE = timedelta(days=720)  # appointments are made this far ahead; later ones come by their own changes
 
 State = Mapping[str, Any]
 # What a page changes in the job's own part of the state.
@@ -52,14 +52,21 @@ def windows(kind: Kind, since: date, today: date) -> list[dict[str, str | None]]
 
 
 def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
-    """`work` on each kind that `job` has not finished. Raises Stopped, also where another run is at it."""
+    """`work` on each kind that `job` has not finished; one that cannot go on waits with its checkpoint.
+
+    Raises Stopped, also where another run is at it.
+    """
     unfinished = [name for name in KIND_NAMES if _state(run.parts.checkpoints.get(name), job) is not None]
     if not unfinished:
         return
     try:
         with run.hold(f"{job}-walk"):
             for name in unfinished:
-                work(run, KINDS[name])
+                if run.may_try(job, name):
+                    try:
+                        work(run, KINDS[name])
+                    except (DrChronoError, DeletionsHeld) as error:
+                        run.failed(job, name, error)
     except LeaseLost:
         raise Stopped("running") from None
 

@@ -1,65 +1,99 @@
-"""Work off the pending list: claim what is due, bring each up to date, settle it or put it off."""
+"""Work off the queue: claim what is due, bring each target up to date, and complete its entry or postpone it."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from shared.errors import StoreUnavailable, SyncError
-from shared.jobs.run import Run, Stopped, stop_reason
+from shared.jobs.run import Run, Stopped, is_unavailable, stop_reason
 from shared.log import log
-from shared.queue.entries import Entry, Priority, due_after
+from shared.queue.entries import Entry, Priority, due_after, priority_after
 from shared.records.ordering import Outcome
 from shared.records.refresh import Known
 from shared.records.store import Source
 
 CLAIM_ENTRIES = 20  # as many as one worker finishes well within the lease of an entry
 
-# So many failures in a row are the API's, not the records': what is left of the quota is better kept.
-FAILURES_IN_A_ROW = 5
+# What failed before may fail for ever: so many failures of it a run must not keep the rest from being done.
+MOST_FAILED_RETRIES = 10
+
+# How long the entries of a kind wait that cannot be read at present.
+KIND_PAUSE = timedelta(minutes=5)
 
 
 def work_off(run: Run, lowest: Priority) -> None:
     """Entries of priority `lowest` and above until none is due. Raises Stopped."""
-    failures = 0
     while entries := run.parts.queue.claim(run.parts.now(), CLAIM_ENTRIES, lowest):
-        for number, entry in enumerate(entries):
-            try:
-                run.check()
-                failures = 0 if _work(run, entry) else failures + 1
-                if failures == FAILURES_IN_A_ROW:
-                    raise Stopped("unavailable")
-            except Stopped:
-                run.parts.queue.release(entries[number:], run.parts.now())
-                raise
+        _work_all(run, entries)
+
+
+def retry_failed(run: Run) -> None:
+    """Entries that failed before, until none is due or `MOST_FAILED_RETRIES` have failed again. Raises Stopped."""
+    failed = 0
+    while failed < MOST_FAILED_RETRIES:
+        most = min(CLAIM_ENTRIES, MOST_FAILED_RETRIES - failed)
+        entries = run.parts.queue.claim(run.parts.now(), most, Priority.RETRY, Priority.RETRY)
+        if not entries:
+            return
+        failed += _work_all(run, entries)
+
+
+def _work_all(run: Run, entries: list[Entry]) -> int:
+    """How many failed. Raises Stopped, with the rest given back."""
+    failed = 0
+    for number, entry in enumerate(entries):
+        try:
+            run.check()
+            if entry.target.kind in run.health.unreadable and entry.attempts == 0:
+                run.parts.queue.release([entry], run.parts.now() + KIND_PAUSE)
+            elif not _work(run, entry):
+                failed += 1
+        except Stopped:
+            run.parts.queue.release(entries[number:], run.parts.now())
+            raise
+    return failed
 
 
 def _work(run: Run, entry: Entry) -> bool:
-    """Whether the API answered. Raises Stopped where the next entry would fare no better."""
+    """Whether the target could be read. Raises Stopped where the next entry would fare no better."""
     parts = run.parts
-    known = Known(
-        last_seen=entry.last_seen,
-        updated_at=entry.updated_at,
-        deletes=entry.deletes,
-        first=entry.attempts == 0,
-    )
+    known = Known(entry.last_seen, entry.updated_at, deletes=entry.deletes, reason=entry.reason)
     refresh = parts.events if entry.priority == Priority.EVENT else parts.children
-    source = Source("webhook" if entry.deliveries else "pending", None, entry.last_seen)
+    source = Source("webhook" if entry.deliveries else "pending", entry.last_seen, deliveries=entry.deliveries)
     try:
-        outcome = refresh.run(entry.target, known, source).outcome
+        done = refresh.run(entry.target, known, source)
     except StoreUnavailable:
         raise
     except SyncError as error:
         reason = stop_reason(error)
-        if reason in ("quota", "revoked", "token"):
+        if reason is not None:
             raise Stopped(reason) from None
-        parts.queue.retry(entry, error.reason, due_after(error, entry.attempts, parts.now(), parts.random))
-        run.counts[Outcome.DEFERRED] += 1
-        log(
-            "pending.postponed",
-            kind=entry.target.kind,
-            id=entry.target.id,
-            reason=error.reason,
-            attempt=entry.attempts + 1,
-        )
-        return reason is None
-    parts.queue.complete(entry.target, entry.last_seen)
-    run.counts[outcome] += 1
+        return _postponed(run, entry, error)
+    run.health.record_answered(entry.target.kind)
+    if done.confirm_at is not None:
+        parts.queue.retry(entry, "confirm", done.confirm_at, priority=Priority.CONFIRM, failed=False)
+    else:
+        parts.queue.complete(entry.target, done.evidence)
+    run.counts[done.outcome] += 1
     return True
+
+
+def _postponed(run: Run, entry: Entry, error: SyncError) -> bool:
+    """Whether DrChrono answered though. Raises Stopped where it is down."""
+    parts = run.parts
+    due = due_after(error, entry.attempts, parts.now(), parts.random)
+    failed = is_unavailable(error)
+    parts.queue.retry(entry, error.reason, due, priority=priority_after(error, entry))
+    run.counts[Outcome.DEFERRED] += 1
+    log(
+        "pending.postponed",
+        kind=entry.target.kind,
+        id=entry.target.id,
+        reason=error.reason,
+        attempt=entry.attempts + 1,
+    )
+    if not failed:
+        run.health.record_answered(entry.target.kind)
+    elif entry.attempts == 0:
+        run.health.record_failed(entry.target.kind, error)
+    return not failed

@@ -1,4 +1,4 @@
-"""Entries of `sync_pending`, the one list of what is known to be out of date: their shape, folding and due times."""
+"""Entries of the work queue `sync_pending`: their shape, how two of one target merge, and when to try again. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
+from shared.drchrono.kinds import KINDS
+from shared.drchrono.lag import Evidence, proves
 from shared.errors import (
     BadRequest,
+    DeletionsHeld,
     Forbidden,
     LookAgain,
     QuotaExhausted,
@@ -25,26 +28,34 @@ from shared.webhooks.events import Change
 MOST_DELIVERIES = 20  # enough to trace an event by hand; the list must not grow with a storm
 
 FIRST_RETRY = timedelta(seconds=10)
-LONGEST_RETRY = timedelta(minutes=15)
-HOPELESS_RETRY = timedelta(days=1)  # nothing will change until somebody acts; a newer event makes it due at once
+LONGEST_RETRY = timedelta(hours=1)
+HOPELESS_RETRY = timedelta(days=1)  # nothing changes until somebody acts; a newer event makes it due at once
 TOKEN_RETRY = timedelta(minutes=1)  # costs no request while the token is dead
-LAG_RETRY = timedelta(seconds=20)  # "list data may be several seconds old" (DrChrono's API documentation)
 
 
 def _reasons(error: type[SyncError]) -> set[str]:
     return {error.reason}.union(*map(_reasons, error.__subclasses__()))
 
 
-# Why an entry may be there: something was refused, or somebody put it there to be looked at.
-REASONS = tuple(sorted(_reasons(SyncError) | {"lag", "empty_list", "follows", "backfill", "absent"}))
+# Why an entry may be there: something was refused, or it was put there to be looked at.
+REASONS = tuple(
+    sorted(_reasons(SyncError) | {"lag", "confirm", "follows", "backfill", "absent", "review", "malformed"})
+)
+
+# Of an entry whose record was not shown, and waits for the single read that decides.
+ABSENT = ("absent", DeletionsHeld.reason)
 
 
 class Priority(IntEnum):
-    """Lower comes first."""
+    """Lower comes first. CONFIRM: what was fetched, and is fetched once more to be certain. RETRY: what failed before,
+    and must not keep the rest from being done.
+    """
 
     EVENT = 0
+    CONFIRM = 3
     CHILDREN = 5
     BACKFILL = 9
+    RETRY = 10
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Entry:
-    """first_seen, last_seen: of the events folded into it. lease_until: until then one worker has it."""
+    """first_seen, last_seen: when the first and the last of the events it stands for were received: it is done when
+    everything that changed until `last_seen` is in the copy. updated_at: the newest version that an event named.
+    deletes: the last event announced a deletion. lease_until: until then one worker has it.
+    """
 
     target: Target
     reason: str
@@ -78,7 +92,7 @@ class Entry:
 
 
 def merge(old: Entry | None, new: Entry) -> Entry:
-    """The entry after `new` happened to what was there. A worker's lease is left alone: it will see the newer event."""
+    """The entry that stands for both. A worker's lease is kept: it sees the newer event when it is done."""
     if old is None:
         return new
     newest = max(old, new, key=lambda entry: entry.last_seen)
@@ -96,31 +110,46 @@ def merge(old: Entry | None, new: Entry) -> Entry:
     )
 
 
+def is_done(entry: Entry, evidence: Evidence) -> bool:
+    """Whether a look at the target that proves this much leaves nothing to be done for the entry."""
+    return proves(evidence, entry.last_seen, entry.updated_at)
+
+
 def attempted(error: SyncError) -> bool:
     """Whether a request was answered: what the quota or the token held back was never tried."""
     return not isinstance(error, QuotaExhausted | Throttled | TokenError)
+
+
+def priority_after(error: SyncError, entry: Entry) -> int:
+    """What failed for a reason of its own goes behind what has not been tried."""
+    return int(Priority.RETRY) if attempted(error) and not isinstance(error, LookAgain) else entry.priority
 
 
 def due_after(error: SyncError, attempts: int, now: datetime, random: Callable[[], float]) -> datetime:
     """When to try again after `error`, the `attempts`-th failure (from 0). random: uniform in [0, 1)."""
     if isinstance(error, QuotaExhausted | Throttled):
         return error.until
+    if isinstance(error, LookAgain):
+        return max(error.due, now)
     if isinstance(error, TokenMissing | TokenRevoked):
         return now + TOKEN_RETRY
+    if isinstance(error, DeletionsHeld):
+        # Most wait for a person; some find out whether the records are there again.
+        return now + LONGEST_RETRY * (1 + 23 * random())
     if isinstance(error, Forbidden | RecordTooLarge | BadRequest):
         return now + HOPELESS_RETRY
-    if isinstance(error, LookAgain) and attempts == 0:
-        return now + LAG_RETRY
     growing: timedelta = min(FIRST_RETRY * 2 ** min(attempts, 16), LONGEST_RETRY)
     return now + growing * (0.5 + random())
 
 
-def of_event(change: Change, reason: str, due: datetime, *, attempts: int = 0) -> Entry:
-    """The entry of an event that could not be worked off, or that Pub/Sub would not take."""
+def of_event(
+    change: Change, reason: str, due: datetime, *, attempts: int = 0, priority: Priority = Priority.EVENT
+) -> Entry:
+    """The entry of an event that is not settled yet."""
     return Entry(
         target=Target(change.kind, change.id),
         reason=reason,
-        priority=Priority.EVENT,
+        priority=priority,
         first_seen=change.received_at,
         last_seen=change.received_at,
         due=due,
@@ -149,17 +178,45 @@ def to_document(entry: Entry) -> dict[str, Any]:
     }
 
 
-def from_document(data: Mapping[str, Any]) -> Entry:
+def from_document(key: str, data: Mapping[str, Any], now: datetime) -> Entry | None:
+    """The entry in the document `key`. One that cannot be read stands for "look at this target, whatever happened up to
+    now"; None where not even the target can be told.
+    """
+    try:
+        return _read(data)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        target = target_of(key)
+        return None if target is None else Entry(target, "malformed", Priority.EVENT, now, now, now)
+
+
+def target_of(key: str) -> Target | None:
+    """The target that is stored under `key`, or None where it is none."""
+    kind, _, rest = key.partition(":")
+    by, colon, owner = rest.partition(":")
+    if kind not in KINDS or not rest:
+        return None
+    return Target(kind, owner, by) if colon and by in ("patient", "appointment") else Target(kind, rest)
+
+
+def _read(data: Mapping[str, Any]) -> Entry:
+    times = {name: data[name] for name in ("first_seen", "last_seen", "due")}
+    lease_until, updated_at = data["lease_until"], data["updated_at"]
+    if not all(_is_instant(value) for value in times.values()) or not (lease_until is None or _is_instant(lease_until)):
+        raise TypeError
+    if data["kind"] not in KINDS or not isinstance(updated_at, str | None):
+        raise ValueError
     return Entry(
-        target=Target(kind=data["kind"], id=data["id"], by=data["by"]),
-        reason=data["reason"],
-        priority=data["priority"],
-        first_seen=data["first_seen"],
-        last_seen=data["last_seen"],
-        due=data["due"],
-        attempts=data["attempts"],
-        updated_at=data["updated_at"],
-        deletes=data["deletes"],
-        deliveries=tuple(data["deliveries"]),
-        lease_until=data["lease_until"],
+        target=Target(kind=data["kind"], id=str(data["id"]), by=str(data["by"])),
+        reason=str(data["reason"]),
+        priority=Priority(data["priority"]),
+        attempts=int(data["attempts"]),
+        updated_at=updated_at,
+        deletes=data["deletes"] is True,
+        deliveries=tuple(str(one) for one in data["deliveries"]),
+        lease_until=lease_until,
+        **times,
     )
+
+
+def _is_instant(value: object) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is not None

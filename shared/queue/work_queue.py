@@ -1,21 +1,37 @@
-"""The pending list `sync_pending`: one document per target, leased to one worker at a time."""
+"""The work queue `sync_pending`: one document per target, leased to one worker at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from shared.documents import Documents, Transaction, Where
-from shared.queue.entries import REASONS, Entry, Priority, Target, from_document, merge, to_document
+from shared.drchrono.lag import Evidence, provable_from
+from shared.log import log
+from shared.queue.entries import (
+    ABSENT,
+    REASONS,
+    Entry,
+    Priority,
+    Target,
+    from_document,
+    is_done,
+    merge,
+    target_of,
+    to_document,
+)
 
 T = TypeVar("T")
 
 COLLECTION = "sync_pending"
 
-# Longer than the slowest fetch of one target with its retries; a dead worker's entry comes free after it.
+# Longer than the slowest fetch of one target with its retries; a dead worker's entry is free again after it.
 LEASE = timedelta(minutes=2)
+
+# Between two looks at a target of which DrChrono keeps showing an old version.
+BEHIND_RETRY = timedelta(minutes=1)
 
 CHUNK_ENTRIES = 100
 
@@ -30,40 +46,39 @@ class Backlog:
 
 
 class WorkQueue:
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, now: Callable[[], datetime]) -> None:
         self._documents = documents
+        self._now = now
 
     def get(self, target: Target) -> Entry | None:
         found = self._documents.get(_path(target))
-        return None if found is None else from_document(found)
+        return None if found is None else from_document(target.key, found, self._now())
 
     def enqueue(self, entries: Iterable[Entry]) -> None:
-        """Put these on the list, or into what is there already."""
+        """Add these, or merge them into the entries of their targets."""
         merged: dict[str, Entry] = {}
         for entry in entries:
             merged[entry.target.key] = merge(merged.get(entry.target.key), entry)
         for chunk in _chunks(list(merged.values())):
 
             def work(transaction: Transaction, chunk: Sequence[Entry] = chunk) -> None:
-                found = transaction.get_all([_path(entry.target) for entry in chunk])
+                there = self._entries(transaction, [entry.target for entry in chunk])
                 for entry in chunk:
-                    there = found.get(_path(entry.target))
-                    folded = merge(None if there is None else from_document(there), entry)
-                    transaction.set(_path(entry.target), to_document(folded))
+                    transaction.set(_path(entry.target), to_document(merge(there.get(entry.target), entry)))
 
             self._documents.transact(work)
 
-    def claim(self, now: datetime, most: int, lowest: Priority) -> list[Entry]:
-        """Up to `most` due entries of priority `lowest` and above, most urgent and oldest first, leased to the caller.
+    def claim(self, now: datetime, most: int, lowest: Priority, highest: Priority = Priority.EVENT) -> list[Entry]:
+        """Up to `most` due entries of the priorities `highest` to `lowest`, most urgent and oldest first, leased to the
+        caller.
 
         A claimed entry is not due before its lease ends: so nobody else finds it, and nobody has to free it.
         """
         claimed: list[Entry] = []
-        for priority in [priority for priority in Priority if priority <= lowest]:
+        for priority in [priority for priority in Priority if highest <= priority <= lowest]:
             where = [Where("priority", "==", int(priority)), Where("due", "<=", now)]
             due = self._documents.query(COLLECTION, where, order_by=["due"], limit=most - len(claimed))
-            candidates = [from_document(data).target for _, data in due]
-            for chunk in _chunks(candidates):
+            for chunk in _chunks([target for key, _ in due if (target := target_of(key)) is not None]):
                 claimed += self._claim(chunk, now)
             if len(claimed) >= most:
                 break
@@ -71,9 +86,8 @@ class WorkQueue:
 
     def _claim(self, targets: Sequence[Target], now: datetime) -> list[Entry]:
         def work(transaction: Transaction) -> list[Entry]:
-            found = transaction.get_all([_path(target) for target in targets])
-            # What another worker took, settled or put off since the query is no longer due.
-            entries = [entry for entry in map(from_document, found.values()) if entry.due <= now]
+            # What another worker claimed, completed or postponed since the query is no longer due.
+            entries = [entry for entry in self._entries(transaction, targets).values() if entry.due <= now]
             leased = [replace(entry, due=now + LEASE, lease_until=now + LEASE) for entry in entries]
             for entry in leased:
                 transaction.set(_path(entry.target), to_document(entry))
@@ -81,79 +95,110 @@ class WorkQueue:
 
         return self._documents.transact(work)
 
-    def complete(self, target: Target, events_until: datetime) -> bool:
-        """Take the entry off the list if no event came after `events_until`; otherwise it is due again at once."""
+    def complete(self, target: Target, evidence: Evidence) -> bool:
+        """Take the entry out if a look at the target that proves this much leaves nothing to do; otherwise it is due
+        again when a look proves more. Returns whether there is none left.
+        """
 
         def work(transaction: Transaction) -> bool:
-            found = transaction.get(_path(target))
-            if found is None:
+            entry = self._entries(transaction, [target]).get(target)
+            if entry is None:
                 return True
-            entry = from_document(found)
-            if entry.last_seen <= events_until:
+            if is_done(entry, evidence):
                 transaction.delete(_path(target))
                 return True
-            transaction.set(_path(target), to_document(replace(entry, due=entry.last_seen, lease_until=None)))
+            due = provable_from(entry.last_seen)
+            if evidence.until >= entry.last_seen:
+                due = self._now() + BEHIND_RETRY
+            transaction.set(_path(target), to_document(replace(entry, reason="lag", due=due, lease_until=None)))
             return False
 
         return self._documents.transact(work)
 
-    def complete_listed(self, kind: str, keys: Iterable[str], events_until: datetime) -> int:
-        """Take off the records that a list has just shown. Returns how many entries that ended."""
-        struck = 0
-        for chunk in _chunks([Target(kind, key) for key in keys]):
+    def complete_listed(self, kind: str, shown: Mapping[str, Evidence]) -> int:
+        """Take out the records that a list has shown so far that nothing is left to do. Returns how many."""
+        completed = 0
+        for chunk in _chunks([Target(kind, key) for key in shown]):
 
             def work(transaction: Transaction, chunk: Sequence[Target] = chunk) -> int:
-                found = transaction.get_all([_path(target) for target in chunk])
-                covered = [path for path, data in found.items() if data["last_seen"] <= events_until]
-                for path in covered:
-                    transaction.delete(path)
-                return len(covered)
+                entries = self._entries(transaction, chunk).values()
+                done = [entry.target for entry in entries if is_done(entry, shown[entry.target.id])]
+                for target in done:
+                    transaction.delete(_path(target))
+                return len(done)
 
-            struck += self._documents.transact(work)
-        return struck
+            completed += self._documents.transact(work)
+        return completed
 
-    def retry(self, entry: Entry, reason: str, due: datetime) -> None:
-        """Put a claimed entry off after a failed attempt. A newer event that came meanwhile makes it due at once."""
+    def retry(self, entry: Entry, reason: str, due: datetime, *, priority: int, failed: bool = True) -> None:
+        """Postpone a claimed entry after an attempt. A newer event that came meanwhile makes it due at once."""
 
         def work(transaction: Transaction) -> None:
-            found = transaction.get(_path(entry.target))
-            if found is None:
+            there = self._entries(transaction, [entry.target]).get(entry.target)
+            if there is None:
                 return
-            there = from_document(found)
             newer = there.last_seen > entry.last_seen
-            transaction.set(
-                _path(entry.target),
-                to_document(
-                    replace(
-                        there,
-                        reason=reason,
-                        due=there.last_seen if newer else due,
-                        attempts=entry.attempts + 1,
-                        lease_until=None,
-                    )
-                ),
+            postponed = replace(
+                there,
+                reason=reason,
+                priority=there.priority if newer else priority,
+                due=there.last_seen if newer else due,
+                attempts=entry.attempts + (1 if failed else 0),
+                lease_until=None,
             )
+            transaction.set(_path(entry.target), to_document(postponed))
 
         self._documents.transact(work)
 
-    def release(self, entries: Iterable[Entry], now: datetime) -> None:
-        """Give claimed entries back untried (the quota or the deadline ended the run)."""
-        for chunk in _chunks(list(entries)):
+    def release(self, entries: Iterable[Entry], due: datetime) -> None:
+        """Give claimed entries back untried, to be due then."""
+        for chunk in _chunks([entry.target for entry in entries]):
 
-            def work(transaction: Transaction, chunk: Sequence[Entry] = chunk) -> None:
-                found = transaction.get_all([_path(entry.target) for entry in chunk])
-                for path, data in found.items():
-                    transaction.set(path, to_document(replace(from_document(data), due=now, lease_until=None)))
+            def work(transaction: Transaction, chunk: Sequence[Target] = chunk) -> None:
+                for target, entry in self._entries(transaction, chunk).items():
+                    transaction.set(_path(target), to_document(replace(entry, due=due, lease_until=None)))
 
             self._documents.transact(work)
 
+    def repair(self) -> int:
+        """Rebuild the entries that no query finds because a field is missing or wrong. Returns how many.
+
+        They are found by counting: the whole queue is read only where the counts differ.
+        """
+        counted = sum(self._documents.count(COLLECTION, [Where("priority", "==", int(one))]) for one in Priority)
+        if counted == self.waiting():
+            return 0
+        rebuilt = [
+            entry
+            for key, data in self._documents.query(COLLECTION)
+            if (entry := from_document(key, data, self._now())) is not None and entry.reason == "malformed"
+        ]
+        for entry in rebuilt:
+            log("pending.rebuilt", "ERROR", kind=entry.target.kind, id=entry.target.id)
+        self.enqueue(rebuilt)
+        return len(rebuilt)
+
+    def unreadable(self) -> Iterator[str]:
+        """The names of documents that stand for no target at all. Reads the whole queue."""
+        return (key for key, _ in self._documents.query(COLLECTION, fields=["kind"]) if target_of(key) is None)
+
     def keys_of(self, kind: str) -> set[str]:
-        """The ids of the records of `kind` that are on the list."""
+        """The ids of the records of `kind` that are in the queue."""
         where = [Where("kind", "==", kind), Where("by", "==", "id")]
-        return {data["id"] for _, data in self._documents.query(COLLECTION, where, fields=["id"])}
+        found = self._documents.query(COLLECTION, where, fields=["id"])
+        return {target.id for key, _ in found if (target := target_of(key)) is not None}
 
     def count(self, kind: str, by: str = "id") -> int:
         return self._documents.count(COLLECTION, [Where("kind", "==", kind), Where("by", "==", by)])
+
+    def count_absent(self, kind: str) -> int:
+        """How many records of `kind` wait for the single read that says whether they are deleted."""
+        return sum(
+            self._documents.count(
+                COLLECTION, [Where("kind", "==", kind), Where("by", "==", "id"), Where("reason", "==", reason)]
+            )
+            for reason in ABSENT
+        )
 
     def waiting(self) -> int:
         """How many entries there are."""
@@ -163,9 +208,8 @@ class WorkQueue:
         """`ops retry`, and a token that is there again: try these now. Returns how many entries that were not due."""
         where = [Where("reason", "==", reason)] if reason else []
         where += [Where("kind", "==", kind)] if kind else []
-        waiting = [
-            entry for _, data in self._documents.query(COLLECTION, where) if (entry := from_document(data)).due > now
-        ]
+        found = (from_document(key, data, now) for key, data in self._documents.query(COLLECTION, where))
+        waiting = [entry for entry in found if entry is not None and entry.due > now]
         self.release(waiting, now)
         return len(waiting)
 
@@ -178,6 +222,14 @@ class WorkQueue:
             for _, oldest in self._documents.query(COLLECTION, where, order_by=["first_seen"], limit=1):
                 rows.append(Backlog(reason, count, oldest["first_seen"]))
         return sorted(rows, key=lambda row: -row.count)
+
+    def _entries(self, transaction: Transaction, targets: Sequence[Target]) -> dict[Target, Entry]:
+        found = transaction.get_all([_path(target) for target in targets])
+        now = self._now()
+        entries = {
+            target: from_document(target.key, found[_path(target)], now) for target in targets if _path(target) in found
+        }
+        return {target: entry for target, entry in entries.items() if entry is not None}
 
 
 def _path(target: Target) -> str:

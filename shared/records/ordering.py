@@ -1,28 +1,36 @@
-"""What a fetch means for the stored copy: the order of our own fetches decides, DrChrono's `updated_at` guards.
+"""What a fetch means for the stored copy, and when an event is settled by what the copy shows. Pure.
 
-Replicas of the API may answer with a version that is some seconds old. So a fetch that shows an older `updated_at`
-than the copy is not believed, for LAG_LIMIT. After that it is: `updated_at` is local time, and in the hour that
-repeats when summer time ends a later edit has an earlier time.
+The order of our own fetches decides, DrChrono's `updated_at` guards, and `shared.drchrono.lag` says what an answer
+cannot prove. Two rules keep the copy right however answers arrive:
+
+- What may be an older version than the copy is either not stored, or stored and looked at again.
+- An event is settled only by a copy that certainly includes its change. Until then it stays in the work queue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from shared.drchrono.lag import (
+    CLOCK_SKEW,
+    LONGEST_LAG,
+    VERSION_LAG,
+    Evidence,
+    is_much_newer,
+    is_older,
+    provable_from,
+    proves,
+)
 from shared.records.storable import META
 from shared.webhooks.events import Change
 
-LAG_LIMIT = timedelta(minutes=15)
-RETURN_LIMIT = timedelta(minutes=1)  # a record that "comes back" this soon after its 404 is a replica's memory of it
-CLOCK_SKEW = timedelta(seconds=1)  # between two instances; Google keeps its clocks within milliseconds
-
 
 class Outcome(StrEnum):
-    """What became of an event or a pending entry."""
+    """What became of an event or a queue entry."""
 
     STORED = "stored"
     UNCHANGED = "unchanged"
@@ -36,82 +44,132 @@ class Verdict(StrEnum):
     """What to do with what one fetch saw."""
 
     STORE = "store"
+    UNSURE = "unsure"  # store it, and look again: it may be older than what it replaces
     SAME = "same"
     TOMBSTONE = "tombstone"
     LATE = "late"  # a fetch that began later is already stored
-    LAGGING = "lagging"  # the API answered with an older version: look again
+    LAGGING = "lagging"  # the API answered with an older state: look again
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What one fetch saw. began: when it was sent (UTC). digest: None for a 404 or an absence."""
+    """What one fetch saw. began: when it was sent (UTC). digest: None for a deletion. stated: DrChrono said that the
+    record is deleted (`deleted_flag`); otherwise it was merely absent.
+    """
 
     began: datetime
     digest: str | None
     updated_at: str | None = None
+    stated: bool = False
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What is known of the stored copy. events_until: every event received up to then is in it."""
+    """What is known of the stored copy. events_until: every change made up to then is in it. deliveries: the latest
+    webhook deliveries that it settled. unsure: it may be older than what it replaced.
+    """
 
     fetched_at: datetime
     events_until: datetime
     digest: str | None
     updated_at: str | None
     deleted: bool
+    deliveries: tuple[str, ...] = ()
+    unsure: bool = False
+
+    @property
+    def evidence(self) -> Evidence:
+        """Of a tombstone no version is left that could be an old one."""
+        return Evidence(self.events_until, None if self.deleted else self.updated_at)
 
 
 def copy_of(document: Mapping[str, Any] | None) -> Copy | None:
-    """From a stored document, of which only `_sync` and `updated_at` need have been read."""
+    """From a stored document, of which only `_sync` and `updated_at` need have been read.
+
+    None where there is none, or one that this system did not write: the next fetch replaces it.
+    """
     if document is None:
         return None
-    meta = document[META]
-    return Copy(
-        fetched_at=meta["fetched_at"],
-        events_until=meta["events_until"],
-        digest=meta["digest"],
-        updated_at=document.get("updated_at"),
-        deleted=meta["deleted"],
-    )
+    meta: Any = document.get(META)
+    try:
+        return Copy(
+            fetched_at=_instant(meta["fetched_at"]),
+            events_until=_instant(meta["events_until"]),
+            digest=meta["digest"],
+            updated_at=document.get("updated_at"),
+            deleted=meta["deleted"] is True,
+            deliveries=tuple(meta.get("deliveries", ())),
+            unsure=meta.get("unsure") is True,
+        )
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def _instant(value: object) -> datetime:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise TypeError("not an instant")
+    return value
 
 
 def judge(copy: Copy | None, observation: Observation) -> Verdict:
-    if copy is not None and observation.began <= copy.fetched_at:
-        return Verdict.LATE
-    if observation.digest is None:
-        return Verdict.SAME if copy is not None and copy.deleted else Verdict.TOMBSTONE
+    deletion = observation.digest is None
     if copy is None:
-        return Verdict.STORE
-    age = observation.began - copy.fetched_at
+        return Verdict.TOMBSTONE if deletion else Verdict.STORE
+    late = observation.began <= copy.fetched_at
+    if deletion:
+        return _judge_deletion(copy, observation, late=late)
+    newer = is_older(copy.updated_at, observation.updated_at)
+    if late:
+        # The later fetch met an older replica: what is in hand is the newer version.
+        return Verdict.STORE if newer and not copy.deleted else Verdict.LATE
+    recent = observation.began - copy.fetched_at <= LONGEST_LAG + CLOCK_SKEW
     if copy.deleted:
-        returned = is_older(copy.updated_at, observation.updated_at) or age >= RETURN_LIMIT
-        return Verdict.STORE if returned else Verdict.LAGGING
-    if observation.digest == copy.digest:
+        # A replica may still show what was there before the deletion.
+        return Verdict.LAGGING if recent else Verdict.STORE
+    if observation.digest == copy.digest and not copy.unsure:
         return Verdict.SAME
-    if is_older(observation.updated_at, copy.updated_at) and age < LAG_LIMIT:
+    if is_older(observation.updated_at, copy.updated_at):
+        return Verdict.LAGGING if observation.began - copy.fetched_at < VERSION_LAG else Verdict.STORE
+    return Verdict.UNSURE if recent and not newer else Verdict.STORE
+
+
+def _judge_deletion(copy: Copy, observation: Observation, *, late: bool) -> Verdict:
+    if copy.deleted:
+        return Verdict.SAME
+    if late:
+        return Verdict.LATE
+    if not observation.stated and observation.began < provable_from(copy.fetched_at):
+        # The record was seen so shortly before that the replica may not have heard of it yet.
         return Verdict.LAGGING
-    return Verdict.STORE
+    return Verdict.TOMBSTONE
 
 
-def is_older(one: object, other: object) -> bool:
-    """Whether `one` is before `other`: DrChrono's local strings of one practice, which sort as time does.
-
-    Anything else is neither older nor newer.
-    """
-    return isinstance(one, str) and isinstance(other, str) and one < other
-
-
-def already_done(change: Change, copy: Copy | None, synced_at: datetime | None) -> Outcome | None:
-    """Whether the event needs no request, and why. synced_at: when the last completed sync of its kind began."""
-    if copy is not None:
-        if is_older(copy.updated_at, change.updated_at):
-            return None
-        if change.received_at <= copy.events_until:
-            return Outcome.COVERED
-        if is_older(change.updated_at, copy.updated_at):
-            return Outcome.UNCHANGED
-    # A list of changes does not show what was deleted.
-    if synced_at is not None and not change.deletes and change.received_at < synced_at - LAG_LIMIT:
+def already_settled(change: Change, copy: Copy | None) -> Outcome | None:
+    """Whether the event needs no request, and why."""
+    if copy is None:
+        return None
+    if change.has_delivery_id and change.delivery in copy.deliveries:
         return Outcome.COVERED
-    return None
+    if change.deletes:
+        return Outcome.COVERED if copy.deleted else None
+    if proves(copy.evidence, change.received_at, change.updated_at):
+        return Outcome.COVERED
+    return Outcome.UNCHANGED if is_much_newer(copy.updated_at, change.updated_at) else None
+
+
+def settles(before: Copy | None, change: Change, after: Copy | None) -> bool:
+    """Whether the copy `after` a fetch certainly includes the change that the event announced. before: the copy then.
+
+    An event that names a version is settled by just that version, unless the copy showed it before: then the change is
+    one that does not move `updated_at`, and only a later fetch can prove it.
+    """
+    if after is None:
+        return False
+    if change.deletes:
+        return after.deleted or proves(after.evidence, change.received_at, None)
+    if proves(after.evidence, change.received_at, change.updated_at):
+        return True
+    if change.updated_at is None or after.deleted:
+        return False
+    new = before is None or is_older(before.updated_at, change.updated_at)
+    return (new and after.updated_at == change.updated_at) or is_much_newer(after.updated_at, change.updated_at)

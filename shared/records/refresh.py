@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.documents import Where
 from shared.drchrono.kinds import KINDS, Kind, id_of, is_deleted, key_of, patient_of
+from shared.drchrono.lag import VERSION_LAG, Evidence, is_older, provable_from, shown_until
 from shared.drchrono.records import Fetched, Page
 from shared.errors import LookAgain, NotFound
 from shared.log import log
-from shared.queue.entries import HOPELESS_RETRY, LAG_RETRY, Entry, Priority, Target
-from shared.queue.work_queue import WorkQueue
-from shared.records.ordering import LAG_LIMIT, Outcome, Verdict, is_older
-from shared.records.store import PageResult, Records, Source
-
-# A 404 this soon after the event may be a replica that has not heard of the record yet.
-YOUNG = timedelta(seconds=30)
+from shared.queue.entries import ABSENT, HOPELESS_RETRY, Entry, Priority, Target
+from shared.queue.work_queue import BEHIND_RETRY, WorkQueue
+from shared.records.absence import Absences
+from shared.records.ordering import Copy, Outcome, Verdict
+from shared.records.store import PageResult, Records, Source, Stored
 
 OUTCOMES = {
     Verdict.STORE: Outcome.STORED,
+    Verdict.UNSURE: Outcome.STORED,
     Verdict.SAME: Outcome.UNCHANGED,
     Verdict.LATE: Outcome.STALE,
     Verdict.TOMBSTONE: Outcome.GONE,
@@ -38,40 +38,53 @@ class Api(Protocol):
 
 @dataclass(frozen=True)
 class Known:
-    """What is known before the fetch. last_seen: when the newest event was received; updated_at: the newest that one of
-    them named; creates, deletes: what the newest said; first: nothing was fetched for it yet.
+    """What is known before the fetch. last_seen: when the newest event was received; updated_at: the newest version
+    that one of them named; deletes: the newest announced a deletion; reason: of the queue entry, if it has one.
     """
 
     last_seen: datetime
     updated_at: str | None = None
-    creates: bool = False
     deletes: bool = False
-    first: bool = True
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a target. Of a single record also how long DrChrono and the store took, in seconds."""
+    """What became of a target. evidence: what it proves. before, after: the copy of a single record, then and now.
+    confirm_at: when to look again, where what was stored may be older than what it replaced.
+
+    fetch_seconds, store_seconds: how long DrChrono and the store took, of a single record.
+    """
 
     outcome: Outcome
+    evidence: Evidence
+    before: Copy | None = None
+    after: Copy | None = None
+    confirm_at: datetime | None = None
     fetch_seconds: float = 0.0
     store_seconds: float = 0.0
 
 
 class Refresh:
-    def __init__(self, *, api: Api, records: Records, queue: WorkQueue, now: Callable[[], datetime]) -> None:
+    """Every method may raise what the API, the token, the quota and the store raise, LookAgain where the answer may be
+    too old, DeletionsHeld and RecordTooLarge.
+    """
+
+    def __init__(
+        self, *, api: Api, records: Records, queue: WorkQueue, absences: Absences, now: Callable[[], datetime]
+    ) -> None:
         self._api = api
         self._records = records
         self._queue = queue
+        self._absences = absences
         self._now = now
 
     def run(self, target: Target, known: Known, source: Source) -> Done:
-        """Raises what the API, the token, the quota and the store raise, LookAgain and RecordTooLarge."""
         kind = KINDS[target.kind]
         if target.by == "patient":
-            return Done(self._list_of_patient(kind, target.id, known, source))
+            return self._list_of_patient(kind, target.id, known, source)
         if target.by == "appointment":
-            return Done(self._notes_of(kind, target.id, source))
+            return self._notes_of(kind, target.id, source)
         return self._record(kind, target.id, known, source)
 
     def _record(self, kind: Kind, key: str, known: Known, source: Source) -> Done:
@@ -80,75 +93,122 @@ class Refresh:
             fetched = self._api.get(kind, key)
         except NotFound:
             if kind.listed_by == "appointment":
-                outcome = self._notes_of(kind, key, source)
-                if outcome is not Outcome.GONE:
-                    self._queue.enqueue([_mark(Target("appointments", key), known.last_seen, began)])
-                    return Done(outcome)
-            young = known.creates or began - known.last_seen < YOUNG
-            if known.first and young and not known.deletes:
-                raise LookAgain("lag") from None
-            return Done(OUTCOMES[self._records.mark_deleted(kind, key, began, source, "not_found")])
+                listed = self._notes_of(kind, key, source)
+                if listed.outcome is not Outcome.GONE:
+                    self._queue.enqueue([_mark(Target("appointments", key), known.last_seen)])
+                    return listed
+            return self._absent(kind, key, began, known, source)
         answered = self._now()
         if is_deleted(fetched.record):
-            return Done(OUTCOMES[self._records.mark_deleted(kind, key, fetched.began, source, "deleted_flag")])
+            self._queue.enqueue(_marks_of_deleted(kind, key, fetched.began))
+            stored = self._records.mark_deleted(kind, key, fetched.began, source, "deleted_flag", stated=True)
+            return _done(stored, known, fetched.began)
         self._queue.enqueue(marks(kind, fetched.record, known.last_seen, fetched.began))
         # Where the API's own key differs from what was asked (a note by its appointment), its own counts.
-        verdict = self._records.store(kind, key_of(kind, fetched.record) or key, fetched.record, fetched.began, source)
-        behind = is_older(fetched.record.get("updated_at"), known.updated_at)
-        if verdict is Verdict.LAGGING or (behind and fetched.began - known.last_seen < LAG_LIMIT):
-            raise LookAgain("lag")
-        return Done(
-            OUTCOMES[verdict],
+        shown = key_of(kind, fetched.record) or key
+        stored = self._records.store(kind, shown, fetched.record, fetched.began, source)
+        if stored.returned or known.reason in ABSENT:
+            self._absences.found(kind, returned=stored.returned)
+        return replace(
+            _done(stored, known, fetched.began),
             fetch_seconds=(answered - fetched.began).total_seconds(),
             store_seconds=(self._now() - answered).total_seconds(),
         )
 
-    def _notes_of(self, kind: Kind, appointment: str, source: Source) -> Outcome:
-        stored = Outcome.GONE
-        for page in self._api.list_notes(appointment):
-            result = store_page(self._records, self._queue, kind, page, source)
-            if result.keys:
-                stored = Outcome.STORED if result.stored else Outcome.UNCHANGED
-        return stored
+    def _absent(self, kind: Kind, key: str, began: datetime, known: Known, source: Source) -> Done:
+        """A single read that began at `began` did not find the record."""
+        copy = self._records.copy(kind, key)
+        believable = self._absences.believable_from(copy, known.last_seen, announced=known.deletes)
+        if began < believable:
+            raise LookAgain("absent", believable)
+        if copy is not None and not copy.deleted:
+            if not known.deletes:
+                self._absences.allow(kind, key, lambda other: self._is_shown(kind, other))
+            self._queue.enqueue(_marks_of_deleted(kind, key, began))
+        return _done(self._records.mark_deleted(kind, key, began, source, "not_found"), known, began)
 
-    def _list_of_patient(self, kind: Kind, patient: str, known: Known, source: Source) -> Outcome:
-        """The list is the full set: what is stored of this patient and not in it is gone."""
+    def _is_shown(self, kind: Kind, key: str) -> bool:
+        try:
+            self._api.get(kind, key)
+        except NotFound:
+            return kind.listed_by == "appointment" and any(page.records for page in self._api.list_notes(key))
+        return True
+
+    def _notes_of(self, kind: Kind, appointment: str, source: Source) -> Done:
+        began: datetime | None = None
+        outcome = Outcome.GONE
+        for page in self._api.list_notes(appointment):
+            began = began or page.began
+            result = store_page(self._records, self._queue, self._absences, kind, page, source)
+            if result.keys:
+                outcome = Outcome.STORED if result.stored else Outcome.UNCHANGED
+        return Done(outcome, Evidence(shown_until(began or self._now())))
+
+    def _list_of_patient(self, kind: Kind, patient: str, known: Known, source: Source) -> Done:
+        """The list is the full set: what is stored of this patient and not in it is looked at by itself."""
         began: datetime | None = None
         seen: set[str] = set()
         stored = False
         for page in self._api.list_by_patient(kind, patient):
             began = began or page.began
-            result = store_page(self._records, self._queue, kind, page, source)
+            result = store_page(self._records, self._queue, self._absences, kind, page, source)
             seen |= result.keys
             stored |= bool(result.stored)
+        began = began or self._now()
         owner = Where("patient", "==", int(patient) if patient.isdigit() else patient)
         missing = [key for key, _ in self._records.living(kind, [owner]) if key not in seen]
-        if missing and not seen and known.first:
-            # An empty answer may be a lapsed permission: it counts when it is given twice.
-            raise LookAgain("empty_list")
-        for key in missing:
-            self._records.mark_deleted(kind, key, began or self._now(), source, "absent")
-        return Outcome.STORED if stored or missing else Outcome.UNCHANGED
+        self._absences.notice(kind, missing, began)
+        if known.reason in ABSENT and not missing:
+            self._absences.found(kind, returned=False)
+        copy = self._records.copy(KINDS["patients"], patient)
+        self._records.mark_orphans(kind, owner, deleted=copy is not None and copy.deleted)
+        return Done(Outcome.STORED if stored or missing else Outcome.UNCHANGED, Evidence(shown_until(began)))
 
 
-def store_page(records: Records, queue: WorkQueue, kind: Kind, page: Page, source: Source) -> PageResult:
-    """Store a page, and put on the pending list what could not be stored from it."""
+def _done(stored: Stored, known: Known, began: datetime) -> Done:
+    """Raises LookAgain where the answer is older than the copy, or than the event says."""
+    after = stored.after
+    behind = after is not None and not after.deleted and is_older(after.updated_at, known.updated_at)
+    if after is None or stored.verdict is Verdict.LAGGING:
+        fetched_at = after.fetched_at if after else began
+        raise LookAgain("lag", max(provable_from(fetched_at), began + BEHIND_RETRY))
+    if behind and began < known.last_seen + VERSION_LAG:
+        raise LookAgain("lag", max(provable_from(known.last_seen), began + BEHIND_RETRY))
+    confirm_at = provable_from(after.fetched_at) if stored.verdict is Verdict.UNSURE else None
+    return Done(OUTCOMES[stored.verdict], after.evidence, stored.before, after, confirm_at)
+
+
+def store_page(
+    records: Records, queue: WorkQueue, absences: Absences, kind: Kind, page: Page, source: Source
+) -> PageResult:
+    """Store a page, and queue what could not be stored from it, or may be older than the copy."""
     deleted = [key for record in page.records if is_deleted(record) and (key := key_of(kind, record))]
     records.mark_listed_deleted(kind, deleted, page.began, source)
-    result = records.store_page(kind, (r for r in page.records if not is_deleted(r)), page.began, source)
-    again = dict.fromkeys(result.lagging, ("lag", page.began + LAG_RETRY))
-    again |= {key: (reason, page.began + HOPELESS_RETRY) for key, reason in result.failed.items() if key != "?"}
+    living = [record for record in page.records if not is_deleted(record)]
+    result = records.store_page(kind, living, page.began, source)
+    # A process that dies here finds them again: an unsure copy says so itself until it was looked at.
+    queue.enqueue(_look(kind, key, "lag", page.began, provable_from(page.began)) for key in result.doubtful)
     queue.enqueue(
-        Entry(Target(kind.name, key), reason, Priority.EVENT, page.began, page.began, due)
-        for key, (reason, due) in again.items()
+        _look(kind, key, reason, page.began, page.began + HOPELESS_RETRY)
+        for key, reason in result.failed.items()
+        if key != "?"
     )
     if "?" in result.failed:
         log("record.unusable", "ERROR", kind=kind.name, reason=result.failed["?"])
+    if result.returned:
+        absences.found(kind, returned=True)
     return result
 
 
+def _look(kind: Kind, key: str, reason: str, seen: datetime, due: datetime) -> Entry:
+    return Entry(Target(kind.name, key), reason, Priority.CONFIRM, seen, seen, due)
+
+
 def marks(kind: Kind, record: dict[str, Any], seen: datetime, now: datetime) -> list[Entry]:
-    """What may have changed together with this record, and is looked at later, at lower priority."""
+    """What may have changed together with this record, and is looked at later, at lower priority.
+
+    seen: when the newest event of the record was received.
+    """
 
     key, appointment = id_of(record.get("id")), id_of(record.get("appointment"))
     targets: list[Target] = []
@@ -159,11 +219,17 @@ def marks(kind: Kind, record: dict[str, Any], seen: datetime, now: datetime) -> 
         targets.append(Target("appointments", appointment))
     if patient := patient_of(kind, record):
         targets += [Target(child, patient, "patient") for child in kind.children]
-    return [_mark(target, seen, now) for target in targets]
+    return [_mark(target, seen) for target in targets]
 
 
-def _mark(target: Target, seen: datetime, now: datetime) -> Entry:
-    return Entry(target, "follows", Priority.CHILDREN, first_seen=seen, last_seen=seen, due=now)
+def _marks_of_deleted(kind: Kind, key: str, began: datetime) -> list[Entry]:
+    """The lists of a deleted patient: what they show and whose patient is gone is told to the readers."""
+    lists = kind.children if kind.name == "patients" else ()
+    return [_mark(Target(child, key, "patient"), began) for child in lists]
+
+
+def _mark(target: Target, seen: datetime) -> Entry:
+    return Entry(target, "follows", Priority.CHILDREN, seen, seen, due=provable_from(seen))
 
 
 def _may_have_note(record: dict[str, Any], now: datetime) -> bool:

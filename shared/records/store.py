@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from shared.documents import Data, Documents, Transaction, Where
 from shared.drchrono.kinds import Kind, key_of
+from shared.drchrono.lag import shown_until
 from shared.errors import RecordTooLarge
-from shared.records.ordering import CLOCK_SKEW, Copy, Observation, Verdict, copy_of, judge
+from shared.records.ordering import Copy, Observation, Verdict, copy_of, judge, settles
 from shared.records.storable import META, Parts, digest, split
+from shared.webhooks.events import Change
 
 Clock = Callable[[], datetime]
 
@@ -21,33 +23,60 @@ CHUNK_RECORDS = 100
 CHUNK_BYTES = 4_000_000
 WALK_DOCUMENTS = 500
 
+MOST_DELIVERIES = 10  # of a record: a delivery that is repeated comes within hours
+
+# Why a tombstone was made, where DrChrono did not say that the record is deleted.
+ABSENCE_REASONS = ("not_found", "absent")
+
 _JUDGED_FIELDS = (META, "updated_at")
+_WRITTEN = (Verdict.STORE, Verdict.UNSURE)
+_DOUBTFUL = (Verdict.UNSURE, Verdict.LAGGING)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a observation comes from, for the copy's `_sync`: `webhook`, `pending`, `sync`, `backfill`, `reconcile`;
-    the event if any.
+    """Where an observation comes from, for the copy's `_sync`. name: `webhook`, `pending`, `sync`, `backfill` or
+    `reconcile`. received_at: when the newest event that was known then was received, None where there was none.
 
-    events_until: when the newest event that was known when the fetch began was received; None where there was none.
+    change: the event that is being handled, whose delivery is noted if the fetch settles it. deliveries: those that the
+    queue entry being worked off stands for; the entry outlives the fetch, so they are noted in any case.
     """
 
     name: str
-    event: str | None = None
-    events_until: datetime | None = None
+    received_at: datetime | None = None
+    change: Change | None = None
+    deliveries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class PageResult:
-    """verdicts: how many records met which. stored, lagging: the ids of two of them. failed: ids that cannot be kept,
-    by reason; `?` stands for those without an id. keys: all ids that were seen.
+    """verdicts: how many records met which. stored: the ids of those that were written. doubtful: the ids of those to
+    look at again. returned: the ids of those that were tombstones because they had been absent. failed: ids that cannot
+    be kept, by reason; `?` stands for those without an id. versions: the `updated_at` of all that were seen, by id.
     """
 
     verdicts: Counter[Verdict]
     stored: tuple[str, ...]
-    lagging: tuple[str, ...]
+    doubtful: tuple[str, ...]
+    returned: tuple[str, ...]
     failed: dict[str, str]
-    keys: frozenset[str]
+    versions: dict[str, str | None]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        return frozenset(self.versions)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """verdict: what a fetch meant. before, after: the copy then and now. returned: it was a tombstone because it had
+    been absent, and is there again.
+    """
+
+    verdict: Verdict
+    before: Copy | None
+    after: Copy | None
+    returned: bool = False
 
 
 class Records:
@@ -59,47 +88,64 @@ class Records:
         path = f"{kind.name}/{key}"
         return copy_of(self._documents.get_all([path], _JUDGED_FIELDS).get(path))
 
-    def store(self, kind: Kind, key: str, record: dict[str, Any], began: datetime, source: Source) -> Verdict:
+    def store(self, kind: Kind, key: str, record: dict[str, Any], began: datetime, source: Source) -> Stored:
         """Store what one fetch saw. An unchanged copy is only told that it was looked at.
 
         Raises RecordTooLarge.
         """
         prepared = _prepare(kind, key, record)
 
-        def work(transaction: Transaction) -> Verdict:
+        def work(transaction: Transaction) -> Stored:
             found = transaction.get_all([prepared.path], _JUDGED_FIELDS).get(prepared.path)
-            verdict = judge(copy_of(found), prepared.observation(began))
-            if verdict is Verdict.STORE:
-                transaction.set(prepared.path, prepared.document(self._meta(began, source)))
-            elif verdict is Verdict.SAME and found is not None:
-                looked = {"fetched_at": began, "events_until": _events_until(began, source)}
-                transaction.update(prepared.path, {META: {**found[META], **looked}})
-            return verdict
+            before = copy_of(found)
+            verdict = judge(before, prepared.observation(began))
+            if verdict not in (*_WRITTEN, Verdict.SAME):
+                return Stored(verdict, before, before)
+            meta = self._meta(before, began, source) | _unsure(verdict)
+            after = replace(_looked(before, began), digest=prepared.digest, updated_at=prepared.updated_at)
+            meta["deliveries"] = _deliveries(before, source, after)
+            if verdict in _WRITTEN:
+                transaction.set(prepared.path, prepared.document(meta | _kept(found)))
+            else:
+                looked = {name: meta[name] for name in ("fetched_at", "events_until", "deliveries")}
+                transaction.update(prepared.path, {META: (found or {})[META] | looked})
+            return Stored(verdict, before, after, returned=_was_absent(found))
 
         return self._documents.transact(work)
 
-    def mark_deleted(self, kind: Kind, key: str, began: datetime, source: Source, reason: str) -> Verdict:
-        """Mark as deleted what a fetch that began at `began` did not find; the fields stay."""
+    def mark_deleted(
+        self, kind: Kind, key: str, began: datetime, source: Source, reason: str, *, stated: bool = False
+    ) -> Stored:
+        """Mark as deleted what a fetch that began at `began` did not find, or showed as deleted (`stated`).
+
+        The fields stay. Whether an absence may be believed is decided before, in `shared.records.absence`.
+        """
         path = f"{kind.name}/{key}"
 
-        def work(transaction: Transaction) -> Verdict:
+        def work(transaction: Transaction) -> Stored:
             found = transaction.get_all([path], _JUDGED_FIELDS).get(path)
-            verdict = judge(copy_of(found), Observation(began=began, digest=None))
-            if verdict is Verdict.TOMBSTONE:
-                meta = {**self._meta(began, source), "digest": None, "deleted": True, "deleted_reason": reason}
-                if found is None:
-                    transaction.set(path, {META: meta})
-                else:
-                    kept = {"json": found[META]["json"]} if "json" in found[META] else {}
-                    transaction.update(path, {META: meta | kept})
-            return verdict
+            before = copy_of(found)
+            verdict = judge(before, Observation(began=began, digest=None, stated=stated))
+            if verdict not in (Verdict.TOMBSTONE, Verdict.SAME):
+                return Stored(verdict, before, before)
+            after = replace(_looked(before, began), digest=None, deleted=True)
+            meta = self._meta(before, began, source) | {"digest": None, "deleted": True, "deleted_reason": reason}
+            meta["deliveries"] = _deliveries(before, source, after)
+            if verdict is Verdict.SAME and found is not None:
+                looked = {name: meta[name] for name in ("fetched_at", "events_until", "deliveries")}
+                transaction.update(path, {META: found[META] | looked})
+            elif found is None:
+                transaction.set(path, {META: meta})
+            else:
+                transaction.update(path, {META: meta | _kept(found, "json", "patient_deleted")})
+            return Stored(verdict, before, after)
 
         return self._documents.transact(work)
 
     def store_page(self, kind: Kind, records: Iterable[dict[str, Any]], began: datetime, source: Source) -> PageResult:
         """Store a page of a list: one read and at most one commit a chunk, and no write for what has not changed."""
         prepared, failed = _prepare_all(kind, records)
-        judged: dict[str, Verdict] = {}
+        judged: dict[str, Stored] = {}
         for chunk in _chunks(prepared.values()):
             try:
                 judged |= self._store_chunk(chunk, began, source)
@@ -111,11 +157,12 @@ class Records:
                     except RecordTooLarge as error:
                         failed[one.key] = error.reason
         return PageResult(
-            verdicts=Counter(judged.values()),
-            stored=tuple(key for key, verdict in judged.items() if verdict is Verdict.STORE),
-            lagging=tuple(key for key, verdict in judged.items() if verdict is Verdict.LAGGING),
+            verdicts=Counter(stored.verdict for stored in judged.values()),
+            stored=tuple(key for key, stored in judged.items() if stored.verdict in _WRITTEN),
+            doubtful=tuple(key for key, stored in judged.items() if stored.verdict in _DOUBTFUL),
+            returned=tuple(key for key, stored in judged.items() if stored.returned),
             failed=failed,
-            keys=frozenset(prepared) | failed.keys(),
+            versions=dict.fromkeys(failed) | {key: one.updated_at for key, one in prepared.items()},
         )
 
     def news(self, kind: Kind, records: Sequence[dict[str, Any]], began: datetime) -> list[dict[str, Any]]:
@@ -127,23 +174,30 @@ class Records:
         new = {
             key
             for key, one in prepared.items()
-            if judge(copy_of(found.get(one.path)), one.observation(began)) is Verdict.STORE
+            if judge(copy_of(found.get(one.path)), one.observation(began)) in _WRITTEN
         }
         return [record for record in records if key_of(kind, record) in new]
 
-    def _store_chunk(self, chunk: Sequence[_Prepared], began: datetime, source: Source) -> dict[str, Verdict]:
-        def work(transaction: Transaction) -> dict[str, Verdict]:
+    def _store_chunk(self, chunk: Sequence[_Prepared], began: datetime, source: Source) -> dict[str, Stored]:
+        def work(transaction: Transaction) -> dict[str, Stored]:
             found = transaction.get_all([one.path for one in chunk], _JUDGED_FIELDS)
-            judged = {one.key: judge(copy_of(found.get(one.path)), one.observation(began)) for one in chunk}
+            judged: dict[str, Stored] = {}
             for one in chunk:
-                if judged[one.key] is Verdict.STORE:
-                    transaction.set(one.path, one.document(self._meta(began, source)))
+                document = found.get(one.path)
+                before = copy_of(document)
+                verdict = judge(before, one.observation(began))
+                written = verdict in _WRITTEN
+                judged[one.key] = Stored(verdict, before, None, returned=written and _was_absent(document))
+                if written:
+                    meta = self._meta(before, began, source) | _unsure(verdict) | _kept(document)
+                    meta["deliveries"] = list(before.deliveries) if before else []
+                    transaction.set(one.path, one.document(meta))
             return judged
 
         return self._documents.transact(work)
 
     def living(self, kind: Kind, where: Sequence[Where] = ()) -> Iterator[tuple[str, Copy]]:
-        """The ids and copies that are not tombstones, by id."""
+        """The ids and copies that are not tombstones, by id. Documents that this system did not write are left out."""
         after: str | None = None
         while True:
             page = list(
@@ -161,6 +215,51 @@ class Records:
         """Tombstones included."""
         return self._documents.count(kind.name)
 
+    def count_living(self, kind: Kind) -> int:
+        return self._documents.count(kind.name, [Where(f"{META}.deleted", "==", False)])
+
+    def absent(self, kind: Kind, since: datetime) -> Iterator[str]:
+        """The ids of the tombstones that were made since then because the record was absent."""
+        for key, document in self._documents.query(
+            kind.name, [Where(f"{META}.deleted", "==", True)], fields=_JUDGED_FIELDS
+        ):
+            if _was_absent(document) and document[META]["stored_at"] >= since:
+                yield key
+
+    def unreadable(self, kind: Kind) -> Iterator[str]:
+        """The ids of the documents of the collection that this system did not write. Reads the whole collection."""
+        for key, document in self._documents.query(kind.name, fields=_JUDGED_FIELDS):
+            if copy_of(document) is None:
+                yield key
+
+    def neighbours(self, kind: Kind, key: str, most: int, without: Container[str]) -> list[str]:
+        """Ids of up to `most` living records next to `key` in the order of ids, to compare with."""
+        found: list[str] = []
+        for after in (key, None):
+            for other, document in self._documents.query(
+                kind.name, limit=WALK_DOCUMENTS, after_id=after, fields=_JUDGED_FIELDS
+            ):
+                copy = copy_of(document)
+                if copy is not None and not copy.deleted and other != key and other not in without:
+                    found.append(other)
+                if len(found) == most:
+                    return found
+        return found
+
+    def mark_orphans(self, kind: Kind, owner: Where, *, deleted: bool) -> None:
+        """Tell the readers of these records whether their patient is deleted, in `_sync.patient_deleted`."""
+        for key, document in self._documents.query(kind.name, [owner], fields=_JUDGED_FIELDS):
+            if copy_of(document) is not None and bool(document[META].get("patient_deleted")) is not deleted:
+                self._mark_orphan(f"{kind.name}/{key}", deleted=deleted)
+
+    def _mark_orphan(self, path: str, *, deleted: bool) -> None:
+        def work(transaction: Transaction) -> None:
+            found = transaction.get_all([path], [META]).get(path)
+            if found is not None:
+                transaction.update(path, {META: found[META] | {"patient_deleted": deleted}})
+
+        self._documents.transact(work)
+
     def keys(self, kind: Kind, *, after: str | None, most: int) -> list[str]:
         """The next ids in their order, tombstones included."""
         return [key for key, _ in self._documents.query(kind.name, limit=most, after_id=after, fields=[META])]
@@ -170,17 +269,19 @@ class Records:
         for start in range(0, len(keys), CHUNK_RECORDS):
             paths = {f"{kind.name}/{key}": key for key in keys[start : start + CHUNK_RECORDS]}
             for path, document in self._documents.get_all(list(paths), _JUDGED_FIELDS).items():
-                if not document[META]["deleted"]:
-                    self.mark_deleted(kind, paths[path], began, source, "deleted_flag")
+                copy = copy_of(document)
+                if copy is None or not copy.deleted:
+                    self.mark_deleted(kind, paths[path], began, source, "deleted_flag", stated=True)
 
-    def _meta(self, began: datetime, source: Source) -> Data:
+    def _meta(self, before: Copy | None, began: datetime, source: Source) -> Data:
+        looked = _looked(before, began)
         return {
-            "fetched_at": began,
+            "fetched_at": looked.fetched_at,
             "stored_at": self._now(),
-            "events_until": _events_until(began, source),
-            "received_at": source.events_until,
+            "events_until": looked.events_until,
+            "received_at": source.received_at,
             "source": source.name,
-            "event": source.event,
+            "event": source.change.event if source.change else None,
             "deleted": False,
             "deleted_reason": None,
         }
@@ -229,9 +330,35 @@ def _prepare_all(kind: Kind, records: Iterable[dict[str, Any]]) -> tuple[dict[st
     return prepared, failed
 
 
-def _events_until(began: datetime, source: Source) -> datetime:
-    by_clock = began - CLOCK_SKEW
-    return by_clock if source.events_until is None else max(by_clock, source.events_until)
+def _looked(before: Copy | None, began: datetime) -> Copy:
+    """The copy's times after a look that began at `began`: they never go back, though a look may be stored late."""
+    fetched_at = began if before is None else max(before.fetched_at, began)
+    until = shown_until(began) if before is None else max(before.events_until, shown_until(began))
+    return Copy(fetched_at, until, None, before.updated_at if before else None, deleted=False)
+
+
+def _deliveries(before: Copy | None, source: Source, after: Copy) -> list[str]:
+    known = (*(before.deliveries if before else ()), *source.deliveries)
+    if source.change is not None and settles(before, source.change, after):
+        known = (*known, source.change.delivery)
+    return list(dict.fromkeys(known))[-MOST_DELIVERIES:]
+
+
+def _unsure(verdict: Verdict) -> Data:
+    return {"unsure": True} if verdict is Verdict.UNSURE else {}
+
+
+def _kept(found: Data | None, *names: str) -> Data:
+    """What of an earlier `_sync` outlives a new look."""
+    meta = (found or {}).get(META)
+    return (
+        {name: meta[name] for name in names or ("patient_deleted",) if name in meta} if isinstance(meta, dict) else {}
+    )
+
+
+def _was_absent(found: Data | None) -> bool:
+    meta = (found or {}).get(META)
+    return isinstance(meta, dict) and meta.get("deleted") is True and meta.get("deleted_reason") in ABSENCE_REASONS
 
 
 def _chunks(prepared: Iterable[_Prepared]) -> Iterator[list[_Prepared]]:

@@ -6,6 +6,7 @@ Names: guide, "Supported Events", and the 27 that DrChrono's documentation and c
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -62,6 +63,13 @@ class Change:
     delivery: str
     received_at: datetime
     updated_at: str | None = None
+
+    @property
+    def has_delivery_id(self) -> bool:
+        """Whether DrChrono named the delivery. Otherwise `delivery` is a hash of the body, and two changes of one
+        record may have the same.
+        """
+        return not re.fullmatch(r"[0-9a-f]{64}", self.delivery)
 
     @property
     def deletes(self) -> bool:

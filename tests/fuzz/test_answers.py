@@ -29,6 +29,7 @@ from local.embedded import EmbeddedDocuments
 from shared.documents import Documents
 from shared.drchrono.client import DrChrono
 from shared.drchrono.kinds import KINDS, key_of
+from shared.drchrono.lag import VERSION_LAG
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
 from shared.jobs.run import Parts, Run, Stopped
@@ -37,7 +38,8 @@ from shared.jobs.sync import sync
 from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
-from shared.records.ordering import LAG_LIMIT, Outcome
+from shared.records.absence import Absences
+from shared.records.ordering import Outcome
 from shared.records.refresh import Refresh
 from shared.records.storable import META, digest, join
 from shared.records.store import Records
@@ -87,7 +89,8 @@ class Practice:
             random=lambda: 0.5,
             session=Service(self.answer).session(),
         )
-        self.records, self.queue = Records(self.documents, self.clock), WorkQueue(self.documents)
+        self.records, self.queue = Records(self.documents, self.clock), WorkQueue(self.documents, self.clock)
+        self.absences = Absences(self.documents, self.records, self.queue, self.clock)
 
     def clock(self) -> datetime:
         self.now += timedelta(milliseconds=1)
@@ -109,7 +112,13 @@ class Practice:
         return status, JSON if self.dice.random() < 0.9 else {"Content-Type": "text/html"}, body
 
     def refresh(self, lane: Lane = Lane.LIVE) -> Refresh:
-        return Refresh(api=self.client.in_lane(lane), records=self.records, queue=self.queue, now=self.clock)
+        return Refresh(
+            api=self.client.in_lane(lane),
+            records=self.records,
+            queue=self.queue,
+            absences=self.absences,
+            now=self.clock,
+        )
 
     def event(self, kind: str) -> Outcome:
         key = key_of(KINDS[kind], self.truth[kind])
@@ -119,7 +128,6 @@ class Practice:
             refresh=self.refresh(),
             records=self.records,
             queue=self.queue,
-            checkpoints=Checkpoints(self.documents),
             single_flight=SingleFlight(),
             now=self.clock,
             sleep=lambda seconds: None,
@@ -135,6 +143,7 @@ class Practice:
             children=self.refresh(Lane.BACKGROUND),
             records=self.records,
             queue=self.queue,
+            absences=self.absences,
             checkpoints=Checkpoints(self.documents),
             leases=Leases(self.documents, self.clock, lambda: "run"),
             seen=Seen(self.documents),
@@ -179,7 +188,7 @@ def heals(practice: Practice) -> Iterator[str]:
     """What is not as in DrChrono, although every answer has been good for as long as a strange one is doubted."""
     practice.dice = None
     for _ in range(3):
-        practice.now += LAG_LIMIT + timedelta(days=1)
+        practice.now += VERSION_LAG + timedelta(days=1)
         for kind in EVENTS:
             practice.event(kind)
         practice.sync()

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from shared.documents import Documents
+from shared.drchrono.kinds import KINDS
 from shared.jobs import reconcile
-from shared.jobs.run import Run, Stopped
+from shared.jobs.run import Run
 from shared.jobs.sync import sync
 from simulator import Simulator
 from tests.clinic import Clinic, simulator
@@ -41,7 +42,7 @@ def test_a_record_that_vanished_without_an_event_becomes_a_tombstone_after_a_sin
         clinic.simulator.delete(kind, key, webhook=False)
     clinic.later(days=1)
     reconciled(clinic)
-    clinic.run(sync)
+    clinic.settle()
     for kind, key in gone:
         document = clinic.documents.get(f"{kind}/{key}")
         assert document is not None
@@ -68,19 +69,28 @@ def test_when_too_much_is_absent_nothing_is_done_and_it_says_so(
 ) -> None:
     with simulator(form="guide", patients=60, appointments=0, notes=0, children=0) as running:
         clinic = filled(Clinic(running, embedded))
-        for key in sorted(running.truth("patients"))[:30]:
+        for key in sorted(running.truth("patients"))[:31]:
             running.delete("patients", key, webhook=False)
         capsys.readouterr()
-        reconcile.start(clinic.parts(), ("patients",))
-        with pytest.raises(Stopped) as stopped:
-            clinic.run(reconcile.go_on)
-        assert stopped.value.reason == "mass_deletion"
-        assert '"message": "reconcile.stopped"' in capsys.readouterr().out
+        run = reconciled(clinic)
+        assert run.unfinished == {("reconcile", "patients"): "deletions_held"}
+        assert '"message": "deletions.held"' in capsys.readouterr().out
         assert len(clinic.stored("patients")) == 60
         assert clinic.queue.waiting() == 0
         position = clinic.positions.get("patients")
         assert position.problem is not None
-        assert position.problem["reason"] == "mass_deletion"
+        assert position.problem["reason"] == "deletions_held"
+        complete_at = position.complete_at
+        clinic.later(hours=1)
+        clinic.run(sync)
+        assert clinic.positions.get("patients").complete_at == complete_at
+
+        clinic.absences.accept(KINDS["patients"])
+        clinic.later(hours=2)
+        reconciled(clinic)
+        clinic.settle()
+        assert clinic.differences() == []
+        assert clinic.positions.get("patients").problem is None
 
 
 def test_a_pass_killed_at_any_step_and_taken_up_later_deletes_only_what_is_gone(embedded: Documents) -> None:
@@ -96,7 +106,7 @@ def test_a_pass_killed_at_any_step_and_taken_up_later_deletes_only_what_is_gone(
         deleted = str(running.delete("patients", webhook=False)["id"])
         clinic.later(hours=2)
         reconciled(clinic)
-        clinic.run(sync)
+        clinic.settle()
         assert deleted not in clinic.stored("patients")
         assert clinic.differences() == []
 
@@ -108,5 +118,5 @@ def test_a_changed_patient_that_a_pass_shows_first_has_its_lists_looked_at(clini
     clinic.queue.enqueue(entries(clinic, [str(patient)]))  # its event could not be worked off
     clinic.later(seconds=10)
     reconciled(clinic)
-    clinic.run(sync)
+    clinic.settle()
     assert clinic.differences() == []

@@ -14,9 +14,8 @@ import pytest
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
-from shared.jobs.run import Stopped
+from shared.jobs.run import FAILURES_IN_A_ROW, Stopped
 from shared.jobs.sync import MANY, sync
-from shared.jobs.worklist import FAILURES_IN_A_ROW
 from shared.queue.entries import Entry, Priority, Target
 from simulator import Simulator
 from tests.clinic import Clinic, simulator
@@ -91,33 +90,37 @@ def test_a_changed_patient_has_its_lists_looked_at(clinic: Clinic) -> None:
     clinic.simulator.change("patients", patient, webhook=False)
     clinic.later(minutes=20)
     clinic.run(sync)
+    clinic.settle()
     assert clinic.differences() == []
 
 
-def test_what_is_missing_from_a_patients_list_becomes_a_tombstone(clinic: Clinic) -> None:
+def test_what_is_missing_from_a_patients_list_becomes_a_tombstone_after_a_single_read(clinic: Clinic) -> None:
     victim = min(clinic.simulator.truth("allergies"))
     patient = str(clinic.simulator.truth("allergies")[victim]["patient"])
     clinic.simulator.delete("allergies", victim, webhook=False)
     clinic.queue.enqueue(entries(clinic, [patient], "allergies", by="patient"))
     clinic.run(sync)
-    clinic.later(minutes=20)
-    clinic.run(sync)
+    assert victim in clinic.stored("allergies")
+    clinic.settle()
     assert victim not in clinic.stored("allergies")
     assert clinic.queue.waiting() == 0
 
 
-def test_an_empty_list_that_was_not_empty_counts_when_it_is_given_twice(clinic: Clinic) -> None:
+def test_a_patients_list_that_is_empty_deletes_only_what_single_reads_do_not_show(clinic: Clinic) -> None:
     patient = str(clinic.simulator.truth("problems")[min(clinic.simulator.truth("problems"))]["patient"])
     held = {key for key, record in clinic.stored("problems").items() if str(record["patient"]) == patient}
+    clinic.simulator.visibility.set([{"kind": "problems"}])
+    clinic.queue.enqueue(entries(clinic, [patient], "problems", by="patient"))
+    clinic.settle()
+    assert held <= clinic.stored("problems").keys()
+    assert clinic.queue.waiting() == 0
+    clinic.simulator.visibility.set([])
     for key in held:
         clinic.simulator.delete("problems", key, webhook=False)
     clinic.queue.enqueue(entries(clinic, [patient], "problems", by="patient"))
-    clinic.run(sync)
-    assert held <= clinic.stored("problems").keys()
-    assert [row.reason for row in clinic.queue.backlog()] == ["empty_list"]
-    clinic.later(minutes=10)
-    clinic.run(sync)
+    clinic.settle()
     assert not held & clinic.stored("problems").keys()
+    assert clinic.queue.waiting() == 0
 
 
 def test_many_pending_records_of_a_kind_cost_one_list_instead_of_a_request_each(
@@ -129,14 +132,13 @@ def test_many_pending_records_of_a_kind_cost_one_list_instead_of_a_request_each(
     changed = sorted(set(running.truth("patients")) - set(clinic.stored("patients")))
     clinic.later(seconds=5)
     clinic.queue.enqueue(entries(clinic, changed))
-    clinic.later(seconds=5)
+    clinic.later(seconds=40)
     before = clinic.requests()
     clinic.allowance.left = 8
-    with pytest.raises(Stopped):
-        clinic.run(sync)  # the lists of all these patients are too many requests
+    clinic.run(sync)
     assert set(changed) <= clinic.stored("patients").keys()
     assert clinic.queue.count("patients") == 0
-    assert clinic.requests() - before == 8
+    assert clinic.requests() - before <= 8
 
 
 def test_ties_in_updated_at_are_all_stored(clinic: Clinic) -> None:
@@ -217,6 +219,7 @@ def test_a_sync_killed_at_any_step_forgets_no_list_of_a_changed_patient(embedded
                 Clinic(running, MortalDocuments(embedded, last // 2, after=bool(last % 2))).run(sync)
             clinic.later(minutes=20)
             clinic.run(sync)
+            clinic.settle()
             assert clinic.differences() == [], f"killed at operation {last // 2} of the store"
 
 
@@ -230,14 +233,15 @@ def test_asked_by_force_it_lists_every_kind_though_none_is_due(clinic: Clinic) -
 
 
 def test_when_the_api_is_down_it_stops_and_keeps_the_quota(clinic: Clinic) -> None:
-    clinic.queue.enqueue(entries(clinic, [str(900_000 + number) for number in range(15)]))
+    for kind in ("patients", "appointments"):
+        clinic.queue.enqueue(entries(clinic, [str(900_000 + number) for number in range(15)], kind))
     clinic.simulator.faults.set([{"match": {"path": "/api/"}, "fault": "503"}], replace=True)
     before = clinic.requests()
     with pytest.raises(Stopped) as stopped:
         clinic.run(sync)
     assert stopped.value.reason == "unavailable"
-    assert clinic.requests() - before <= 2 * FAILURES_IN_A_ROW
-    assert clinic.queue.waiting() == 15
+    assert clinic.requests() - before <= 4 * FAILURES_IN_A_ROW
+    assert clinic.queue.waiting() == 30
 
 
 def test_an_appointment_deleted_without_an_event_is_found_where_drchrono_shows_it(embedded: Documents) -> None:

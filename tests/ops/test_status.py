@@ -77,15 +77,17 @@ def test_tombstones_are_counted_apart(either: Practice) -> None:
     records = Records(either.system.documents(), now)
     kind = KINDS["patients"]
     for key in ("1", "2", "3"):
-        assert records.store(kind, key, {"id": int(key)}, now(), Source("sync")) is Verdict.STORE
-    assert records.mark_deleted(kind, "2", now(), Source("sync"), "not_found") is Verdict.TOMBSTONE
+        assert records.store(kind, key, {"id": int(key)}, now(), Source("sync")).verdict is Verdict.STORE
+    assert (
+        records.mark_deleted(kind, "2", now(), Source("sync"), "deleted_flag", stated=True).verdict is Verdict.TOMBSTONE
+    )
     assert row(either.ops("status").output, "patients").startswith("patients 2 1 ")
 
 
 def test_the_lag_is_that_of_records_that_came_by_webhook(either: Practice) -> None:
     records = Records(either.system.documents(), now)
     received = now() - timedelta(seconds=30)
-    records.store(KINDS["patients"], "1", {"id": 1}, received, Source("webhook", "PATIENT_MODIFY", received))
+    records.store(KINDS["patients"], "1", {"id": 1}, received, Source("webhook", received))
     records.store(KINDS["patients"], "2", {"id": 2}, now(), Source("backfill"))
     found = json.loads(either.ops("status", "--json").output)
     lag = found["kinds"][0]["lag"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from shared.documents import Documents
+from shared.drchrono.lag import VERSION_LAG, Evidence, provable_from
 from shared.queue.entries import MOST_DELIVERIES, Entry, Priority, Target
 from shared.queue.work_queue import LEASE, WorkQueue
 
@@ -17,7 +19,7 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture
 def queue(documents: Documents) -> WorkQueue:
-    return WorkQueue(documents)
+    return WorkQueue(documents, lambda: NOON + 5 * SECOND)
 
 
 def entry(
@@ -114,24 +116,27 @@ def test_an_event_that_comes_during_the_work_keeps_the_entry_and_leaves_the_leas
     (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
     queue.enqueue([entry(seen=NOON + SECOND, due=NOON + SECOND)])
     assert queue.claim(NOON + 5 * SECOND, 1, Priority.EVENT) == []
-    assert queue.complete(claimed.target, claimed.last_seen) is False
-    assert ids(queue.claim(NOON + 5 * SECOND, 1, Priority.EVENT)) == ["1"]
+    assert queue.complete(claimed.target, Evidence(claimed.last_seen)) is False
+    # It is due when an answer shows all that happened until then.
+    assert queue.claim(provable_from(NOON), 1, Priority.EVENT) == []
+    assert ids(queue.claim(provable_from(NOON + SECOND), 1, Priority.EVENT)) == ["1"]
 
 
 def test_a_settled_entry_is_gone_and_settling_it_again_is_no_error(queue: WorkQueue) -> None:
     queue.enqueue([entry()])
     (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
-    assert queue.complete(claimed.target, claimed.last_seen) is True
-    assert queue.complete(claimed.target, claimed.last_seen) is True
+    assert queue.complete(claimed.target, Evidence(claimed.last_seen)) is True
+    assert queue.complete(claimed.target, Evidence(claimed.last_seen)) is True
     assert queue.waiting() == 0
 
 
 def test_a_failed_attempt_is_put_off_and_counted(queue: WorkQueue) -> None:
     queue.enqueue([entry()])
     (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
-    queue.retry(claimed, "server_error", NOON + 60 * SECOND)
-    assert queue.claim(NOON + 59 * SECOND, 1, Priority.EVENT) == []
-    (again,) = queue.claim(NOON + 60 * SECOND, 1, Priority.EVENT)
+    queue.retry(claimed, "server_error", NOON + 60 * SECOND, priority=Priority.RETRY)
+    assert queue.claim(NOON + 60 * SECOND, 1, Priority.BACKFILL) == []
+    assert queue.claim(NOON + 59 * SECOND, 1, Priority.RETRY, Priority.RETRY) == []
+    (again,) = queue.claim(NOON + 60 * SECOND, 1, Priority.RETRY, Priority.RETRY)
     assert (again.attempts, again.reason) == (1, "server_error")
 
 
@@ -139,7 +144,7 @@ def test_an_event_that_comes_during_a_failed_attempt_makes_it_due_at_once(queue:
     queue.enqueue([entry()])
     (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
     queue.enqueue([entry(seen=NOON + SECOND)])
-    queue.retry(claimed, "forbidden", NOON + timedelta(days=1))
+    queue.retry(claimed, "forbidden", NOON + timedelta(days=1), priority=Priority.RETRY)
     assert ids(queue.claim(NOON + 2 * SECOND, 1, Priority.EVENT)) == ["1"]
 
 
@@ -151,7 +156,7 @@ def test_released_entries_are_due_at_once(queue: WorkQueue) -> None:
 
 def test_a_list_strikes_what_it_showed_unless_a_newer_event_came(queue: WorkQueue) -> None:
     queue.enqueue([entry("1"), entry("2", seen=NOON + 9 * SECOND), entry("3"), entry("1", kind="appointments")])
-    assert queue.complete_listed("patients", ["1", "2", "4"], NOON + SECOND) == 1
+    assert queue.complete_listed("patients", {key: Evidence(NOON + SECOND) for key in ("1", "2", "4")}) == 1
     assert queue.keys_of("patients") == {"2", "3"}
     assert queue.count("appointments") == 1
 
@@ -168,3 +173,26 @@ def test_the_backlog_counts_by_reason_with_the_oldest(queue: WorkQueue) -> None:
     queue.enqueue([entry("1"), entry("2", seen=NOON - SECOND), entry("3", reason="forbidden")])
     rows = [(row.reason, row.count, row.oldest) for row in queue.backlog()]
     assert rows == [("quota", 2, NOON - SECOND), ("forbidden", 1, NOON)]
+
+
+def test_a_look_that_shows_an_older_version_than_an_event_named_leaves_the_entry(queue: WorkQueue) -> None:
+    queue.enqueue([entry("1", updated_at="2026-03-01T07:00:00"), entry("2", updated_at="2026-03-01T07:00:00")])
+    old = Evidence(NOON + 9 * SECOND, "2026-03-01T06:59:00")
+    assert queue.complete(Target("patients", "1"), old) is False
+    assert queue.complete_listed("patients", {"2": old}) == 0
+    # Unless it is so much later that the older time is the truth: summer time ended.
+    assert queue.complete(Target("patients", "1"), replace(old, until=NOON + VERSION_LAG)) is True
+
+
+@pytest.mark.parametrize("broken", [{}, {"kind": 5}, {"priority": 0, "due": NOON, "kind": "patients"}])
+def test_an_entry_that_cannot_be_read_is_rebuilt_and_its_target_looked_at(
+    queue: WorkQueue, documents: Documents, broken: dict[str, object]
+) -> None:
+    documents.transact(lambda transaction: transaction.set("sync_pending/patients:7", broken))
+    documents.transact(lambda transaction: transaction.set("sync_pending/nothing of ours", broken))
+    queue.enqueue([entry("1")])
+    queue.repair()
+    claimed = queue.claim(NOON + 9 * SECOND, 10, Priority.EVENT)
+    assert sorted(ids(claimed)) == ["1", "7"]
+    assert {one.last_seen for one in claimed if one.target.id == "7"} == {NOON + 5 * SECOND}
+    assert list(queue.unreadable()) == ["nothing of ours"]

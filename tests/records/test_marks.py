@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.drchrono.kinds import KINDS
+from shared.drchrono.lag import provable_from
 from shared.queue.entries import Priority
 from shared.records.refresh import marks
 
@@ -36,4 +37,9 @@ def test_an_entry_of_a_chart_brings_nothing(kind: str) -> None:
 
 def test_what_follows_waits_behind_events() -> None:
     (entry, *_) = marks(KINDS["patients"], {"id": 5}, SEEN, NOW)
-    assert (entry.priority, entry.reason, entry.last_seen, entry.due) == (Priority.CHILDREN, "follows", SEEN, NOW)
+    assert (entry.priority, entry.reason, entry.last_seen, entry.due) == (
+        Priority.CHILDREN,
+        "follows",
+        SEEN,
+        provable_from(SEEN),
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.records.ordering import Copy, Observation, Outcome, Verdict, already_done, judge
+from shared.drchrono.lag import shown_until
+from shared.records.ordering import Copy, Observation, Outcome, Verdict, already_settled, copy_of, judge, settles
 from shared.webhooks.events import Change
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -19,12 +21,24 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def copy(fetched: float = 0, digest: str | None = "a", updated_at: str | None = None, deleted: bool = False) -> Copy:
-    return Copy(at(fetched), at(fetched), digest, updated_at, deleted)
+def copy(
+    fetched: float = 0,
+    digest: str | None = "a",
+    updated_at: str | None = None,
+    *,
+    deleted: bool = False,
+    unsure: bool = False,
+) -> Copy:
+    return Copy(at(fetched), shown_until(at(fetched)), digest, updated_at, deleted, unsure=unsure)
 
 
-def observation(began: float, digest: str | None = "a", updated_at: str | None = None) -> Observation:
-    return Observation(at(began), digest, updated_at)
+def observation(
+    began: float, digest: str | None = "a", updated_at: str | None = None, *, stated: bool = False
+) -> Observation:
+    return Observation(at(began), digest, updated_at, stated)
+
+
+SEVEN, BEFORE_SEVEN, AFTER_SEVEN = "2026-03-01T07:00:00", "2026-03-01T06:59:59", "2026-03-01T07:00:01"
 
 
 @pytest.mark.parametrize(
@@ -33,27 +47,30 @@ def observation(began: float, digest: str | None = "a", updated_at: str | None =
         (None, observation(1), Verdict.STORE),
         (None, observation(1, None), Verdict.TOMBSTONE),
         (copy(0), observation(1), Verdict.SAME),
-        (copy(0), observation(1, "b"), Verdict.STORE),
+        (copy(0), observation(40, "b"), Verdict.STORE),
+        # Within the lag of the last fetch, another state may be an older one.
+        (copy(0), observation(1, "b"), Verdict.UNSURE),
+        (copy(0, unsure=True), observation(1), Verdict.UNSURE),
+        (copy(0, unsure=True), observation(40), Verdict.STORE),
         (copy(1), observation(0, "b"), Verdict.LATE),
         (copy(1), observation(1, "b"), Verdict.LATE),
+        # A version that is newer is never late: the later fetch met the older replica.
+        (copy(1, "a", SEVEN), observation(0, "b", AFTER_SEVEN), Verdict.STORE),
+        (copy(1, None, SEVEN, deleted=True), observation(0, "b", AFTER_SEVEN), Verdict.LATE),
+        # An absence counts once no replica can be unaware of the record; a deletion that is stated counts at once.
         (copy(1), observation(0, None), Verdict.LATE),
-        (copy(0), observation(1, None), Verdict.TOMBSTONE),
+        (copy(0), observation(1, None), Verdict.LAGGING),
+        (copy(0), observation(1, None, stated=True), Verdict.TOMBSTONE),
+        (copy(0), observation(32, None), Verdict.TOMBSTONE),
         (copy(0, None, deleted=True), observation(1, None), Verdict.SAME),
-        (copy(0, "a", "2026-03-01T07:00:00"), observation(1, "b", "2026-03-01T06:59:59"), Verdict.LAGGING),
-        (copy(0, "a", "2026-03-01T07:00:00"), observation(1, "b", "2026-03-01T07:00:00"), Verdict.STORE),
-        (copy(0, "a", "2026-03-01T07:00:00"), observation(1, "b", None), Verdict.STORE),
-        # A record that was gone and is there again: at once, if it is a newer one; else not before a minute is over.
-        (
-            copy(0, None, "2026-03-01T07:00:00", deleted=True),
-            observation(1, "a", "2026-03-01T07:00:00"),
-            Verdict.LAGGING,
-        ),
-        (copy(0, None, "2026-03-01T07:00:00", deleted=True), observation(1, "b", "2026-03-01T07:00:01"), Verdict.STORE),
-        (
-            copy(0, None, "2026-03-01T07:00:00", deleted=True),
-            observation(61, "a", "2026-03-01T07:00:00"),
-            Verdict.STORE,
-        ),
+        (copy(0, "a", SEVEN), observation(1, "b", BEFORE_SEVEN), Verdict.LAGGING),
+        (copy(0, "a", SEVEN), observation(1, "b", SEVEN), Verdict.UNSURE),
+        (copy(0, "a", SEVEN), observation(1, "b", AFTER_SEVEN), Verdict.STORE),
+        (copy(0, "a", SEVEN), observation(1, "b", None), Verdict.UNSURE),
+        # What was gone and is there again: a replica may still show what was there before the deletion.
+        (copy(0, None, SEVEN, deleted=True), observation(1, "a", SEVEN), Verdict.LAGGING),
+        (copy(0, None, SEVEN, deleted=True), observation(1, "b", AFTER_SEVEN), Verdict.LAGGING),
+        (copy(0, None, SEVEN, deleted=True), observation(61, "a", SEVEN), Verdict.STORE),
         # The hour that repeats when summer time ends: an older time is the truth, once no replica can lag that far.
         (copy(0, "a", "2026-11-01T01:50:00"), observation(16 * 60, "b", "2026-11-01T01:06:00"), Verdict.STORE),
     ],
@@ -65,10 +82,11 @@ def test_what_a_fetch_means_for_the_copy(stored: Copy | None, seen: Observation,
 def arrive(stored: Copy | None, seen: Observation) -> Copy | None:
     """The copy after this fetch's answer."""
     verdict = judge(stored, seen)
+    latest = max(seen.began, stored.fetched_at) if stored else seen.began
     if verdict in (Verdict.STORE, Verdict.SAME):
-        return Copy(seen.began, seen.began, seen.digest, seen.updated_at, seen.digest is None)
+        return Copy(latest, latest, seen.digest, seen.updated_at, seen.digest is None)
     if verdict is Verdict.TOMBSTONE:
-        return Copy(seen.began, seen.began, None, stored.updated_at if stored else None, True)
+        return Copy(latest, latest, None, stored.updated_at if stored else None, True)
     return stored
 
 
@@ -98,27 +116,69 @@ def test_every_order_of_arrival_ends_with_what_the_latest_fetch_saw(
             assert stored.digest == seen[-1].digest
 
 
-def change(received: float, updated_at: str | None = None, event: str = "PATIENT_MODIFY") -> Change:
-    return Change(event, "patients", "1", "d", at(received), updated_at)
+def change(
+    received: float, updated_at: str | None = None, event: str = "PATIENT_MODIFY", delivery: str = "d"
+) -> Change:
+    return Change(event, "patients", "1", delivery, at(received), updated_at)
 
 
 @pytest.mark.parametrize(
-    ("event", "stored", "synced_at", "outcome"),
+    ("event", "stored", "outcome"),
     [
-        (change(0), None, None, None),
-        (change(0), copy(1), None, Outcome.COVERED),
-        (change(2), copy(1), None, None),
-        (change(2, "2026-03-01T07:00:00"), copy(1, updated_at="2026-03-01T07:00:01"), None, Outcome.UNCHANGED),
-        # The same second may hold a second change.
-        (change(2, "2026-03-01T07:00:00"), copy(1, updated_at="2026-03-01T07:00:00"), None, None),
-        # The fetch began later and yet saw an older version: a replica.
-        (change(0, "2026-03-01T07:00:01"), copy(1, updated_at="2026-03-01T07:00:00"), None, None),
-        (change(0), None, at(3600), Outcome.COVERED),
-        (change(0), None, at(60), None),
-        (change(0, event="APPOINTMENT_DELETE"), None, at(3600), None),
+        (change(0), None, None),
+        # An answer shows every change up to the longest lag before it was asked for, and may miss what is later.
+        (change(0), copy(31), Outcome.COVERED),
+        (change(0), copy(30), None),
+        # The same second may hold a second change, and within an hour summer time may have ended.
+        (change(2, SEVEN), copy(1, updated_at=SEVEN), None),
+        (change(2, SEVEN), copy(1, updated_at="2026-03-01T07:59:59"), None),
+        (change(2, SEVEN), copy(1, updated_at="2026-03-01T08:00:01"), Outcome.UNCHANGED),
+        # The fetch began late enough and yet saw an older version: a replica that lags for longer than most.
+        (change(0, AFTER_SEVEN), copy(60, updated_at=SEVEN), None),
+        (change(0, AFTER_SEVEN), copy(20 * 60, updated_at=SEVEN), Outcome.COVERED),
+        (change(50, event="APPOINTMENT_DELETE"), copy(100), None),
+        (change(50, event="APPOINTMENT_DELETE"), copy(10, None, deleted=True), Outcome.COVERED),
     ],
 )
-def test_when_an_event_needs_no_request(
-    event: Change, stored: Copy | None, synced_at: datetime | None, outcome: Outcome | None
+def test_when_an_event_needs_no_request(event: Change, stored: Copy | None, outcome: Outcome | None) -> None:
+    assert already_settled(event, stored) is outcome
+
+
+def test_a_delivery_that_was_settled_needs_no_request_again_but_a_body_may_be_sent_twice() -> None:
+    settled = replace(copy(0), deliveries=("7c0e", "a" * 64))
+    assert already_settled(change(500, delivery="7c0e"), settled) is Outcome.COVERED
+    assert already_settled(change(500, delivery="a" * 64), settled) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "after", "settled"),
+    [
+        # Without a version, only time proves that the answer shows the change.
+        (copy(-100), change(0), copy(1, "b"), False),
+        (copy(-100), change(0), copy(32, "b"), True),
+        (None, change(0), None, False),
+        # The version that the event names, where the copy had an older one.
+        (copy(-100, "a", BEFORE_SEVEN), change(0, SEVEN), copy(1, "b", SEVEN), True),
+        (None, change(0, SEVEN), copy(1, "b", SEVEN), True),
+        # The copy had it already: this change moves no `updated_at`, and the answer may not show it yet.
+        (copy(-100, "a", SEVEN), change(0, SEVEN), copy(1, "a", SEVEN), False),
+        # A little newer may be the other one of the two hours that are named alike.
+        (copy(-100, "a", BEFORE_SEVEN), change(0, SEVEN), copy(1, "b", AFTER_SEVEN), False),
+        (copy(-100, "a", BEFORE_SEVEN), change(0, SEVEN), copy(1, "b", "2026-03-01T09:00:00"), True),
+        # A deletion is settled by a tombstone, or by a record that is there long after it.
+        (copy(-100), change(0, event="APPOINTMENT_DELETE"), copy(1), False),
+        (copy(-100), change(0, event="APPOINTMENT_DELETE"), copy(1, None, deleted=True), True),
+        (copy(-100), change(0, event="APPOINTMENT_DELETE"), copy(32), True),
+        # A tombstone settles a change only when no replica can have been unaware of the record.
+        (copy(-100, "a", BEFORE_SEVEN), change(0, SEVEN), copy(1, None, SEVEN, deleted=True), False),
+    ],
+)
+def test_when_an_event_is_settled_by_a_fetch(
+    before: Copy | None, event: Change, after: Copy | None, settled: bool
 ) -> None:
-    assert already_done(event, stored, synced_at) is outcome
+    assert settles(before, event, after) is settled
+
+
+@pytest.mark.parametrize("document", [{}, {"_sync": None}, {"_sync": {}}, {"_sync": {"fetched_at": "yesterday"}}, None])
+def test_a_document_that_this_system_did_not_write_is_no_copy(document: dict[str, object] | None) -> None:
+    assert copy_of(document) is None
