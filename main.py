@@ -20,7 +20,7 @@ import flask
 import functions_framework
 from werkzeug.exceptions import HTTPException
 
-from shared.errors import MessageUnusable, PublishFailed, SettingsError, StoreUnavailable
+from shared.errors import MessageUnusable, SettingsError, StoreUnavailable
 from shared.log import log_context, log_crash, take_over
 from shared.rate_limit.ledger import Lane
 from shared.settings import Environment, api_settings, cloud_settings, job_settings, log_level, webhook_settings
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from shared.records.store import Records
     from shared.tokens.endpoint import TokenEndpoint
     from shared.tokens.refresher import TokenRefresher
-    from shared.webhooks.events import Change
 
 T = TypeVar("T")
 
@@ -230,12 +229,6 @@ class System:
             deadline=timedelta(seconds=self.job().deadline_seconds),
         )
 
-    def defer(self, change: Change) -> None:
-        """Put an event on the work queue that Pub/Sub would not take."""
-        from shared.queue.entries import of_event
-
-        self.queue().enqueue([of_event(change, PublishFailed.reason, change.received_at)])
-
 
 def guarded(system: System, function: str, traceparent: str, work: Callable[[], T]) -> T:
     """Run one request of `function`: its log lines belong together, and a traceback, which would show what was being
@@ -263,7 +256,6 @@ def receive(system: System, request: flask.Request) -> flask.Response:
             request,
             settings=settings,
             publish=lambda data, attributes: system.publish()(data, attributes),
-            defer=system.defer,
             now=utc_now,
         )
 

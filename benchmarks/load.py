@@ -26,7 +26,7 @@ import psutil
 
 from benchmarks.report import Report, Row, Want
 from benchmarks.webhook import BODY, OURS, PROJECT, REQUEST, TOPIC, first_answer, served
-from functions.receive_webhook import MOST_BODY_BYTES
+from functions.request_body import MOST_BODY_BYTES
 from local.emulators import Emulators
 
 CONNECTIONS = 32

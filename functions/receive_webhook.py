@@ -13,20 +13,14 @@ from datetime import datetime
 
 from flask import Request, Response
 
-from shared.errors import PublishFailed, SettingsError, SyncError, WebhookRejected
+from functions.request_body import read_body
+from shared.errors import PublishFailed, SettingsError, WebhookRejected
 from shared.log import log
 from shared.settings import WebhookSettings
 from shared.webhooks.deliveries import answer_handshake, is_authentic, read_delivery
 from shared.webhooks.events import Change, encode
 
-MOST_BODY_BYTES = 2**20  # a record is some kilobytes
-PIECE_BYTES = 2**16
-# A sender reads no answer before it has sent all, so what is too large is read to its end, and thrown away. Cloud Run
-# lets no more than this through (cloud.google.com/run/quotas); whoever sends more elsewhere is cut off.
-MOST_DISCARDED_BYTES = 32 * 2**20
-
 Publish = Callable[[bytes, Mapping[str, str]], None]
-Defer = Callable[[Change], None]
 
 # W3C Trace Context, version 00. Google's front end adds it.
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -37,19 +31,17 @@ def handle(
     *,
     settings: WebhookSettings,
     publish: Publish,
-    defer: Defer,
     now: Callable[[], datetime],
 ) -> Response:
     """Answers every request, whatever it holds.
 
-    `publish` returns when the broker has the message, and raises PublishFailed otherwise. `defer` puts the change on
-    the pending list instead, and raises StoreUnavailable. `now` is UTC.
+    `publish` returns when the broker has the message, and raises PublishFailed otherwise. `now` is UTC.
     """
     try:
         if not settings.secrets or not all(settings.secrets):
             return misconfigured(SettingsError(["DRCHRONO_WEBHOOK_SECRET is empty: set it to the webhook's token."]))
         if request.method == "POST":
-            _receive(request, settings, publish, defer, now)
+            _receive(request, settings, publish, now)
             return Response(status=204)
         if request.method == "HEAD":
             return _json(200, {})
@@ -73,11 +65,9 @@ def misconfigured(error: SettingsError) -> Response:
     return _json(500, {"reason": error.reason, "setting": setting})
 
 
-def _receive(
-    request: Request, settings: WebhookSettings, publish: Publish, defer: Defer, now: Callable[[], datetime]
-) -> None:
+def _receive(request: Request, settings: WebhookSettings, publish: Publish, now: Callable[[], datetime]) -> None:
     received_at = now()
-    body = _read(request)
+    body = read_body(request)
     signature = request.headers.get("X-drchrono-signature", "").encode("utf-8", "surrogatepass")
     if not is_authentic(body, signature, secrets=settings.secrets, form=settings.signature):
         raise WebhookRejected("bad_signature", 401)
@@ -93,7 +83,7 @@ def _receive(
     if change is None:
         log("webhook.ignored", event=delivery.event)
         return
-    _keep(change, request.headers.get("traceparent", ""), publish, defer)
+    _keep(change, request.headers.get("traceparent", ""), publish)
     log(
         "webhook.accepted",
         event=change.event,
@@ -104,35 +94,17 @@ def _receive(
     )
 
 
-def _read(request: Request) -> bytes:
-    """The raw body, with or without a length; no more than MOST_BODY_BYTES of it is ever held."""
-    pieces, size = [], 0
-    try:
-        while size <= MOST_DISCARDED_BYTES and (piece := request.stream.read(PIECE_BYTES)):
-            size += len(piece)
-            if size <= MOST_BODY_BYTES:
-                pieces.append(piece)
-    except Exception:  # the server's own errors (a malformed chunk, a client that left) have no common base
-        raise WebhookRejected("body_unreadable", 400) from None
-    if size > MOST_BODY_BYTES:
-        raise WebhookRejected("body_too_large", 413)
-    return b"".join(pieces)
-
-
-def _keep(change: Change, traceparent: str, publish: Publish, defer: Defer) -> None:
-    """Returns once the change cannot be lost: Pub/Sub has it, or the pending list."""
+def _keep(change: Change, traceparent: str, publish: Publish) -> None:
+    """Returns once Pub/Sub has the change. Raises WebhookRejected: DrChrono delivers it again."""
     attributes = {"event": change.event, "kind": change.kind}
     if _TRACEPARENT.fullmatch(traceparent):
         attributes["traceparent"] = traceparent
     try:
         publish(encode(change), attributes)
     except PublishFailed as failed:
-        try:
-            defer(change)
-        except SyncError as error:
-            log("webhook.lost", "ERROR", reason=error.reason, event=change.event, kind=change.kind, id=change.id)
-            raise WebhookRejected("not_durable", 503) from None
-        log("webhook.fallback", "WARNING", event=change.event, kind=change.kind, id=change.id, error=str(failed))
+        # Until it comes again, after 1, 3 and 7 hours, the sync finds what changed.
+        log("webhook.not_durable", "ERROR", event=change.event, kind=change.kind, id=change.id, error=str(failed))
+        raise WebhookRejected("not_durable", 503) from None
 
 
 def _json(status: int, fields: Mapping[str, str]) -> Response:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.documents import Documents
+from shared.drchrono.ids import id_of_document
 from shared.drchrono.kinds import Kind
 from shared.records.storable import META, digest, join
 
@@ -28,7 +29,8 @@ class Difference:
 
 def copied(documents: Documents, kind: Kind) -> dict[str, dict[str, Any]]:
     """What the copy holds of a kind, as DrChrono sent it and without what is deleted, by id."""
-    return {key: join(data) for key, data in documents.query(kind.name) if not data[META]["deleted"]}
+    found = documents.query(kind.name)
+    return {id_of_document(name): join(data) for name, data in found if not data[META]["deleted"]}
 
 
 def differences(kind: Kind, truth: Records, copy: Records) -> list[Difference]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.documents import Documents
-from shared.drchrono.kinds import KINDS, Kind, is_plain_id, key_of
+from shared.drchrono.ids import is_id
+from shared.drchrono.kinds import KINDS, Kind, key_of
 from shared.drchrono.records import Fetched, Page
 from shared.errors import NotFound, SyncError
 from shared.queue.entries import Entry, Target
@@ -66,7 +67,7 @@ def kind_of(name: str) -> Kind:
 
 def stored(documents: Documents, queue: WorkQueue, kind: Kind, key: str) -> Stored:
     """Raises NotStored."""
-    if not is_plain_id(key):
+    if not is_id(key):
         raise NotStored("an id has only letters, digits, hyphens and underscores")
     document = documents.get(f"{kind.name}/{key}")
     entry = queue.get(Target(kind.name, key))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.documents import Documents
-from shared.drchrono.kinds import Kind, is_plain_id
+from shared.drchrono.ids import is_id
+from shared.drchrono.kinds import Kind
 from shared.errors import SyncError
 from shared.queue.entries import Entry, Priority, Target
 from shared.queue.work_queue import WorkQueue
@@ -20,7 +21,7 @@ class BadId(SyncError):
 
 def look_again(queue: WorkQueue, kind: Kind, key: str, now: datetime) -> None:
     """At one record, as if an event had come. Raises BadId."""
-    if not is_plain_id(key):
+    if not is_id(key):
         raise BadId("an id has only letters, digits, hyphens and underscores")
     queue.enqueue([Entry(Target(kind.name, key), REASON, Priority.EVENT, now, now, due=now)])
 

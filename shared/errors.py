@@ -26,6 +26,7 @@
         │   └── BulkFailed      DrChrono gave up making a bulk list
         ├── Unreachable         timeout, reset, refused: nothing is known to have been changed
         ├── MalformedAnswer     a 2xx that is not the JSON it should be
+        │   └── ListRepeats     the pages of a list lead in a circle
         ├── OutcomeUnknown      a write was sent and not answered: it may or may not have happened
         ├── ForeignHost         a link leads off DrChrono's hosts: not followed
         ├── BulkExpired         the uuid of a bulk list is too old: ask for the same page again
@@ -196,6 +197,10 @@ class Unreachable(DrChronoError):
 
 class MalformedAnswer(DrChronoError):
     reason = "malformed_answer"
+
+
+class ListRepeats(MalformedAnswer):
+    reason = "list_repeats"
 
 
 class OutcomeUnknown(DrChronoError):

@@ -11,6 +11,7 @@ from typing import Any
 from functions.store_record import Store
 from shared.documents import Documents
 from shared.drchrono.client import DrChrono
+from shared.drchrono.ids import id_of_document
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import CLOCK_SKEW, LONGEST_LAG
 from shared.errors import QuotaExhausted
@@ -23,6 +24,7 @@ from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
 from shared.records.absence import Absences
+from shared.records.ordering import copy_of
 from shared.records.refresh import Refresh
 from shared.records.storable import META, join
 from shared.records.store import Records
@@ -142,7 +144,11 @@ class Clinic:
 
     def stored(self, kind: str) -> dict[str, dict[str, Any]]:
         """The living records of a kind, as DrChrono sent them."""
-        return {key: join(data) for key, data in self.documents.query(kind) if not data[META]["deleted"]}
+        return {
+            id_of_document(name): join(data)
+            for name, data in self.documents.query(kind)
+            if copy_of(data) is not None and not data[META]["deleted"]
+        }
 
     def differences(self) -> list[str]:
         """What of the copy is not the truth: `kind:id`, sorted."""

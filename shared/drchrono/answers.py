@@ -6,13 +6,13 @@ that failed is a 500 with a JSON `status`).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from shared import exact_json
 from shared.drchrono.calls import Call
 from shared.drchrono.retry import throttled_until
 from shared.errors import (
@@ -121,8 +121,8 @@ def _given_up(call: Call, answer: Answer) -> BulkFailed:
 
 
 def _parsed(body: bytes) -> Any:
-    """The JSON in `body`, or None. Integers keep every digit; NaN is taken as Python takes it."""
+    """The JSON in `body`, or None. Numbers keep every digit; NaN is taken as Python takes it."""
     try:
-        return json.loads(body)
+        return exact_json.loads(body)
     except (ValueError, RecursionError):
         return None

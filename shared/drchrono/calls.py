@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from shared.drchrono.kinds import Kind, is_plain_id
+from shared.drchrono.ids import document_id, is_id
+from shared.drchrono.kinds import Kind
 from shared.drchrono.windows import days_in
 
 # How a bulk list is begun: with a GET as the guide says, or with a POST as the live service wants it.
@@ -64,7 +65,12 @@ CURRENT_USER = Call(method="GET", path="/api/users/current", scope="user:read", 
 
 def one(kind: Kind, id: str) -> Call:  # noqa: A002 (DrChrono's word)
     return Call(
-        method="GET", path=f"{_path(kind)}/{_plain(id)}", scope=kind.scope, kind=kind.name, id=id, query="verbose=true"
+        method="GET",
+        path=f"{_path(kind)}/{_segment(id)}",
+        scope=kind.scope,
+        kind=kind.name,
+        id=id,
+        query="verbose=true",
     )
 
 
@@ -74,7 +80,7 @@ def plain_list(kind: Kind, **filters: str) -> Call:
 
 def list_of(kind: Kind, owner: str, id: str) -> Call:  # noqa: A002
     """The list of what belongs to one `patient` or `appointment`."""
-    return replace(plain_list(kind, **{owner: _plain(id)}), id=id)
+    return replace(plain_list(kind, **{owner: _checked(id)}), id=id)
 
 
 def creation(kind: Kind, fields: Mapping[str, Any]) -> Call:
@@ -82,7 +88,7 @@ def creation(kind: Kind, fields: Mapping[str, Any]) -> Call:
 
 
 def change(kind: Kind, id: str, fields: Mapping[str, Any]) -> Call:  # noqa: A002
-    return replace(_write("PATCH", f"{_path(kind)}/{_plain(id)}", kind, fields), id=id)
+    return replace(_write("PATCH", f"{_path(kind)}/{_segment(id)}", kind, fields), id=id)
 
 
 def changes(
@@ -122,9 +128,14 @@ def _path(kind: Kind) -> str:
     return f"/api/{kind.name}"
 
 
-def _plain(id: str) -> str:  # noqa: A002
-    if not is_plain_id(id):
-        raise ValueError("an id has only letters, digits, hyphens and underscores")
+def _segment(id: str) -> str:  # noqa: A002
+    """`id` as one segment of a path."""
+    return document_id(_checked(id))
+
+
+def _checked(id: str) -> str:  # noqa: A002
+    if not is_id(id):
+        raise ValueError("an id is a text that is neither empty nor too long")
     return id
 
 

@@ -19,7 +19,8 @@ from shared.drchrono import calls
 from shared.drchrono.answers import Answer, data_of
 from shared.drchrono.calls import GUIDE, Call
 from shared.drchrono.hosts import allowed_origins, resolve_link
-from shared.drchrono.kinds import KINDS, Kind, id_of, is_of
+from shared.drchrono.ids import id_of
+from shared.drchrono.kinds import KINDS, Kind, is_of
 from shared.drchrono.lists import Lists
 from shared.drchrono.records import Cursor, Fetched, Page
 from shared.drchrono.retry import pause_before_repeat
@@ -93,6 +94,7 @@ class DrChrono:
         self._now, self._sleep, self._random = now, sleep, random
         self._wire = Wire(now=now, session=session, patience=patience)
         self._list_protocol = dict(list_protocol or {})
+        self._accepted = [""]  # the token that was last accepted; shared by the lanes, as the connections are
 
     @property
     def list_protocol(self) -> Mapping[str, str] | None:
@@ -225,19 +227,39 @@ class DrChrono:
             attempt += 1
 
     def _authorized(self, call: Call, attempt: int) -> tuple[Any, datetime]:
-        """With the current token, and once more with a newer one if it is refused (nothing was done then)."""
+        """With the current token, and once more with a newer one if it is refused (nothing was done then).
+
+        A token that DrChrono accepts otherwise is not exchanged: then the 401 is the answer to this request alone, and
+        each further attempt would cost a refresh token.
+        """
         token = self._tokens.current()
         try:
             return self._followed(call, token, attempt)
         except Unauthorized:
+            if self._is_accepted(token):
+                raise
             token = self._tokens.rejected(token)
         return self._followed(call, token, attempt)
+
+    def _is_accepted(self, token: str) -> bool:
+        """Whether DrChrono still takes a token that it has taken before: one request to find out."""
+        if token != self._accepted[0]:
+            return False
+        try:
+            self._followed(calls.CURRENT_USER, token, attempt=1)
+        except Unauthorized:
+            return False
+        except DrChronoError:
+            return True
+        return True
 
     def _followed(self, call: Call, token: str, attempt: int) -> tuple[Any, datetime]:
         """Along redirects to allowed hosts, with the same method; `requests` would drop the token, or the method."""
         origin, target = self._url, call.target
         for _ in range(1 + MOST_REDIRECTS):
             answer, began = self._exchange(call, origin + target, token, attempt)
+            if answer.status != 401:
+                self._accepted[0] = token
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or not location:
                 return data_of(call, answer, self._now()), began

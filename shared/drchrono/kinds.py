@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.drchrono.ids import id_of
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -107,15 +109,6 @@ def is_of(kind: Kind, key: str, record: Mapping[str, Any]) -> bool:
     )
 
 
-def id_of(value: object) -> str | None:
-    """An id that DrChrono gave as text, or None where it is none that can be used."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    # Python refuses to write whole numbers of thousands of digits, and no id has twenty.
-    text = value if isinstance(value, str) else str(value) if abs(value) < 10**20 else ""
-    return text if is_plain_id(text) else None
-
-
 def patient_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
     """Whose lists may have changed with this record: None where it is of no kind or of no patient that has any."""
     return id_of(record.get("id" if kind.name == "patients" else "patient")) if kind.children else None
@@ -124,12 +117,3 @@ def patient_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
 def is_deleted(record: Mapping[str, Any]) -> bool:
     """Deleted appointments are shown to who asks with `show_archived=true`, and carry this flag."""
     return record.get("deleted_flag") is True
-
-
-def is_plain_id(value: str) -> bool:
-    """Whether `value` may be part of a URL and a document path: appointment ids are "usually numeric, not always".
-
-    Firestore reserves names between double underscores.
-    """
-    plain = 0 < len(value) <= 100 and value.isascii() and value.replace("_", "").replace("-", "").isalnum()
-    return plain and not (value.startswith("__") and value.endswith("__"))

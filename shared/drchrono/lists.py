@@ -17,7 +17,16 @@ from urllib.parse import urlencode
 
 from shared.drchrono.calls import Call, query_of, with_query
 from shared.drchrono.records import Cursor, Page
-from shared.errors import BulkExpired, BulkFailed, BulkNotReady, MalformedAnswer
+from shared.errors import (
+    BadRequest,
+    BulkExpired,
+    BulkFailed,
+    BulkNotReady,
+    DrChronoError,
+    ListRepeats,
+    MalformedAnswer,
+    NotFound,
+)
 
 # A list that takes longer is left to the caller, which has other things to do. Each poll costs a request; DrChrono's
 # own script polls every 10 s.
@@ -25,6 +34,10 @@ POLL_PAUSES_SECONDS = (2.0, 6.0, 12.0)
 
 # DrChrono keeps a list for an hour. One that is nearly as old is not asked for any more.
 UUID_TRUSTED = timedelta(minutes=55)
+
+
+# How many pages a list may have shrunk by while one page of it was read.
+MOST_STEPS_BACK = 5
 
 
 class Lists:
@@ -47,7 +60,8 @@ class Lists:
         """The pages of the list that `first` begins, from `resume` on where given.
 
         A position holds `next` (the target of a link), or `page` (its number) and `method` (how it is asked for); and
-        while DrChrono is making the list its `uuid`, and `born`, the instant at which it was asked for.
+        while DrChrono is making the list its `uuid`, and `born`, the instant at which it was asked for. With links also
+        `mark`, `steps` and `most`, by which a circle of them shows. An empty one is the start of the list.
         Raises BulkNotReady with the position to go on at.
         """
         position: Cursor | None = resume or {}
@@ -60,11 +74,36 @@ class Lists:
         call = self._call(first, position)
         try:
             data, began = self._answer(call, position)
-        except (BulkExpired, BulkFailed):
-            # The same page of a new list; if that fails too, it is the caller's to try later.
-            call, position = self._renewed(first, call, position)
-            data, began = self._answer(call, position)
+        except (BulkExpired, BulkFailed, NotFound, BadRequest) as error:
+            return self._page_again(first, call, position, error)
         return self._read(call, position, data, began)
+
+    def _page_again(self, first: Call, call: Call, position: Cursor, error: DrChronoError) -> Page:
+        """The page at `position`, which could not be had: of a new list, or the last one of a list that has shrunk.
+
+        In whatever words DrChrono says that a uuid has expired, the same page of a list begun anew takes its place. If
+        that is past the end, records were deleted meanwhile, and those of the last pages have moved. Raises `error`
+        where there is neither.
+        """
+        known = isinstance(error, BulkExpired | BulkFailed)
+        if known or "uuid" in position or "uuid" in query_of(call):
+            try:
+                call, position = self._renewed(first, call, position)
+                data, began = self._answer(call, position)
+            except (NotFound, BadRequest) as refusal:
+                error = refusal
+            else:
+                return self._read(call, position, data, began)
+        for number in range(_number(call) - 1, max(0, _number(call) - 1 - MOST_STEPS_BACK), -1):
+            earlier = with_query(call, page=str(number))
+            place = {name: value for name, value in position.items() if name not in ("uuid", "next")}
+            place |= {"next": earlier.target} if "next" in position else {"page": number, "method": call.method}
+            try:
+                data, began = self._answer(earlier, place)
+            except (NotFound, BadRequest):
+                continue
+            return self._read(earlier, place, data, began)
+        raise error
 
     def _call(self, first: Call, position: Cursor) -> Call:
         """The request that the page at `position` begins with."""
@@ -130,15 +169,34 @@ class Lists:
         link = data.get("next")
         if link:
             target = self._locate(str(link), call.operation)
-            if target == call.target:
-                raise MalformedAnswer(call.operation, status=200, remedy="its next page is the same page again")
+            followed = {"next": target, **_steps(call, position, target)}
             # The pages of a list with a uuid are all as old as the list.
-            return {"next": target, "born": began.isoformat()} if "uuid" in data else {"next": target}
+            return followed | {"born": began.isoformat()} if "uuid" in data else followed
         pages, number = counts.get("pages"), position.get("page", 1)
         # Where there could have been a link, its absence is the end, whatever else is counted.
         if "next" not in data and isinstance(pages, int) and number < pages:
             return {"page": number + 1, "method": call.method}
         return None
+
+
+def _number(call: Call) -> int:
+    """Which page of a list `call` asks for; 1 where it does not say."""
+    number = query_of(call).get("page", "1")
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 1
+
+
+def _steps(call: Call, position: Cursor, target: str) -> dict[str, Any]:
+    """What shows a circle of links (Brent's algorithm): a link that was seen, kept for twice as many steps each time.
+
+    A circle of n links that begins after m is found after fewer than 3 (m + n) requests, by however many runs. Raises
+    ListRepeats.
+    """
+    mark, steps, most = position.get("mark", call.target), position.get("steps", 0), position.get("most", 1)
+    if target in (mark, call.target):
+        raise ListRepeats(call.operation, status=200, remedy="its pages lead back to one that was read")
+    if steps + 1 < most:
+        return {"mark": mark, "steps": steps + 1, "most": most}
+    return {"mark": target, "steps": 0, "most": 2 * most}
 
 
 def _records(data: dict[str, Any]) -> list[Any] | None:

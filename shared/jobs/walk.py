@@ -8,7 +8,7 @@ from typing import Any
 from shared.drchrono.kinds import Kind
 from shared.drchrono.lag import Evidence, shown_until
 from shared.drchrono.records import Page
-from shared.errors import BulkNotReady
+from shared.errors import BulkNotReady, ListRepeats
 from shared.jobs.run import Run, stops
 from shared.records.refresh import store_page
 from shared.records.store import PageResult, Source
@@ -46,6 +46,9 @@ def walk(
                 page = next(pages, None)
         except BulkNotReady as error:
             save(error.position)
+            raise
+        except ListRepeats:
+            save({})  # from the start: nothing says where the pages went astray
             raise
         run.renew()
         if page is None:

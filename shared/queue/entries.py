@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
+from shared.drchrono.ids import document_id, id_of_document
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import Evidence, proves
 from shared.errors import (
@@ -68,7 +69,9 @@ class Target:
 
     @property
     def key(self) -> str:
-        return f"{self.kind}:{self.id}" if self.by == "id" else f"{self.kind}:{self.by}:{self.id}"
+        """The name of its document."""
+        name = document_id(self.id)
+        return f"{self.kind}:{name}" if self.by == "id" else f"{self.kind}:{self.by}:{name}"
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,9 @@ def target_of(key: str) -> Target | None:
     by, colon, owner = rest.partition(":")
     if kind not in KINDS or not rest:
         return None
-    return Target(kind, owner, by) if colon and by in ("patient", "appointment") else Target(kind, rest)
+    if colon and by in ("patient", "appointment"):
+        return Target(kind, id_of_document(owner), by)
+    return Target(kind, id_of_document(rest))
 
 
 def _read(data: Mapping[str, Any]) -> Entry:

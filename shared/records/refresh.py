@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.documents import Where
-from shared.drchrono.kinds import KINDS, Kind, id_of, is_deleted, key_of, patient_of
+from shared.drchrono.ids import id_of
+from shared.drchrono.kinds import KINDS, Kind, is_deleted, key_of, patient_of
 from shared.drchrono.lag import VERSION_LAG, Evidence, is_older, provable_from, shown_until
 from shared.drchrono.records import Fetched, Page
 from shared.errors import LookAgain, NotFound

@@ -1,18 +1,20 @@
 """A record as a Firestore document and back, without loss.
 
 The record's fields stay as DrChrono sent them. What Firestore cannot hold natively (an array directly in an array, a
-whole number over 64 bits, NaN, text that is not UTF-8, a map deeper than 20 levels, a reserved or empty field name)
-goes, by whole top-level fields, as JSON text into `_sync.json`. Limits: cloud.google.com/firestore/quotas.
+whole number over 64 bits, a number that no float holds, NaN, text that is not UTF-8, a map deeper than 20 levels, a
+reserved or empty field name) goes, by whole top-level fields, as JSON text into `_sync.json`. Limits:
+cloud.google.com/firestore/quotas.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
+from shared import exact_json
 from shared.documents import Data
 from shared.errors import RecordTooLarge
 
@@ -39,7 +41,7 @@ def split(record: Mapping[str, Any]) -> Parts:
     """Raises RecordTooLarge."""
     native = {name: value for name, value in record.items() if _is_native_name(name) and _is_native(value, 1)}
     others = {name: value for name, value in record.items() if name not in native}
-    text = json.dumps(others) if others else None
+    text = exact_json.dumps(others) if others else None
     size = META_BYTES + _bytes(native) + (len(text) if text else 0)
     if size > LARGEST_DOCUMENT_BYTES:
         raise RecordTooLarge(f"the record needs {size} bytes, and a Firestore document holds {LARGEST_DOCUMENT_BYTES}")
@@ -50,14 +52,14 @@ def join(document: Mapping[str, Any]) -> dict[str, Any]:
     """The record as DrChrono sent it, from a stored document."""
     text = document.get(META, {}).get("json")
     native = {name: value for name, value in document.items() if name != META}
-    return native | json.loads(text) if text else native
+    return native | exact_json.loads(text) if text else native
 
 
 def digest(record: Mapping[str, Any], volatile: Sequence[str]) -> str:
     """SHA-256 of the record without its `volatile` paths: equal exactly when nothing that counts has changed."""
     for path in volatile:
         record = _without(record, path.split("."))
-    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    canonical = exact_json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -90,7 +92,7 @@ def _is_native(value: Any, level: int) -> bool:
         return -(2**63) <= value < 2**63
     if isinstance(value, float):
         return math.isfinite(value)
-    if level >= DEEPEST_LEVEL:
+    if isinstance(value, Decimal) or level >= DEEPEST_LEVEL:
         return False
     if isinstance(value, dict):
         return all(_is_native_name(name) and _is_native(item, level + 1) for name, item in value.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,22 +13,15 @@ from shared.drchrono.kinds import Kind, key_of
 from shared.drchrono.lag import shown_until
 from shared.errors import RecordTooLarge
 from shared.records.ordering import Copy, Observation, Verdict, copy_of, judge, settles
-from shared.records.storable import META, Parts, digest, split
+from shared.records.prepared import CHUNK_RECORDS, Prepared, chunks, path_of, prepare, prepare_all
+from shared.records.queries import JUDGED_FIELDS, RecordQueries, was_absent
+from shared.records.storable import META
 from shared.webhooks.events import Change
 
 Clock = Callable[[], datetime]
 
-# One commit holds at most 10 MiB, and a longer one holds up others that want the same documents.
-CHUNK_RECORDS = 100
-CHUNK_BYTES = 4_000_000
-WALK_DOCUMENTS = 500
-
 MOST_DELIVERIES = 10  # of a record: a delivery that is repeated comes within hours
 
-# Why a tombstone was made, where DrChrono did not say that the record is deleted.
-ABSENCE_REASONS = ("not_found", "absent")
-
-_JUDGED_FIELDS = (META, "updated_at")
 _WRITTEN = (Verdict.STORE, Verdict.UNSURE)
 _DOUBTFUL = (Verdict.UNSURE, Verdict.LAGGING)
 
@@ -79,24 +72,20 @@ class Stored:
     returned: bool = False
 
 
-class Records:
+class Records(RecordQueries):
     def __init__(self, documents: Documents, now: Clock) -> None:
-        self._documents = documents
+        super().__init__(documents)
         self._now = now
-
-    def copy(self, kind: Kind, key: str) -> Copy | None:
-        path = f"{kind.name}/{key}"
-        return copy_of(self._documents.get_all([path], _JUDGED_FIELDS).get(path))
 
     def store(self, kind: Kind, key: str, record: dict[str, Any], began: datetime, source: Source) -> Stored:
         """Store what one fetch saw. An unchanged copy is only told that it was looked at.
 
         Raises RecordTooLarge.
         """
-        prepared = _prepare(kind, key, record)
+        prepared = prepare(kind, key, record)
 
         def work(transaction: Transaction) -> Stored:
-            found = transaction.get_all([prepared.path], _JUDGED_FIELDS).get(prepared.path)
+            found = transaction.get_all([prepared.path], JUDGED_FIELDS).get(prepared.path)
             before = copy_of(found)
             verdict = judge(before, prepared.observation(began))
             if verdict not in (*_WRITTEN, Verdict.SAME):
@@ -109,7 +98,7 @@ class Records:
             else:
                 looked = {name: meta[name] for name in ("fetched_at", "events_until", "deliveries")}
                 transaction.update(prepared.path, {META: (found or {})[META] | looked})
-            return Stored(verdict, before, after, returned=_was_absent(found))
+            return Stored(verdict, before, after, returned=was_absent(found))
 
         return self._documents.transact(work)
 
@@ -120,10 +109,10 @@ class Records:
 
         The fields stay. Whether an absence may be believed is decided before, in `shared.records.absence`.
         """
-        path = f"{kind.name}/{key}"
+        path = path_of(kind, key)
 
         def work(transaction: Transaction) -> Stored:
-            found = transaction.get_all([path], _JUDGED_FIELDS).get(path)
+            found = transaction.get_all([path], JUDGED_FIELDS).get(path)
             before = copy_of(found)
             verdict = judge(before, Observation(began=began, digest=None, stated=stated))
             if verdict not in (Verdict.TOMBSTONE, Verdict.SAME):
@@ -144,9 +133,9 @@ class Records:
 
     def store_page(self, kind: Kind, records: Iterable[dict[str, Any]], began: datetime, source: Source) -> PageResult:
         """Store a page of a list: one read and at most one commit a chunk, and no write for what has not changed."""
-        prepared, failed = _prepare_all(kind, records)
+        prepared, failed = prepare_all(kind, records)
         judged: dict[str, Stored] = {}
-        for chunk in _chunks(prepared.values()):
+        for chunk in chunks(prepared.values()):
             try:
                 judged |= self._store_chunk(chunk, began, source)
             except RecordTooLarge:
@@ -167,10 +156,10 @@ class Records:
 
     def news(self, kind: Kind, records: Sequence[dict[str, Any]], began: datetime) -> list[dict[str, Any]]:
         """Those that `store_page` would store now."""
-        prepared, _ = _prepare_all(kind, records)
+        prepared, _ = prepare_all(kind, records)
         found: dict[str, Data] = {}
-        for chunk in _chunks(prepared.values()):
-            found |= self._documents.get_all([one.path for one in chunk], _JUDGED_FIELDS)
+        for chunk in chunks(prepared.values()):
+            found |= self._documents.get_all([one.path for one in chunk], JUDGED_FIELDS)
         new = {
             key
             for key, one in prepared.items()
@@ -178,16 +167,16 @@ class Records:
         }
         return [record for record in records if key_of(kind, record) in new]
 
-    def _store_chunk(self, chunk: Sequence[_Prepared], began: datetime, source: Source) -> dict[str, Stored]:
+    def _store_chunk(self, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
         def work(transaction: Transaction) -> dict[str, Stored]:
-            found = transaction.get_all([one.path for one in chunk], _JUDGED_FIELDS)
+            found = transaction.get_all([one.path for one in chunk], JUDGED_FIELDS)
             judged: dict[str, Stored] = {}
             for one in chunk:
                 document = found.get(one.path)
                 before = copy_of(document)
                 verdict = judge(before, one.observation(began))
                 written = verdict in _WRITTEN
-                judged[one.key] = Stored(verdict, before, None, returned=written and _was_absent(document))
+                judged[one.key] = Stored(verdict, before, None, returned=written and was_absent(document))
                 if written:
                     meta = self._meta(before, began, source) | _unsure(verdict) | _kept(document)
                     meta["deliveries"] = list(before.deliveries) if before else []
@@ -196,61 +185,11 @@ class Records:
 
         return self._documents.transact(work)
 
-    def living(self, kind: Kind, where: Sequence[Where] = ()) -> Iterator[tuple[str, Copy]]:
-        """The ids and copies that are not tombstones, by id. Documents that this system did not write are left out."""
-        after: str | None = None
-        while True:
-            page = list(
-                self._documents.query(kind.name, where, limit=WALK_DOCUMENTS, after_id=after, fields=_JUDGED_FIELDS)
-            )
-            for key, document in page:
-                copy = copy_of(document)
-                if copy is not None and not copy.deleted:
-                    yield key, copy
-            if len(page) < WALK_DOCUMENTS:
-                return
-            after = page[-1][0]
-
-    def count(self, kind: Kind) -> int:
-        """Tombstones included."""
-        return self._documents.count(kind.name)
-
-    def count_living(self, kind: Kind) -> int:
-        return self._documents.count(kind.name, [Where(f"{META}.deleted", "==", False)])
-
-    def absent(self, kind: Kind, since: datetime) -> Iterator[str]:
-        """The ids of the tombstones that were made since then because the record was absent."""
-        for key, document in self._documents.query(
-            kind.name, [Where(f"{META}.deleted", "==", True)], fields=_JUDGED_FIELDS
-        ):
-            if _was_absent(document) and document[META]["stored_at"] >= since:
-                yield key
-
-    def unreadable(self, kind: Kind) -> Iterator[str]:
-        """The ids of the documents of the collection that this system did not write. Reads the whole collection."""
-        for key, document in self._documents.query(kind.name, fields=_JUDGED_FIELDS):
-            if copy_of(document) is None:
-                yield key
-
-    def neighbours(self, kind: Kind, key: str, most: int, without: Container[str]) -> list[str]:
-        """Ids of up to `most` living records next to `key` in the order of ids, to compare with."""
-        found: list[str] = []
-        for after in (key, None):
-            for other, document in self._documents.query(
-                kind.name, limit=WALK_DOCUMENTS, after_id=after, fields=_JUDGED_FIELDS
-            ):
-                copy = copy_of(document)
-                if copy is not None and not copy.deleted and other != key and other not in without:
-                    found.append(other)
-                if len(found) == most:
-                    return found
-        return found
-
     def mark_orphans(self, kind: Kind, owner: Where, *, deleted: bool) -> None:
         """Tell the readers of these records whether their patient is deleted, in `_sync.patient_deleted`."""
-        for key, document in self._documents.query(kind.name, [owner], fields=_JUDGED_FIELDS):
+        for name, document in self._documents.query(kind.name, [owner], fields=JUDGED_FIELDS):
             if copy_of(document) is not None and bool(document[META].get("patient_deleted")) is not deleted:
-                self._mark_orphan(f"{kind.name}/{key}", deleted=deleted)
+                self._mark_orphan(f"{kind.name}/{name}", deleted=deleted)
 
     def _mark_orphan(self, path: str, *, deleted: bool) -> None:
         def work(transaction: Transaction) -> None:
@@ -260,15 +199,11 @@ class Records:
 
         self._documents.transact(work)
 
-    def keys(self, kind: Kind, *, after: str | None, most: int) -> list[str]:
-        """The next ids in their order, tombstones included."""
-        return [key for key, _ in self._documents.query(kind.name, limit=most, after_id=after, fields=[META])]
-
     def mark_listed_deleted(self, kind: Kind, keys: Sequence[str], began: datetime, source: Source) -> None:
         """Mark as deleted what a list shows as deleted; most of it is a tombstone already, or was never kept."""
         for start in range(0, len(keys), CHUNK_RECORDS):
-            paths = {f"{kind.name}/{key}": key for key in keys[start : start + CHUNK_RECORDS]}
-            for path, document in self._documents.get_all(list(paths), _JUDGED_FIELDS).items():
+            paths = {path_of(kind, key): key for key in keys[start : start + CHUNK_RECORDS]}
+            for path, document in self._documents.get_all(list(paths), JUDGED_FIELDS).items():
                 copy = copy_of(document)
                 if copy is None or not copy.deleted:
                     self.mark_deleted(kind, paths[path], began, source, "deleted_flag", stated=True)
@@ -285,49 +220,6 @@ class Records:
             "deleted": False,
             "deleted_reason": None,
         }
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    key: str
-    path: str
-    parts: Parts
-    digest: str
-    updated_at: str | None
-
-    def observation(self, began: datetime) -> Observation:
-        return Observation(began=began, digest=self.digest, updated_at=self.updated_at)
-
-    def document(self, meta: Data) -> Data:
-        extra = {"digest": self.digest} | ({"json": self.parts.json} if self.parts.json is not None else {})
-        return {**self.parts.native, META: meta | extra}
-
-
-def _prepare(kind: Kind, key: str, record: dict[str, Any]) -> _Prepared:
-    updated_at = record.get("updated_at")
-    return _Prepared(
-        key=key,
-        path=f"{kind.name}/{key}",
-        parts=split(record),
-        digest=digest(record, kind.volatile),
-        updated_at=updated_at if isinstance(updated_at, str) else None,
-    )
-
-
-def _prepare_all(kind: Kind, records: Iterable[dict[str, Any]]) -> tuple[dict[str, _Prepared], dict[str, str]]:
-    """By id; and the reason for each that cannot be stored (`?` stands for those without an id)."""
-    prepared: dict[str, _Prepared] = {}
-    failed: dict[str, str] = {}
-    for record in records:
-        key = key_of(kind, record)
-        if key is None:
-            failed["?"] = "no_id"
-            continue
-        try:
-            prepared[key] = _prepare(kind, key, record)
-        except RecordTooLarge as error:
-            failed[key] = error.reason
-    return prepared, failed
 
 
 def _looked(before: Copy | None, began: datetime) -> Copy:
@@ -354,21 +246,3 @@ def _kept(found: Data | None, *names: str) -> Data:
     return (
         {name: meta[name] for name in names or ("patient_deleted",) if name in meta} if isinstance(meta, dict) else {}
     )
-
-
-def _was_absent(found: Data | None) -> bool:
-    meta = (found or {}).get(META)
-    return isinstance(meta, dict) and meta.get("deleted") is True and meta.get("deleted_reason") in ABSENCE_REASONS
-
-
-def _chunks(prepared: Iterable[_Prepared]) -> Iterator[list[_Prepared]]:
-    chunk: list[_Prepared] = []
-    size = 0
-    for one in prepared:
-        if chunk and (len(chunk) == CHUNK_RECORDS or size + one.parts.size > CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(one)
-        size += one.parts.size
-    if chunk:
-        yield chunk

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.drchrono.kinds import KINDS, is_plain_id, key_of
+from shared.drchrono.kinds import KINDS, key_of
 from shared.errors import WebhookRejected
 from shared.webhooks.events import EVENTS, Change
 
@@ -126,8 +126,7 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
 def _key(kind: str, fields: Mapping[str, Any], record: Mapping[str, Any]) -> str | None:
     """`object_id`, else `object.id`, else what stands for the id of this kind (`object.appointment` of a note)."""
     row = KINDS[kind]
-    key = key_of(row, {"id": fields.get("object_id")}) or key_of(row, record)
-    return key if key is not None and is_plain_id(key) else None
+    return key_of(row, {"id": fields.get("object_id")}) or key_of(row, record)
 
 
 def _delivery_id(header: str, event: str, key: str, body: bytes) -> str:

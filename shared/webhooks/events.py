@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from shared.drchrono.kinds import KINDS, is_plain_id
+from shared.drchrono.ids import is_id
+from shared.drchrono.kinds import KINDS
 from shared.errors import MessageUnusable
 
 # None: known, acknowledged and counted, but not of a kind that is kept.
@@ -113,7 +114,7 @@ def decode(data: bytes) -> Change:
         raise MessageUnusable("field_missing")
     if texts["kind"] not in KINDS or EVENTS.get(texts["event"]) != texts["kind"]:
         raise MessageUnusable("unknown_event")
-    if not is_plain_id(texts["id"]):
+    if not is_id(texts["id"]):
         raise MessageUnusable("bad_id")
     try:
         received_at = datetime.fromisoformat(texts["received_at"])

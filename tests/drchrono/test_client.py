@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -22,7 +24,7 @@ from shared.errors import (
 )
 from shared.rate_limit.ledger import Lane
 from simulator import Simulator
-from tests.drchrono.conftest import FORMS, Desk, Scripted, TestLimiter, TestTokens, client_of, desk_of
+from tests.drchrono.conftest import FORMS, Desk, Reply, Scripted, TestLimiter, TestTokens, client_of, desk_of
 
 PATIENTS, APPOINTMENTS = KINDS["patients"], KINDS["appointments"]
 
@@ -48,17 +50,48 @@ def test_a_record_that_is_not_there_is_not_found(desk: Desk) -> None:
     assert desk.slept == []
 
 
-@pytest.mark.parametrize("id", ["", "1/../2", "1?x=1", "a b", "é"])
-def test_an_id_that_could_change_the_path_is_never_sent(desk: Desk, id: str) -> None:  # noqa: A002
+@pytest.mark.parametrize("id", ["", "\ud800", "x" * 2000])
+def test_what_is_no_id_is_never_sent(desk: Desk, id: str) -> None:  # noqa: A002
     for ask in (
         lambda: desk.client.get(PATIENTS, id),
         lambda: desk.client.update(PATIENTS, id, {}),
         lambda: list(desk.client.list_by_patient(KINDS["problems"], id)),
         lambda: list(desk.client.list_notes(id)),
     ):
-        with pytest.raises(ValueError, match="letters, digits"):
+        with pytest.raises(ValueError, match="neither empty nor too long"):
             ask()
     assert desk.limiter.taken == []
+
+
+@pytest.mark.parametrize("id", ["1/../2", "1?x=1", "a b", "é", "..", "."])
+def test_an_id_of_any_characters_is_one_segment_of_the_path(id: str) -> None:  # noqa: A002
+    asked: list[str] = []
+
+    def answer(target: str, headers: Mapping[str, str]) -> Reply:
+        asked.append(target)
+        return 200, {"Content-Type": "application/json"}, json.dumps({"id": id}).encode()
+
+    with Scripted(answer) as server:
+        assert client_of(server.url).get(PATIENTS, id).record == {"id": id}
+    (target,) = asked
+    path, _, query = target.partition("?")
+    assert path.startswith("/api/patients/")
+    assert "/" not in path.removeprefix("/api/patients/")
+    assert unquote(path.removeprefix("/api/patients/")) == id
+    assert query == "verbose=true"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_record_that_is_always_refused_with_401_spends_no_refresh_token(form: str) -> None:
+    with desk_of(form=form) as desk:
+        poison, other = sorted(desk.simulator.truth("patients"))[:2]
+        desk.client.get(PATIENTS, other)
+        desk.simulator.faults.set([{"match": {"path": f"/api/patients/{poison}"}, "fault": "401"}], replace=True)
+        for _ in range(5):
+            with pytest.raises(Unauthorized):
+                desk.client.get(PATIENTS, poison)
+            desk.client.get(PATIENTS, other)
+        assert desk.tokens.refused == []
 
 
 @pytest.mark.parametrize("name", ["medications", "problems", "allergies"])

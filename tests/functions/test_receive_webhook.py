@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from io import BytesIO
@@ -25,9 +25,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from functions.receive_webhook import MOST_BODY_BYTES, handle, misconfigured
+from functions.receive_webhook import handle, misconfigured
+from functions.request_body import MOST_BODY_BYTES, read_body
 from local.emulators import Emulators, free_port, wait_for_port
-from shared.errors import PublishFailed, SettingsError, StoreUnavailable, SyncError
+from shared.errors import PublishFailed, SettingsError, SyncError, WebhookRejected
 from shared.settings import WebhookSettings, webhook_settings
 from shared.webhooks.events import Change, decode
 
@@ -57,9 +58,7 @@ class Door:
         default_factory=lambda: WebhookSettings(secrets=(SECRET,), signature="either", handshake=True)
     )
     publish_error: SyncError | None = None
-    defer_error: SyncError | None = None
     published: list[tuple[Change, Mapping[str, str]]] = field(default_factory=list)
-    deferred: list[Change] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         app = flask.Flask("door")
@@ -72,13 +71,8 @@ class Door:
             raise self.publish_error
         self.published.append((decode(data), attributes))
 
-    def defer(self, change: Change) -> None:
-        if self.defer_error is not None:
-            raise self.defer_error
-        self.deferred.append(change)
-
     def answer(self) -> flask.Response:
-        return handle(flask.request, settings=self.settings, publish=self.publish, defer=self.defer, now=lambda: NOON)
+        return handle(flask.request, settings=self.settings, publish=self.publish, now=lambda: NOON)
 
     def post(self, body: bytes, headers: Mapping[str, str] = BY_TOKEN) -> TestResponse:
         return self.client.post("/", data=body, headers=dict(headers))
@@ -157,7 +151,7 @@ def test_a_forged_signature_is_401_and_nothing_happens(
 ) -> None:
     answer = door.post(GUIDE, headers)
     assert (answer.status_code, answer.get_json()) == (401, {"reason": "bad_signature"})
-    assert (door.published, door.deferred) == ([], [])
+    assert door.published == []
     assert lines(capsys) == [
         {"severity": "WARNING", "message": "webhook.rejected", "reason": "bad_signature", "status": 401}
     ]
@@ -263,31 +257,33 @@ def test_a_body_that_cannot_be_read_is_400(door: Door, capsys: pytest.CaptureFix
     assert CANARY not in json.dumps(lines(capsys))
 
 
-def test_what_pubsub_refuses_goes_to_the_pending_list_and_is_answered_204(
-    door: Door, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_pubsub_refuses_is_503_so_that_it_comes_again(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
     door.publish_error = PublishFailed("Pub/Sub: DeadlineExceeded")
-    assert door.post(GUIDE).status_code == 204
-    assert [change.id for change in door.deferred] == ["12345"]
-    fallback, accepted = lines(capsys)
-    assert (fallback["severity"], fallback["message"]) == ("WARNING", "webhook.fallback")
-    assert fallback["error"] == "Pub/Sub: DeadlineExceeded"
-    assert accepted["message"] == "webhook.accepted"
-    door.publish_error = None
-    assert door.post(GUIDE).status_code == 204
-    assert len(door.published) == len(door.deferred) == 1
-
-
-def test_what_could_not_be_made_durable_is_503_so_that_it_comes_again(
-    door: Door, capsys: pytest.CaptureFixture[str]
-) -> None:
-    door.publish_error = PublishFailed("Pub/Sub: ServiceUnavailable")
-    door.defer_error = StoreUnavailable("Firestore: ServiceUnavailable")
     answer = door.post(GUIDE)
     assert (answer.status_code, answer.get_json()) == (503, {"reason": "not_durable"})
     lost, rejected = lines(capsys)
-    assert (lost["severity"], lost["message"], lost["reason"]) == ("ERROR", "webhook.lost", "store_unavailable")
+    assert (lost["severity"], lost["message"], lost["id"]) == ("ERROR", "webhook.not_durable", "12345")
+    assert lost["error"] == "Pub/Sub: DeadlineExceeded"
     assert (rejected["message"], rejected["status"]) == ("webhook.rejected", 503)
+    door.publish_error = None
+    assert door.post(GUIDE).status_code == 204
+    assert len(door.published) == 1
+
+
+def test_a_body_that_comes_too_slowly_is_408_and_holds_the_thread_no_longer(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender's end stays open and silent: only the deadline ends the reading."""
+    sender, receiver = socket.socketpair()
+    with sender, receiver, receiver.makefile("rb") as body:
+        environ = {"wsgi.input": body, "wsgi.input_terminated": True, "gunicorn.socket": receiver}
+        sender.sendall(b'{"event":')
+        with (
+            flask.Flask("door").test_request_context("/", method="POST", environ_overrides=environ),
+            pytest.raises(WebhookRejected) as refused,
+        ):
+            read_body(flask.request, seconds=0.05)
+    assert (refused.value.reason, refused.value.status) == ("body_too_slow", 408)
 
 
 @pytest.mark.parametrize("secrets", [(), ("",), (SECRET, "")])
@@ -510,8 +506,28 @@ def test_served_by_the_framework_every_accepted_event_is_in_pubsub(
     assert sorted(received) == list(range(100))
 
 
+def test_served_by_the_framework_senders_that_stop_in_the_body_hold_no_thread_for_long(tmp_path: Path) -> None:
+    environ = {
+        "GCP_PROJECT": "test-project",
+        "DRCHRONO_WEBHOOK_SECRET": SECRET,
+        "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port()}",
+        "THREADS": "4",
+    }
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nX-drchrono-signature: whsec_3f9a\r\nContent-Length: 50\r\n\r\n{"
+    with served(tmp_path / "log", environ) as function, ExitStack() as open_:
+        senders = [
+            open_.enter_context(socket.create_connection(("127.0.0.1", function.port), timeout=30)) for _ in range(8)
+        ]
+        for sender in senders:
+            sender.sendall(head)
+        # Twice as many as there are threads: the second half waits for the first to be refused.
+        for sender in senders:
+            assert sender.recv(65536).startswith(b"HTTP/1.1 408 ")
+        assert function.exchange("HEAD") == (200, b"")
+
+
 @pytest.mark.emulator
-def test_with_pubsub_away_the_event_is_on_the_pending_list_before_the_204(
+def test_with_pubsub_away_the_event_is_answered_503_and_nothing_is_written(
     emulators: Emulators, project: str, tmp_path: Path
 ) -> None:
     from google.cloud import firestore
@@ -524,6 +540,5 @@ def test_with_pubsub_away_the_event_is_on_the_pending_list_before_the_204(
         "DRCHRONO_WEBHOOK_SECRET": SECRET,
     }
     with served(tmp_path / "log", environ) as function:
-        assert function.exchange("POST", GUIDE)[0] == 204
-        (entry,) = firestore.Client(project=project).collection("sync_pending").stream()
-        assert entry.id == "patients:12345"
+        assert function.exchange("POST", GUIDE)[0] == 503
+        assert list(firestore.Client(project=project).collections()) == []

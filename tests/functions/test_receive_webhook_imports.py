@@ -45,10 +45,12 @@ OURS = ("functions", "shared", "local", "ops", "simulator", "tests", "benchmarks
 ON_THE_WAY = {
     "functions",
     "functions.receive_webhook",
+    "functions.request_body",
     "shared",
     "shared.cloud",
     "shared.cloud.pubsub",
     "shared.drchrono",
+    "shared.drchrono.ids",
     "shared.drchrono.kinds",
     "shared.errors",
     "shared.log",

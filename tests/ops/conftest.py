@@ -144,7 +144,6 @@ class receiver:  # noqa: N801 (used as a function)
                 flask.request,
                 settings=settings,
                 publish=lambda data, attributes: None,
-                defer=lambda change: None,
                 now=lambda: datetime.now(timezone.utc),
             )
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.drchrono.kinds import is_plain_id
+from shared.drchrono.ids import is_id
 from shared.errors import WebhookRejected
 from shared.webhooks.deliveries import UNKNOWN, Delivery, answer_handshake, is_authentic, read_delivery
 from shared.webhooks.events import EVENTS, Change, decode, encode
@@ -193,12 +193,8 @@ def test_the_id_is_object_id_then_the_objects_own_then_a_notes_appointment(
         {"object_id": 1.5},
         {"object_id": [5]},
         {"object_id": {"id": 5}},
-        {"object_id": "../5"},
-        {"object_id": "5/6"},
-        {"object_id": "5?x=1"},
-        {"object_id": "\u0665"},
-        {"object_id": "5\n"},
-        {"object_id": "x" * 101},
+        {"object_id": "x" * 1401},
+        {"object_id": "\ud800"},
         {"object_id": 10**200},
         {"object": {"appointment": 8}},
         {"webhook_id": "abc123", "receiver": {"id": 7}},
@@ -324,5 +320,5 @@ def test_any_bytes_end_in_a_change_that_travels_or_an_ignored_event_or_a_400(
         status = 204
     assert status in (204, 400)
     if change is not None:
-        assert is_plain_id(change.id)
+        assert is_id(change.id)
         assert decode(encode(change)) == change

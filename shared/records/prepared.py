@@ -1,0 +1,80 @@
+"""Records made ready to be stored: their document, their digest, and chunks that one commit can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.documents import Data
+from shared.drchrono.ids import document_id
+from shared.drchrono.kinds import Kind, key_of
+from shared.errors import RecordTooLarge
+from shared.records.ordering import Observation
+from shared.records.storable import META, Parts, digest, split
+
+# One commit holds at most 10 MiB, and a longer one holds up others that want the same documents.
+CHUNK_RECORDS = 100
+CHUNK_BYTES = 4_000_000
+
+
+def path_of(kind: Kind, key: str) -> str:
+    """The path of the document of the record `key`."""
+    return f"{kind.name}/{document_id(key)}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    key: str
+    path: str
+    parts: Parts
+    digest: str
+    updated_at: str | None
+
+    def observation(self, began: datetime) -> Observation:
+        return Observation(began=began, digest=self.digest, updated_at=self.updated_at)
+
+    def document(self, meta: Data) -> Data:
+        extra = {"digest": self.digest} | ({"json": self.parts.json} if self.parts.json is not None else {})
+        return {**self.parts.native, META: meta | extra}
+
+
+def prepare(kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
+    updated_at = record.get("updated_at")
+    return Prepared(
+        key=key,
+        path=path_of(kind, key),
+        parts=split(record),
+        digest=digest(record, kind.volatile),
+        updated_at=updated_at if isinstance(updated_at, str) else None,
+    )
+
+
+def prepare_all(kind: Kind, records: Iterable[dict[str, Any]]) -> tuple[dict[str, Prepared], dict[str, str]]:
+    """By id; and the reason for each that cannot be stored (`?` stands for those without an id)."""
+    prepared: dict[str, Prepared] = {}
+    failed: dict[str, str] = {}
+    for record in records:
+        key = key_of(kind, record)
+        if key is None:
+            failed["?"] = "no_id"
+            continue
+        try:
+            prepared[key] = prepare(kind, key, record)
+        except RecordTooLarge as error:
+            failed[key] = error.reason
+    return prepared, failed
+
+
+def chunks(prepared: Iterable[Prepared]) -> Iterator[list[Prepared]]:
+    chunk: list[Prepared] = []
+    size = 0
+    for one in prepared:
+        if chunk and (len(chunk) == CHUNK_RECORDS or size + one.parts.size > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(one)
+        size += one.parts.size
+    if chunk:
+        yield chunk

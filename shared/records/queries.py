@@ -1,0 +1,91 @@
+"""What is asked of the stored records, beside one record's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from datetime import datetime
+
+from shared.documents import Data, Documents, Where
+from shared.drchrono.ids import document_id, id_of_document
+from shared.drchrono.kinds import Kind
+from shared.records.ordering import Copy, copy_of
+from shared.records.prepared import path_of
+from shared.records.storable import META
+
+WALK_DOCUMENTS = 500
+
+# All that is needed of a document to judge it.
+JUDGED_FIELDS = (META, "updated_at")
+
+# Why a tombstone was made, where DrChrono did not say that the record is deleted.
+ABSENCE_REASONS = ("not_found", "absent")
+
+
+def was_absent(document: Data | None) -> bool:
+    """Whether the document is a tombstone that was made because the record was absent."""
+    meta = (document or {}).get(META)
+    return isinstance(meta, dict) and meta.get("deleted") is True and meta.get("deleted_reason") in ABSENCE_REASONS
+
+
+class RecordQueries:
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def copy(self, kind: Kind, key: str) -> Copy | None:
+        path = path_of(kind, key)
+        return copy_of(self._documents.get_all([path], JUDGED_FIELDS).get(path))
+
+    def living(self, kind: Kind, where: Sequence[Where] = ()) -> Iterator[tuple[str, Copy]]:
+        """The ids and copies that are not tombstones, by id. Documents that this system did not write are left out."""
+        after: str | None = None
+        while True:
+            page = list(
+                self._documents.query(kind.name, where, limit=WALK_DOCUMENTS, after_id=after, fields=JUDGED_FIELDS)
+            )
+            for name, document in page:
+                copy = copy_of(document)
+                if copy is not None and not copy.deleted:
+                    yield id_of_document(name), copy
+            if len(page) < WALK_DOCUMENTS:
+                return
+            after = page[-1][0]
+
+    def count(self, kind: Kind) -> int:
+        """Tombstones included."""
+        return self._documents.count(kind.name)
+
+    def count_living(self, kind: Kind) -> int:
+        return self._documents.count(kind.name, [Where(f"{META}.deleted", "==", False)])
+
+    def absent(self, kind: Kind, since: datetime) -> Iterator[str]:
+        """The ids of the tombstones that were made since then because the record was absent."""
+        deleted = [Where(f"{META}.deleted", "==", True)]
+        for name, document in self._documents.query(kind.name, deleted, fields=JUDGED_FIELDS):
+            if copy_of(document) is not None and was_absent(document) and document[META]["stored_at"] >= since:
+                yield id_of_document(name)
+
+    def unreadable(self, kind: Kind) -> Iterator[str]:
+        """The names of the documents of the collection that this system did not write. Reads the whole collection."""
+        for name, document in self._documents.query(kind.name, fields=JUDGED_FIELDS):
+            if copy_of(document) is None:
+                yield name
+
+    def neighbours(self, kind: Kind, key: str, most: int, without: Container[str]) -> list[str]:
+        """Ids of up to `most` living records next to `key` in the order of ids, to compare with."""
+        found: list[str] = []
+        for after in (document_id(key), None):
+            for name, document in self._documents.query(
+                kind.name, limit=WALK_DOCUMENTS, after_id=after, fields=JUDGED_FIELDS
+            ):
+                copy, other = copy_of(document), id_of_document(name)
+                if copy is not None and not copy.deleted and other != key and other not in without:
+                    found.append(other)
+                if len(found) == most:
+                    return found
+        return found
+
+    def keys(self, kind: Kind, *, after: str | None, most: int) -> list[str]:
+        """The next ids in their order, tombstones included."""
+        after_name = document_id(after) if after is not None else None
+        found = self._documents.query(kind.name, limit=most, after_id=after_name, fields=[META])
+        return [id_of_document(name) for name, _ in found]
