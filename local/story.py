@@ -114,9 +114,6 @@ class Story:
         soon = datetime.now(timezone.utc) + SOON
         return self.system.documents().count(PENDING, [Where("due", "<=", soon)]) > 0
 
-    def _is_complete(self) -> bool:
-        return not self._is_walking() and not self.system.queue().waiting()
-
     def _stages(self) -> Iterator[Stage]:
         documents = self.system.documents()
         positions = Checkpoints(documents)
@@ -172,12 +169,15 @@ class Story:
         return left
 
     def settle(self, control: Control, seconds: float) -> list[Difference]:
-        """Sync until the copy equals the truth, for so long at most. Returns what still differs."""
+        """Sync until the copy equals the truth, for so long at most. Returns what still differs.
+
+        The queue may hold records that are fetched once more, half a minute after their event, to be certain.
+        """
         deadline = time.monotonic() + seconds
         while True:
             run_job(self.jobs_url, "sync")
             differing = self.compare(control)
-            if time.monotonic() > deadline or (not differing and self._is_complete()):
+            if time.monotonic() > deadline or (not differing and not self._is_walking()):
                 return differing
             time.sleep(WAIT_SECONDS)
 
