@@ -29,7 +29,6 @@ from urllib.request import Request, urlopen
 from google.cloud import firestore
 
 from benchmarks.report import Report, Row, Want
-from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators
 from shared.cloud.firestore import FirestoreDocuments
 from shared.documents import Documents
@@ -47,6 +46,7 @@ from shared.rate_limit.limiter import RateLimiter
 from shared.records.absence import Absences
 from shared.records.refresh import Refresh
 from shared.records.store import Records
+from workstation.embedded_documents import EmbeddedDocuments
 
 SINCE = date(2020, 1, 1)
 START_SECONDS = 120

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators
 from shared.documents import Data, Documents, Transaction, Where
 from shared.errors import QuotaExhausted, StoreUnavailable
@@ -36,6 +35,7 @@ from shared.rate_limit.ledger import Lane, Window, parse_windows
 from shared.rate_limit.limiter import RateLimiter
 from simulator import Config, Simulator
 from simulator.quota import Limiter
+from workstation.embedded_documents import EmbeddedDocuments
 
 T = TypeVar("T")
 

@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 
 from benchmarks.report import Report, Row, Want
 from functions.store_record import handle
-from local.embedded import EmbeddedDocuments
 from shared.documents import Data, Documents, Transaction, Where
 from shared.jobs import backfill, reconcile
 from shared.jobs.sync import sync
@@ -32,6 +31,7 @@ from shared.queue.entries import Priority
 from shared.webhooks.events import Change, encode
 from simulator import Simulator
 from tests.clinic import Clinic, simulator
+from workstation.embedded_documents import EmbeddedDocuments
 
 T = TypeVar("T")
 

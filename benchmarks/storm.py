@@ -28,7 +28,6 @@ from google.cloud import firestore
 
 from benchmarks.report import Report, Row, Want
 from functions.store_record import handle
-from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators
 from shared.cloud.firestore import FirestoreDocuments
 from shared.documents import Documents
@@ -44,6 +43,7 @@ from shared.webhooks.events import Change, encode
 from simulator import Config, Simulator
 from simulator.quota import parse_quota
 from tests.clinic import Clinic
+from workstation.embedded_documents import EmbeddedDocuments
 
 QUOTA = "100/minute"
 PER_MINUTE = 100

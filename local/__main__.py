@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.dotenv import DotenvError
-from local.dotenv import read as read_dotenv
 from local.options import ROOT, Unusable, parser
 from local.options import read as read_options
 from shared.errors import SettingsError
+from workstation.dotenv import DotenvError
+from workstation.dotenv import read as read_dotenv
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def show(folder: Path, path: str) -> int:
-    from local.wiring import documents
+    from workstation.wiring import documents
 
     if not (folder / "documents.sqlite3").is_file():
         return fail(f"there is no embedded store in {folder}: `make run` prints where it is")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import functions_framework
 
-from local.wiring import local_system
 from main import receive, run, store
+from workstation.wiring import local_system
 
 if TYPE_CHECKING:
     import flask

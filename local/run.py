@@ -18,16 +18,16 @@ from types import FrameType
 import requests
 
 from local import stack
+from local.activity import DEEDS, Story
 from local.control import Control, Failed, run_job
-from local.embedded_queue import Pusher
 from local.options import ROOT, Options, Unusable
 from local.processes import ProcessDied, Processes
-from local.story import DEEDS, Story
 from local.terminal import Terminal
-from local.wiring import local_system, queue
 from main import System
-from ops.authorization import AuthorizationFailed, RedirectListener, adopt, authorization_url, new_state
 from shared.errors import SyncError, TokenError
+from workstation.authorization import AuthorizationFailed, RedirectListener, adopt, authorization_url, new_state
+from workstation.embedded_queue import Pusher
+from workstation.wiring import local_system, queue
 
 ENVIRONMENT = ROOT / ".local" / "environment"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from local.emulators import firestore_command, pubsub_command
 from local.options import Options
 from local.processes import Program
-from local.wiring import FOLDER
+from workstation.wiring import FOLDER
 
 # As in the cloud (terraform/functions.tf): requests that one instance of the function takes at once.
 THREADS = {"receive_webhook": 20, "store_record": 8, "run_job": 1}

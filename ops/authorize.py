@@ -8,7 +8,10 @@ import webbrowser
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from ops.authorization import (
+from ops.screen import BAD, GOOD, Screen, clock, duration
+from ops.target_system import TargetSystem
+from shared.cloud.secret_manager import SecretVersions, connect
+from workstation.authorization import (
     LOOPBACK,
     SCOPES,
     AuthorizationFailed,
@@ -18,22 +21,19 @@ from ops.authorization import (
     new_state,
     read_redirect,
 )
-from ops.place import Place
-from ops.screen import BAD, GOOD, Screen, clock, duration
-from shared.cloud.secret_manager import SecretVersions, connect
 
 # What terraform's output `redirect_uri` says to register.
 REDIRECT_URI = "http://127.0.0.1:8765/callback"
 
 
-def authorize(screen: Screen, place: Place, *, paste: bool, browser: bool) -> None:
+def authorize(screen: Screen, target: TargetSystem, *, paste: bool, browser: bool) -> None:
     """paste: the redirect is read from what a person pastes, not from this machine's port.
 
     Raises AuthorizationFailed, SettingsError, and what the token's token_refresher raises.
     """
-    api = place.system.api()
-    redirect_uri = place.environ.get("DRCHRONO_REDIRECT_URI") or REDIRECT_URI
-    _show_that_it_can_be_stored(place)
+    api = target.system.api()
+    redirect_uri = target.environ.get("DRCHRONO_REDIRECT_URI") or REDIRECT_URI
+    _show_that_it_can_be_stored(target)
     state = new_state()
     url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state)
     screen.say("Open this address as the DrChrono user of this integration, and choose Authorize:", "bold")
@@ -51,13 +51,13 @@ def authorize(screen: Screen, place: Place, *, paste: bool, browser: bool) -> No
                 webbrowser.open(url)
             screen.say(f"Waiting for the redirect to {redirect_uri} (Ctrl-C ends it; nothing is changed then).")
             code = listener.wait(state)
-    granted = adopt(code, redirect_uri, place.system.token_endpoint(), place.system.token_refresher().adopt)
-    _show(screen, place, granted.scope)
+    granted = adopt(code, redirect_uri, target.system.token_endpoint(), target.system.token_refresher().adopt)
+    _show(screen, target, granted.scope)
 
 
-def _show_that_it_can_be_stored(place: Place) -> None:
+def _show_that_it_can_be_stored(target: TargetSystem) -> None:
     """Before anybody signs in: with the new pair the old one is dead. Raises AuthorizationFailed."""
-    cloud = place.system.cloud()
+    cloud = target.system.cloud()
     if not SecretVersions(connect(cloud), project=cloud.project, secret=cloud.token_secret).writable():
         raise AuthorizationFailed(
             f"the secret {cloud.token_secret} takes no new version, so nothing was begun: create it "
@@ -70,12 +70,12 @@ def _has_browser(environ: Mapping[str, str]) -> bool:
     return sys.platform in ("darwin", "win32") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
-def _show(screen: Screen, place: Place, scope: str) -> None:
-    report = place.system.token_refresher().report()
+def _show(screen: Screen, target: TargetSystem, scope: str) -> None:
+    report = target.system.token_refresher().report()
     life = duration(report.expires_in_seconds)
     screen.say(f"Authorized. The access token is good for {life}, until {clock(report.expires_at)}.", GOOD)
     screen.say(f"Granted: {scope or 'what was asked for'}")
     missing = [name for name in SCOPES if scope and name not in scope.split()]
     if missing:
         screen.say(f"Not granted: {', '.join(missing)}. What needs them will be refused: authorize again.", BAD)
-    screen.command("Next:", place.command("doctor"))
+    screen.command("Next:", target.command("doctor"))

@@ -18,11 +18,11 @@ from typing import Annotated
 
 import typer
 
-from ops.authorization import AuthorizationFailed
-from ops.place import STORE_REMEDY, Place, local_place, project_place
 from ops.screen import BAD, DIM, GOOD, Screen, many
+from ops.target_system import STORE_REMEDY, TargetSystem, local_target, project_target
 from shared.drchrono.kinds import KINDS
 from shared.errors import SettingsError, StoreUnavailable, SyncError
+from workstation.authorization import AuthorizationFailed
 
 OUT_OF_ORDER = 1  # wrong use is click's 2
 
@@ -69,8 +69,8 @@ def authorize(
     """
     from ops.authorize import authorize
 
-    with session(project, local) as (screen, place):
-        authorize(screen, place, paste=paste, browser=browser)
+    with session(project, local) as (screen, target):
+        authorize(screen, target, paste=paste, browser=browser)
 
 
 @app.command()
@@ -82,12 +82,12 @@ def status(project: Project = None, local: Local = False, json: Json = False) ->
     from ops.status import status
     from ops.status_screen import show_status
 
-    with session(project, local) as (screen, place):
-        found = status(place, utc_now())
+    with session(project, local) as (screen, target):
+        found = status(target, utc_now())
         if json:
             screen.json(found.as_json())
         else:
-            show_status(screen, found, place)
+            show_status(screen, found, target)
 
 
 @app.command()
@@ -103,9 +103,9 @@ def doctor(
     """
     from ops.doctor import examine
 
-    with session(project, local, webhook_url=url) as (screen, place):
+    with session(project, local, webhook_url=url) as (screen, target):
         results = []
-        for result in examine(place, utc_now):
+        for result in examine(target, utc_now):
             results.append(result)
             if not json:
                 style = {"passed": GOOD, "failed": BAD, "skipped": DIM}[result.verdict]
@@ -140,21 +140,21 @@ def backfill(
 
     kinds = _chosen(kind, KIND_NAMES)
     day = _day(since)
-    with session(project, local) as (screen, place):
-        begun = begin(place.system.parts(), kinds, day)
+    with session(project, local) as (screen, target):
+        begun = begin(target.system.parts(), kinds, day)
         for names, said in ((begun.started, "begun"), (begun.going, "under way already"), (begun.done, "done before")):
             if names:
                 screen.say(f"{said.capitalize()}: {', '.join(names)}.")
         if begun.done:
-            screen.command("To do it again:", place.command("backfill --since 2009-01-01"))
+            screen.command("To do it again:", target.command("backfill --since 2009-01-01"))
         if not begun.started and not begun.going:
             return
-        again = place.command(f"backfill{f' --kind {kind}' if kind else ''} --follow")
+        again = target.command(f"backfill{f' --kind {kind}' if kind else ''} --follow")
         if not follow:
             screen.command("The next run of sync works on it, every five minutes. To watch:", again)
             return
         try:
-            done = watch(screen, place, begun.started + begun.going, now=utc_now, sleep=time.sleep)
+            done = watch(screen, target, begun.started + begun.going, now=utc_now, sleep=time.sleep)
         except KeyboardInterrupt:
             screen.say()
             screen.command("The backfill goes on by itself. To look again:", again)
@@ -183,13 +183,13 @@ def retry(
     if chosen > 1 or ((record is not None or everything) and kind is None):
         raise typer.BadParameter("--id and --all go with --kind, and not together", param_hint="--id, --all")
     kinds = _chosen(kind, tuple(KINDS))
-    with session(project, local) as (screen, place):
-        pending = place.system.queue()
+    with session(project, local) as (screen, target):
+        pending = target.system.queue()
         if record is not None:
             look_again(pending, KINDS[kinds[0]], record, utc_now())
             screen.say(f"{kind}/{record} is due now.")
         elif everything:
-            count = look_at_all(place.system.documents(), pending, KINDS[kinds[0]], utc_now())
+            count = look_at_all(target.system.documents(), pending, KINDS[kinds[0]], utc_now())
             screen.say(f"{many(count, 'record')} of {kind} will be looked at, after what is more urgent.")
         else:
             due = pending.make_due(utc_now(), reason=reason, kind=kind)
@@ -213,12 +213,12 @@ def dead_letters(
     content. `replay` sends them again, `discard` throws them away.
     """
     from ops.dead_letters import MOST, dead_letters
-    from ops.letters_screen import show_letters
+    from ops.dead_letters_screen import show_letters
 
     if action is not Action.LIST and bool(numbers) == everything:
         raise typer.BadParameter("give numbers, or --all", param_hint="NUMBERS")
-    with session(project, local) as (screen, place):
-        queue = dead_letters(place)
+    with session(project, local) as (screen, target):
+        queue = dead_letters(target)
         letters = queue.look(MOST)
         if action is Action.LIST:
             show_letters(screen, [letter.shown() for letter in letters], json=json)
@@ -253,14 +253,14 @@ def show(
     from ops import compare
     from ops.show_screen import show_compared, show_stored
 
-    with session(project, local) as (screen, place):
+    with session(project, local) as (screen, target):
         row = compare.kind_of(kind)
-        stored = compare.stored(place.system.documents(), place.system.queue(), row, record)
+        stored = compare.stored(target.system.documents(), target.system.queue(), row, record)
         if not diff:
             show_stored(screen, stored, utc_now(), json=json)
             return
-        compared = compare.compared(row, stored, compare.fetch(place.system.drchrono(), row, record))
-        show_compared(screen, place, f"{kind}/{record}", compared, json=json)
+        compared = compare.compared(row, stored, compare.fetch(target.system.drchrono(), row, record))
+        show_compared(screen, target, f"{kind}/{record}", compared, json=json)
         if not compared.equal:
             raise typer.Exit(OUT_OF_ORDER)
 
@@ -281,7 +281,9 @@ def _day(text: str | None) -> date | None:
 
 
 @contextmanager
-def session(project: str | None, local: bool, *, webhook_url: str | None = None) -> Iterator[tuple[Screen, Place]]:
+def session(
+    project: str | None, local: bool, *, webhook_url: str | None = None
+) -> Iterator[tuple[Screen, TargetSystem]]:
     """The screen and the system for one command. What goes wrong in it becomes a sentence and exit code 1."""
     if project and local:
         raise typer.BadParameter("it is one or the other", param_hint="--project, --local")
@@ -289,8 +291,8 @@ def session(project: str | None, local: bool, *, webhook_url: str | None = None)
     try:
         # Log lines are for Cloud Logging; here they would be in the middle of a table, or of JSON.
         with contextlib.redirect_stdout(io.StringIO()):
-            place = local_place() if local else project_place(project, environ)
-            yield screen, replace(place, receiver=webhook_url or "")
+            target = local_target() if local else project_target(project, environ)
+            yield screen, replace(target, receiver=webhook_url or "")
     except SettingsError as error:
         _fail(*error.problems)
     except StoreUnavailable as error:

@@ -68,7 +68,7 @@ def kind_of(name: str) -> Kind:
 def stored(documents: Documents, queue: WorkQueue, kind: Kind, key: str) -> Stored:
     """Raises NotStored."""
     if not is_id(key):
-        raise NotStored("an id has only letters, digits, hyphens and underscores")
+        raise NotStored("an id is a text that is neither empty nor too long")
     document = documents.get(f"{kind.name}/{key}")
     entry = queue.get(Target(kind.name, key))
     if document is None:

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ops.place import Place
+from ops.target_system import TargetSystem
 from shared.drchrono.kinds import KINDS
 from shared.errors import MessageUnusable, SyncError
 from shared.webhooks.events import EVENTS, decode
@@ -84,10 +84,10 @@ class DeadLetters(Protocol):
     def discard(self, letters: Sequence[DeadLetter]) -> None: ...
 
 
-def dead_letters(place: Place) -> DeadLetters:
-    if place.folder is not None:
-        return EmbeddedDeadLetters(place.folder / "queue.sqlite3")
-    cloud = place.system.cloud()
+def dead_letters(target: TargetSystem) -> DeadLetters:
+    if target.folder is not None:
+        return EmbeddedDeadLetters(target.folder / "queue.sqlite3")
+    cloud = target.system.cloud()
     return PubSubDeadLetters(cloud.project, cloud.topic)
 
 
@@ -200,7 +200,7 @@ def _translated() -> Iterator[None]:
 
 
 class EmbeddedDeadLetters:
-    """The table `dead` of the embedded queue (`local.embedded_queue`)."""
+    """The table `dead` of the embedded queue (`workstation.embedded_queue`)."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

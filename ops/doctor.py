@@ -14,15 +14,15 @@ from email.utils import parsedate_to_datetime
 
 import requests
 
-from ops.authorization import SCOPES
 from ops.deployment import ENTRY_POINTS, NotSeen
 from ops.grants import check_grants, check_subscription
-from ops.place import STORE_REMEDY, Place
 from ops.receiver import check_handshake, check_refusal, check_signature
+from ops.target_system import STORE_REMEDY, TargetSystem
 from ops.verdict import Failed, Skipped
 from shared.cloud.secret_manager import SecretVersions, connect
 from shared.errors import QuotaExhausted, SettingsError, StoreUnavailable, SyncError, Throttled
 from shared.jobs.leases import Leases
+from workstation.authorization import SCOPES
 
 Now = Callable[[], datetime]
 
@@ -43,21 +43,21 @@ class Result:
     remedy: str = ""
 
 
-def examine(place: Place, now: Now) -> Iterator[Result]:
+def examine(target: TargetSystem, now: Now) -> Iterator[Result]:
     """One result after the other, as they come. Where there is no store, what stands on it is not asked."""
     store_answers = True
     for name, check in CHECKS.items():
         if not store_answers and name in NEED_STORE:
             yield Result(name, "skipped", "the store does not answer")
             continue
-        result = _result(name, check, place, now)
+        result = _result(name, check, target, now)
         store_answers = store_answers and (name, result.verdict) != ("store", "failed")
         yield result
 
 
-def _result(name: str, check: Callable[[Place, Now], str], place: Place, now: Now) -> Result:
+def _result(name: str, check: Callable[[TargetSystem, Now], str], target: TargetSystem, now: Now) -> Result:
     try:
-        return Result(name, "passed", check(place, now))
+        return Result(name, "passed", check(target, now))
     except Skipped as skipped:
         return Result(name, "skipped", skipped.because, skipped.remedy)
     except Failed as failed:
@@ -73,27 +73,27 @@ def _result(name: str, check: Callable[[Place, Now], str], place: Place, now: No
         return Result(name, "failed", *((str(error), "check the network, and try again") if whole else (found, remedy)))
 
 
-def settings(place: Place, now: Now) -> str:
-    place.system.cloud()
-    api = place.system.api()
+def settings(target: TargetSystem, now: Now) -> str:
+    target.system.cloud()
+    api = target.system.api()
     windows = ", ".join(f"{window.limit} in {window.seconds} s" for window in api.quota)
     return f"{api.url}, quota {windows}"
 
 
-def functions(place: Place, now: Now) -> str:
-    if place.deployment is None:
-        raise Skipped(place.unseen or "what runs on this machine is not deployed")
-    missing = [name for name in ENTRY_POINTS if name not in place.deployment.functions]
+def functions(target: TargetSystem, now: Now) -> str:
+    if target.deployment is None:
+        raise Skipped(target.unseen or "what runs on this machine is not deployed")
+    missing = [name for name in ENTRY_POINTS if name not in target.deployment.functions]
     if missing:
         raise Failed(f"not deployed: {', '.join(missing)}", "set secret_versions and `terraform apply`")
-    broken = [each.entry_point for each in place.deployment.functions.values() if each.state != "ACTIVE"]
+    broken = [each.entry_point for each in target.deployment.functions.values() if each.state != "ACTIVE"]
     if broken:
         raise Failed(f"not active: {', '.join(broken)}", "look at the function's last build in Cloud Build, and deploy")
     return "all three are active"
 
 
-def store(place: Place, now: Now) -> str:
-    documents = place.system.documents()
+def store(target: TargetSystem, now: Now) -> str:
+    documents = target.system.documents()
     documents.transact(lambda transaction: transaction.set(PROBE, {"at": now()}))
     if documents.get(PROBE) is None:
         raise Failed("what was written cannot be read", "check FIRESTORE_DATABASE")
@@ -101,8 +101,8 @@ def store(place: Place, now: Now) -> str:
     return "documents can be written, read and removed"
 
 
-def token_secret(place: Place, now: Now) -> str:
-    cloud = place.system.cloud()
+def token_secret(target: TargetSystem, now: Now) -> str:
+    cloud = target.system.cloud()
     versions = SecretVersions(connect(cloud), project=cloud.project, secret=cloud.token_secret)
     if not versions.writable():
         raise Failed(
@@ -112,22 +112,22 @@ def token_secret(place: Place, now: Now) -> str:
     return f"{cloud.token_secret} takes new versions"
 
 
-def token(place: Place, now: Now) -> str:
+def token(target: TargetSystem, now: Now) -> str:
     """Whether DrChrono takes it, by one call."""
     try:
-        place.system.drchrono().current_user()
+        target.system.drchrono().current_user()
     except (QuotaExhausted, Throttled) as error:
         raise Skipped(f"no request is allowed before {error.until:%H:%M:%S} UTC", "ask again then") from None
-    report = place.system.token_refresher().report()
+    report = target.system.token_refresher().report()
     missing = [scope for scope in SCOPES if scope not in report.scope.split()]
     if report.scope and missing:
-        raise Failed(f"it lacks {', '.join(missing)}", f"{place.command('authorize')}, and allow all of it")
+        raise Failed(f"it lacks {', '.join(missing)}", f"{target.command('authorize')}, and allow all of it")
     return f"DrChrono takes it; it is good until {report.expires_at:%Y-%m-%d %H:%M} UTC"
 
 
-def clock(place: Place, now: Now) -> str:
+def clock(target: TargetSystem, now: Now) -> str:
     """This machine's beside DrChrono's, whose answers say the time; that is Google's, too, within milliseconds."""
-    url = place.system.api().url
+    url = target.system.api().url
     try:
         answer = requests.head(f"{url}/o/token/", timeout=ANSWER_SECONDS, allow_redirects=False)
         theirs = parsedate_to_datetime(answer.headers["Date"])
@@ -141,8 +141,8 @@ def clock(place: Place, now: Now) -> str:
     return "right to a minute"
 
 
-def quota(place: Place, now: Now) -> str:
-    state = place.system.rate_limiter().state()
+def quota(target: TargetSystem, now: Now) -> str:
+    state = target.system.rate_limiter().state()
     if state.braked_until is not None:
         raise Failed(
             f"DrChrono has refused all requests until {state.braked_until:%H:%M:%S} UTC",
@@ -151,15 +151,15 @@ def quota(place: Place, now: Now) -> str:
     return ", ".join(f"{each.used} of {each.limit} used in {each.seconds} s" for each in state.windows)
 
 
-def jobs(place: Place, now: Now) -> str:
+def jobs(target: TargetSystem, now: Now) -> str:
     """Whether the clock calls, and whether the last calls came to something."""
     problems: list[str] = []
     unseen: NotSeen | None = None
     try:
-        problems += _scheduled(place)
+        problems += _scheduled(target)
     except NotSeen as error:
         unseen = error
-    last = Leases(place.system.documents(), now, lambda: "").last("sync") or {}
+    last = Leases(target.system.documents(), now, lambda: "").last("sync") or {}
     ended = last.get("ended")
     if ended is None:
         problems.append("sync has never come to its end")
@@ -172,19 +172,19 @@ def jobs(place: Place, now: Now) -> str:
     return f"sync last ended at {ended:%H:%M:%S} UTC"
 
 
-def _scheduled(place: Place) -> Iterator[str]:
+def _scheduled(target: TargetSystem) -> Iterator[str]:
     """What is wrong with the calls of Cloud Scheduler. Raises NotSeen."""
-    function = place.deployment.functions.get("run_job") if place.deployment else None
-    if place.google is None or function is None:
+    function = target.deployment.functions.get("run_job") if target.deployment else None
+    if target.google is None or function is None:
         return
-    for job in place.google.jobs(function.region):
+    for job in target.google.jobs(function.region):
         if job.state != "ENABLED":
             yield f"{job.name} is {job.state.lower()} (`gcloud scheduler jobs resume {job.name}`)"
         elif job.code:
             yield f"the last call of {job.name} failed (code {job.code})"
 
 
-CHECKS: Mapping[str, Callable[[Place, Now], str]] = {
+CHECKS: Mapping[str, Callable[[TargetSystem, Now], str]] = {
     "settings": settings,
     "functions": functions,
     "store": store,

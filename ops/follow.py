@@ -10,9 +10,9 @@ from typing import Any
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from ops.place import Place
 from ops.progress import Progress, progress
 from ops.screen import BAD, DIM, Screen, duration, many
+from ops.target_system import TargetSystem
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
 from shared.jobs.checkpoints import Checkpoint, Checkpoints
@@ -56,15 +56,15 @@ def _is_under_way(position: Checkpoint, since: date | None) -> bool:
 
 def follow(
     screen: Screen,
-    place: Place,
+    target: TargetSystem,
     kinds: Sequence[str],
     *,
     now: Callable[[], datetime],
     sleep: Callable[[float], None],
 ) -> bool:
     """Until these kinds are done: True, or False where one cannot be listed. Raises StoreUnavailable."""
-    positions = Checkpoints(place.system.documents())
-    leases = Leases(place.system.documents(), now, lambda: "")
+    positions = Checkpoints(target.system.documents())
+    leases = Leases(target.system.documents(), now, lambda: "")
     show = _Bars(screen) if screen.console.is_terminal else _Lines(screen)
     with show:
         while True:
@@ -74,22 +74,22 @@ def follow(
             if not any(position.backfill for position in found.values()):
                 break
             sleep(LOOK_SECONDS)
-    return _summary(screen, place, found)
+    return _summary(screen, target, found)
 
 
-def _summary(screen: Screen, place: Place, found: dict[str, Checkpoint]) -> bool:
+def _summary(screen: Screen, target: TargetSystem, found: dict[str, Checkpoint]) -> bool:
     refused = {name: position.problem["reason"] for name, position in found.items() if position.problem}
     for name, reason in refused.items():
-        screen.say(f"{name}: could not be listed ({reason}): run {place.command('doctor')}", BAD)
+        screen.say(f"{name}: could not be listed ({reason}): run {target.command('doctor')}", BAD)
     finished = [name for name in found if name not in refused]
     if finished:
-        records = sum(place.system.documents().count(name) for name in finished)
+        records = sum(target.system.documents().count(name) for name in finished)
         screen.say(f"Done: {many(records, 'record')} of {', '.join(finished)}.")
-    waiting = place.system.queue().waiting()
+    waiting = target.system.queue().waiting()
     if waiting:
         lists = ", ".join(KINDS["patients"].children)
         said = f"{many(waiting, 'entry', 'entries')} of the pending list follow, {lists} among them. To see them:"
-        screen.command(said, place.command("status"))
+        screen.command(said, target.command("status"))
     return not refused
 
 

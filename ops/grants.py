@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ops.place import Place
+from ops.target_system import TargetSystem
 from ops.verdict import Failed, Skipped
 
 CALL_SECONDS = 10.0
@@ -40,15 +40,15 @@ def grants(topic: str) -> tuple[Grant, ...]:
     )
 
 
-def check_subscription(place: Place, now: Callable[[], datetime]) -> str:
-    _needs_pubsub(place)
+def check_subscription(target: TargetSystem, now: Callable[[], datetime]) -> str:
+    _needs_pubsub(target)
     from google.pubsub_v1 import SubscriberClient
 
-    cloud = place.system.cloud()
+    cloud = target.system.cloud()
     name = f"projects/{cloud.project}/subscriptions/{SUBSCRIPTION}"
     with _told("roles/pubsub.viewer"):
         found = SubscriberClient().get_subscription(subscription=name, retry=None, timeout=CALL_SECONDS)
-    function = place.deployment.functions.get("store_record") if place.deployment else None
+    function = target.deployment.functions.get("store_record") if target.deployment else None
     problems = []
     if not found.push_config.push_endpoint:
         problems.append("it pushes to nobody")
@@ -65,11 +65,11 @@ def check_subscription(place: Place, now: Callable[[], datetime]) -> str:
     return f"{SUBSCRIPTION} pushes to store_record and has a dead-letter topic"
 
 
-def check_grants(place: Place, now: Callable[[], datetime]) -> str:
-    _needs_pubsub(place)
-    if place.environ.get("PUBSUB_EMULATOR_HOST"):
+def check_grants(target: TargetSystem, now: Callable[[], datetime]) -> str:
+    _needs_pubsub(target)
+    if target.environ.get("PUBSUB_EMULATOR_HOST"):
         raise Skipped("the emulator has no grants")
-    cloud = place.system.cloud()
+    cloud = target.system.cloud()
     missing = [grant for grant in grants(cloud.topic) if not _is_granted(cloud.project, grant)]
     if missing:
         lost = "; ".join(f"{grant.role} on {grant.resource} is missing: {grant.without}" for grant in missing)
@@ -89,8 +89,8 @@ def _is_granted(project: str, grant: Grant) -> bool:
     return any(re.fullmatch(grant.member, member) for member in members)
 
 
-def _needs_pubsub(place: Place) -> None:
-    if place.folder is not None:
+def _needs_pubsub(target: TargetSystem) -> None:
+    if target.folder is not None:
         raise Skipped("the embedded queue has neither subscription nor grants")
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import requests
 
-from ops.place import Place
+from ops.target_system import TargetSystem
 from ops.verdict import Failed, Skipped
 from shared.cloud.secret_manager import SecretVersions, connect
 from shared.errors import SyncError
@@ -23,9 +23,9 @@ ANSWER_SECONDS = 20.0  # a function that starts takes one or two
 FORGED = "0" * 64
 
 
-def check_refusal(place: Place, now: Now) -> str:
+def check_refusal(target: TargetSystem, now: Now) -> str:
     """Whether the address is our receiver: it refuses what is not signed."""
-    status = _post(_url(place), b'{"event": "PING"}', FORGED)
+    status = _post(_url(target), b'{"event": "PING"}', FORGED)
     if status == 500:
         raise Failed("it answers 500: it has no usable secret", "look for webhook.rejected in its log, and deploy")
     if status != 401:
@@ -33,9 +33,9 @@ def check_refusal(place: Place, now: Now) -> str:
     return "it refuses a forged PING"
 
 
-def check_handshake(place: Place, now: Now) -> str:
+def check_handshake(target: TargetSystem, now: Now) -> str:
     """What "Verify webhook" asks (DrChrono's API documentation, "Webhooks")."""
-    url, secret = _url(place), _webhook_secret(place)
+    url, secret = _url(target), _webhook_secret(target)
     message = secrets.token_hex(16)
     try:
         answer = requests.get(url, params={"msg": message}, timeout=ANSWER_SECONDS, allow_redirects=False)
@@ -52,9 +52,9 @@ def check_handshake(place: Place, now: Now) -> str:
     return "it proves that it has the secret"
 
 
-def check_signature(place: Place, now: Now) -> str:
+def check_signature(target: TargetSystem, now: Now) -> str:
     """A PING in both forms; a deployment may take one of them only."""
-    url, secret = _url(place), _webhook_secret(place)
+    url, secret = _url(target), _webhook_secret(target)
     body = json.dumps({"event": "PING", "object_id": 0, "webhook_id": "doctor"}).encode()
     forms = {"as HMAC": _digest(secret, body), "with the secret itself": secret}
     statuses = {form: _post(url, body, signed) for form, signed in forms.items()}
@@ -65,27 +65,27 @@ def check_signature(place: Place, now: Now) -> str:
     return f"it takes a PING signed {' and '.join(taken)}"
 
 
-def _url(place: Place) -> str:
-    if not place.webhook_url:
+def _url(target: TargetSystem) -> str:
+    if not target.webhook_url:
         raise Skipped("the receiver's address is not known", "give --url, the output webhook_url")
-    return place.webhook_url
+    return target.webhook_url
 
 
-def _webhook_secret(place: Place) -> str:
+def _webhook_secret(target: TargetSystem) -> str:
     """The first of those that count: DrChrono may use any. From the environment, else the version that is deployed."""
-    if not place.environ.get("DRCHRONO_WEBHOOK_SECRET"):
-        name = place.deployment.secrets.get("DRCHRONO_WEBHOOK_SECRET", "") if place.deployment else ""
+    if not target.environ.get("DRCHRONO_WEBHOOK_SECRET"):
+        name = target.deployment.secrets.get("DRCHRONO_WEBHOOK_SECRET", "") if target.deployment else ""
         path, _, number = name.rpartition("/versions/")
         if not number.isdecimal():
             raise Skipped("the webhook's secret is not known here", "set DRCHRONO_WEBHOOK_SECRET")
         project, secret = path.split("/")[1::2]
-        versions = SecretVersions(connect(place.system.cloud()), project=project, secret=secret)
+        versions = SecretVersions(connect(target.system.cloud()), project=project, secret=secret)
         try:
             value = versions.read(int(number)) or ""
         except SyncError:
             raise Skipped("you may not read the webhook's secret", "set DRCHRONO_WEBHOOK_SECRET") from None
         return webhook_settings({"DRCHRONO_WEBHOOK_SECRET": value}).secrets[0]
-    return webhook_settings(place.environ).secrets[0]
+    return webhook_settings(target.environ).secrets[0]
 
 
 def _post(url: str, body: bytes, signed: str) -> int:

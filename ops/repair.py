@@ -22,7 +22,7 @@ class BadId(SyncError):
 def look_again(queue: WorkQueue, kind: Kind, key: str, now: datetime) -> None:
     """At one record, as if an event had come. Raises BadId."""
     if not is_id(key):
-        raise BadId("an id has only letters, digits, hyphens and underscores")
+        raise BadId("an id is a text that is neither empty nor too long")
     queue.enqueue([Entry(Target(kind.name, key), REASON, Priority.EVENT, now, now, due=now)])
 
 

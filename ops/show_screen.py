@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from ops.compare import Compared, Stored
-from ops.place import Place
 from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, table
+from ops.target_system import TargetSystem
 
 LONGEST_CELL = 200  # characters; a note's text would push everything else off the screen
 
@@ -27,7 +27,7 @@ def show_stored(screen: Screen, stored: Stored, now: datetime, *, json: bool) ->
     screen.json(stored.record)
 
 
-def show_compared(screen: Screen, place: Place, name: str, compared: Compared, *, json: bool) -> None:
+def show_compared(screen: Screen, target: TargetSystem, name: str, compared: Compared, *, json: bool) -> None:
     if json:
         screen.json(asdict(compared))
         return
@@ -45,7 +45,7 @@ def show_compared(screen: Screen, place: Place, name: str, compared: Compared, *
             shown.add_row(each.path, _short(each.stored), _short(each.now))
         screen.show(shown)
     kind, record = name.split("/")
-    screen.command("To fetch it again:", place.command(f"retry --kind {kind} --id {record}"))
+    screen.command("To fetch it again:", target.command(f"retry --kind {kind} --id {record}"))
 
 
 def _short(value: Any) -> str:

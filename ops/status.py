@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from ops.dead_letters import dead_letters
 from ops.lag import Lag, lag
-from ops.place import Place
 from ops.progress import Progress, progress
+from ops.target_system import TargetSystem
 from shared.documents import Documents, Where
 from shared.drchrono.kinds import KINDS, Kind
 from shared.errors import StoreUnavailable, SyncError
@@ -73,7 +73,7 @@ class Unknown:
 class Status:
     """at: UTC. dead_letters: at least so many."""
 
-    place: str
+    target: str
     at: datetime
     kinds: list[KindStatus]
     pending: list[Backlog]
@@ -86,17 +86,17 @@ class Status:
         return asdict(self)
 
 
-def status(place: Place, now: datetime) -> Status:
+def status(target: TargetSystem, now: datetime) -> Status:
     """Raises StoreUnavailable; what else cannot be told is Unknown in it."""
-    documents = place.system.documents()
+    documents = target.system.documents()
     return Status(
-        place=place.name,
+        target=target.name,
         at=now,
         kinds=[kind_status(documents, kind, now) for kind in KINDS.values()],
-        pending=place.system.queue().backlog(),
-        token=_if_told(lambda: place.system.token_refresher().report()),
-        quota=_if_told(lambda: place.system.rate_limiter().state()),
-        dead_letters=_if_told(lambda: len(dead_letters(place).look(MOST_DEAD_LETTERS))),
+        pending=target.system.queue().backlog(),
+        token=_if_told(lambda: target.system.token_refresher().report()),
+        quota=_if_told(lambda: target.system.rate_limiter().state()),
+        dead_letters=_if_told(lambda: len(dead_letters(target).look(MOST_DEAD_LETTERS))),
         jobs=[_job(documents, name, lease, now) for name, lease in JOBS.items()],
     )
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
-from ops.place import Place
 from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, duration, many, table
 from ops.status import JobStatus, KindStatus, Status, Unknown
+from ops.target_system import TargetSystem
 from shared.rate_limit.limiter import QuotaState
 from shared.tokens.refresher import TokenReport
 from shared.tokens.state import Phase
@@ -23,15 +23,15 @@ _TOKEN_STATES = {
 }
 
 
-def show_status(screen: Screen, status: Status, place: Place) -> None:
-    screen.say(f"DrChrono's copy: {status.place}, {clock(status.at)}", "bold")
+def show_status(screen: Screen, status: Status, target: TargetSystem) -> None:
+    screen.say(f"DrChrono's copy: {status.target}, {clock(status.at)}", "bold")
     screen.say()
     screen.show(_kinds(status))
     screen.say("Lag: from webhook to stored record, over the last day, without what is pending.", DIM)
     screen.say()
     if status.pending:
         screen.show(_pending(status))
-    screen.show(_rest(status, place))
+    screen.show(_rest(status, target))
 
 
 def _kinds(status: Status) -> Table:
@@ -71,28 +71,28 @@ def _pending(status: Status) -> Table:
     return shown
 
 
-def _rest(status: Status, place: Place) -> Table:
+def _rest(status: Status, target: TargetSystem) -> Table:
     shown = table("", "")
     shown.show_header = False
     if not status.pending:
         whole = all(kind.by_patient or (kind.complete_at and not kind.backfill) for kind in status.kinds)
         shown.add_row("pending", Text("nothing: the copy is complete", GOOD) if whole else "nothing")
-    shown.add_row("token", _token(status.token, place))
+    shown.add_row("token", _token(status.token, target))
     shown.add_row("quota", _quota(status.quota, status.at))
-    shown.add_row("dead letters", _dead_letters(status.dead_letters, place))
+    shown.add_row("dead letters", _dead_letters(status.dead_letters, target))
     for job in status.jobs:
         shown.add_row(job.name, _job(job, status.at))
     return shown
 
 
-def _token(token: TokenReport | Unknown, place: Place) -> str | Text:
+def _token(token: TokenReport | Unknown, target: TargetSystem) -> str | Text:
     if isinstance(token, Unknown):
         return _unknown(token)
     left = token.expires_in_seconds
     life = f"good for {duration(left)} (until {clock(token.expires_at)})" if left > 0 else "expired"
     said = f"{life}, {duration(token.age_seconds)} old{_TOKEN_STATES[Phase(token.state)]}"
     if Phase(token.state).final:
-        return Text(f"{said}: {place.command('authorize')}", BAD)
+        return Text(f"{said}: {target.command('authorize')}", BAD)
     return Text(said, BAD) if left < 0 or token.state != Phase.OK else said
 
 
@@ -110,12 +110,12 @@ def _window(seconds: int) -> str:
     return {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}.get(seconds, f"{seconds} s")
 
 
-def _dead_letters(count: int | Unknown, place: Place) -> str | Text:
+def _dead_letters(count: int | Unknown, target: TargetSystem) -> str | Text:
     if isinstance(count, Unknown):
         return _unknown(count)
     if not count:
         return "none"
-    return Text(f"at least {many(count, 'message')}: {place.command('dead-letters')}", BAD)
+    return Text(f"at least {many(count, 'message')}: {target.command('dead-letters')}", BAD)
 
 
 def _job(job: JobStatus, now: datetime) -> str:

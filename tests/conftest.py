@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators, EmulatorsMissing, find, required
 from shared.documents import Documents
+from workstation.embedded_documents import EmbeddedDocuments
 
 # Programs that the tests start inherit it: a shell that starts the tests in the background has it ignored, and Ctrl-C
 # would reach none of them.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OWN = {"main", "functions", "shared", "simulator", "ops", "local", "tests", "benchmarks"}
+OWN = {"main", "functions", "shared", "simulator", "workstation", "ops", "local", "tests", "benchmarks"}
 # Modules that decide. They take clock, environment, sleep and randomness as arguments, and do no input or output.
 PURE = [
     ROOT / "shared" / f"{name}.py"
@@ -43,7 +43,11 @@ PURE = [
 ]
 SOURCES = [
     ROOT / "main.py",
-    *(path for name in ("functions", "shared", "simulator", "ops", "local") for path in (ROOT / name).rglob("*.py")),
+    *(
+        path
+        for name in ("functions", "shared", "simulator", "workstation", "ops", "local", "benchmarks")
+        for path in (ROOT / name).rglob("*.py")
+    ),
 ]
 
 
@@ -121,7 +125,7 @@ def test_shared_knows_neither_functions_nor_main_nor_what_is_not_deployed() -> N
 
 
 def test_what_is_deployed_does_not_know_what_is_not() -> None:
-    undeployed = {"local", "ops", "simulator", "tests", "benchmarks"}
+    undeployed = {"local", "ops", "simulator", "tests", "workstation", "benchmarks"}
     deployed = [ROOT / "main.py", *under("functions"), *under("shared")]
     strangers = {(path.name, name) for path in deployed for name in imports(path) if name.split(".")[0] in undeployed}
     assert strangers == set()
@@ -135,3 +139,27 @@ def test_the_simulator_shares_no_code_with_the_client() -> None:
         if name.split(".")[0] in OWN - {"simulator"}
     }
     assert strangers == set()
+
+
+def test_the_console_and_the_local_run_share_only_what_is_below_both() -> None:
+    above = {"workstation": {"ops", "local", "simulator"}, "ops": {"local", "simulator"}, "local": {"ops"}}
+    strangers = {
+        (path.name, name)
+        for folder, others in above.items()
+        for path in under(folder)
+        for name in imports(path)
+        if name.split(".")[0] in others
+    }
+    assert strangers == set()
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions and for type checkers count as well."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES
+    }
+    left = {module: {name for name in imports(path) if name in modules} - {module} for module, path in modules.items()}
+    while free := [module for module, needed in left.items() if not needed & left.keys()]:
+        for module in free:
+            del left[module]
+    assert sorted(left) == []

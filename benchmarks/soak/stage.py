@@ -27,9 +27,9 @@ from local.options import Options
 from local.processes import Processes, Program
 from local.subscription import EVENTS, subscribe
 from main import System
-from ops.authorization import AuthorizationFailed, adopt, authorization_url, new_state
 from shared.cloud.secret_manager import connect
 from shared.errors import SyncError
+from workstation.authorization import AuthorizationFailed, adopt, authorization_url, new_state
 
 INSTANCES = 2
 JOB_DEADLINE_SECONDS = 20  # so that a run ends while the soak still lasts

@@ -21,17 +21,17 @@ from typing import Any
 import requests
 from google.pubsub_v1 import SubscriberClient
 
-from local.embedded_queue import Pusher
 from local.emulators import free_port
 from local.processes import Processes, Program
 from local.secret_manager import SecretManagerStandIn
 from local.subscription import subscribe
-from local.wiring import FOLDER, local_system, queue
 from main import System
 from shared.cloud.secret_manager import connect
 from shared.tokens.token import Granted
 from simulator import Config, Simulator
 from simulator.messages import Request, Response
+from workstation.embedded_queue import Pusher
+from workstation.wiring import FOLDER, local_system, queue
 
 NAME = "Zebulon-Quackenbush"
 SECRET = "canary-webhook-secret"

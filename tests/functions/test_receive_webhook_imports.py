@@ -39,7 +39,7 @@ stages.append(loaded())
 print(json.dumps(stages))
 """
 
-OURS = ("functions", "shared", "local", "ops", "simulator", "tests", "benchmarks")
+OURS = ("functions", "shared", "local", "ops", "simulator", "workstation", "tests", "benchmarks")
 
 # All of this project that a delivery needs. Whatever is added here is loaded by every cold start.
 ON_THE_WAY = {

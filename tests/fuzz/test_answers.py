@@ -25,7 +25,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.store_record import Store, handle
-from local.embedded import EmbeddedDocuments
 from shared.documents import Documents
 from shared.drchrono.client import DrChrono
 from shared.drchrono.kinds import KINDS, key_of
@@ -46,6 +45,7 @@ from shared.records.store import Records
 from shared.webhooks.events import Change, encode
 from tests.clinic import simulator
 from tests.fuzz.answers import CANARY, Reply, Service, cut, spoiled
+from workstation.embedded_documents import EmbeddedDocuments
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 FUZZED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

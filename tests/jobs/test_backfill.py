@@ -9,7 +9,6 @@ from datetime import date, timedelta
 
 import pytest
 
-from local.embedded import EmbeddedDocuments
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
@@ -20,6 +19,7 @@ from shared.rate_limit.ledger import Lane
 from simulator import Simulator
 from tests.clinic import Allowance, Clinic, simulator
 from tests.mortal import Killed, MortalDocuments
+from workstation.embedded_documents import EmbeddedDocuments
 
 SINCE = date(2025, 1, 1)
 FORMS = ["guide", "guide-uuid", "live"]

@@ -19,9 +19,9 @@ import requests
 from local.comparison import copied, differences
 from local.emulators import Emulators, free_port
 from local.processes import ROOT
-from local.wiring import documents
 from shared.drchrono.kinds import KINDS
 from simulator import Config, Simulator
+from workstation.wiring import documents
 
 READY_SECONDS = 90.0
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from local import dotenv, options
+from local import options
 from local.options import Options, Unusable
 from local.processes import ROOT
 from shared.errors import SettingsError
+from workstation import dotenv
 
 
 def asked(*arguments: str, environ: dict[str, str] | None = None) -> Options:

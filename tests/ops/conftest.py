@@ -17,7 +17,6 @@ from werkzeug.serving import make_server
 import functions.receive_webhook as door
 from local.emulators import Emulators, free_port
 from local.secret_manager import SecretManagerStandIn
-from local.wiring import local_system, queue
 from main import System
 from ops.cli import app
 from shared.jobs import backfill
@@ -26,6 +25,7 @@ from shared.jobs.sync import sync
 from shared.settings import webhook_settings
 from shared.tokens.token import Granted
 from simulator import Config, Simulator
+from workstation.wiring import local_system, queue
 
 WEBHOOK_SECRET = "the-webhook-secret"
 

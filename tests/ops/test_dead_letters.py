@@ -9,11 +9,11 @@ from datetime import datetime, timezone
 
 import pytest
 
-from local.embedded_queue import MOST_ATTEMPTS, EmbeddedQueue, Message
-from local.wiring import queue
 from shared.webhooks.events import Change, encode
 from tests.ops.conftest import Practice
 from tests.ops.terminal import plain
+from workstation.embedded_queue import MOST_ATTEMPTS, EmbeddedQueue, Message
+from workstation.wiring import queue
 
 CANARY = "canary-of-a-chart"
 READABLE = encode(

@@ -12,7 +12,7 @@ import requests
 from ops import doctor
 from ops.deployment import Deployment, Function, Google
 from ops.doctor import Result, examine
-from ops.place import Place, local_place
+from ops.target_system import TargetSystem, local_target
 from shared.tokens.token import Granted
 from tests.drchrono.conftest import Scripted
 from tests.ops.conftest import WEBHOOK_SECRET, Practice, receiver
@@ -29,8 +29,8 @@ def found(practice: Practice, check: str, *options: str) -> Result:
     return next(Result(**result) for result in results if result["check"] == check)
 
 
-def of_place(place: Place, check: str) -> Result:
-    return next(result for result in examine(place, now) if result.check == check)
+def of_place(target: TargetSystem, check: str) -> Result:
+    return next(result for result in examine(target, now) if result.check == check)
 
 
 def test_where_all_is_well_nothing_fails(either: Practice) -> None:
@@ -90,7 +90,7 @@ def test_a_brake_fails_the_quota_and_skips_the_call(practice: Practice) -> None:
 
 def test_a_clock_that_is_wrong_is_named(practice: Practice) -> None:
     late = next(
-        result for result in examine(local_place(), lambda: now() + timedelta(minutes=10)) if result.check == "clock"
+        result for result in examine(local_target(), lambda: now() + timedelta(minutes=10)) if result.check == "clock"
     )
     assert late.verdict == "failed"
     assert late.found.startswith("this machine's differs from DrChrono's by 60")
@@ -135,10 +135,10 @@ def test_a_sync_that_has_not_run_is_named(practice: Practice) -> None:
     assert found(practice, "jobs").found == "sync has never come to its end"
     practice.authorize()
     practice.work()
-    late = of_place(local_place(), "jobs")
+    late = of_place(local_target(), "jobs")
     assert late.verdict == "passed"
     later = next(
-        result for result in examine(local_place(), lambda: now() + timedelta(hours=2)) if result.check == "jobs"
+        result for result in examine(local_target(), lambda: now() + timedelta(hours=2)) if result.check == "jobs"
     )
     assert later.found.startswith("sync last ended at ")
 
@@ -148,10 +148,10 @@ def test_a_function_that_is_missing_or_broken_is_named(practice: Practice) -> No
         name: Function(name, "us-central1", "ACTIVE", "https://x.example", {}, {})
         for name in ("receive_webhook", "store_record")
     }
-    place = replace(local_place(), deployment=Deployment(functions))
-    assert of_place(place, "functions").found == "not deployed: run_job"
+    target = replace(local_target(), deployment=Deployment(functions))
+    assert of_place(target, "functions").found == "not deployed: run_job"
     functions["run_job"] = Function("run_job", "us-central1", "FAILED", "https://x.example", {}, {})
-    assert of_place(place, "functions").found == "not active: run_job"
+    assert of_place(target, "functions").found == "not active: run_job"
 
 
 @pytest.mark.emulator
@@ -189,8 +189,8 @@ def test_a_job_that_is_paused_or_failing_is_named(practice: Practice) -> None:
     function = Function("run_job", "r", "ACTIVE", "https://run-job.example", {}, {})
     with Scripted(lambda target, headers: (200, {}, json.dumps(jobs).encode())) as server:
         google = Google(requests.Session(), "p", scheduler=server.url)
-        place = replace(local_place(), google=google, deployment=Deployment({"run_job": function}))
-        found = of_place(place, "jobs").found
+        target = replace(local_target(), google=google, deployment=Deployment({"run_job": function}))
+        found = of_place(target, "jobs").found
     assert "drchrono-sync is paused (`gcloud scheduler jobs resume drchrono-sync`)" in found
     assert "the last call of drchrono-reconcile failed (code 13)" in found
 
@@ -201,8 +201,8 @@ def test_who_may_not_see_the_jobs_is_told_what_it_takes(practice: Practice) -> N
     function = Function("run_job", "r", "ACTIVE", "https://run-job.example", {}, {})
     with Scripted(lambda target, headers: (403, {}, b"{}")) as server:
         google = Google(requests.Session(), "p", scheduler=server.url)
-        place = replace(local_place(), google=google, deployment=Deployment({"run_job": function}))
-        result = of_place(place, "jobs")
+        target = replace(local_target(), google=google, deployment=Deployment({"run_job": function}))
+        result = of_place(target, "jobs")
     assert (result.verdict, result.remedy) == ("skipped", "ask for roles/cloudscheduler.viewer on p")
 
 
@@ -215,10 +215,10 @@ def test_the_secret_that_is_deployed_is_used_where_none_is_given(practice: Pract
         {"DRCHRONO_WEBHOOK_SECRET": f"{name}/versions/1"},
     )  # fmt: skip
     practice.write(DRCHRONO_WEBHOOK_SECRET="")
-    place = replace(local_place(), deployment=Deployment({"receive_webhook": function}))
-    assert of_place(place, "handshake").verdict == "passed"
+    target = replace(local_target(), deployment=Deployment({"receive_webhook": function}))
+    assert of_place(target, "handshake").verdict == "passed"
     practice.secrets.secrets.denied.add("secretmanager.versions.access")
-    assert of_place(place, "handshake").found == "you may not read the webhook's secret"
+    assert of_place(target, "handshake").found == "you may not read the webhook's secret"
 
 
 def test_where_the_store_does_not_answer_what_stands_on_it_is_not_asked(practice: Practice) -> None:

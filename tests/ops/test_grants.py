@@ -12,7 +12,7 @@ import pytest
 from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]  # the package ships no types
 
 from ops.grants import check_grants
-from ops.place import deployed_place
+from ops.target_system import deployed_place
 from ops.verdict import Failed, Skipped
 
 AGENT = "serviceAccount:service-123456@gcp-sa-pubsub.iam.gserviceaccount.com"

@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.quota import Task, finish, start
-from local.embedded import EmbeddedDocuments
 from shared.documents import Data, Documents, Transaction, Where
 from shared.errors import QuotaExhausted, StoreUnavailable
 from shared.rate_limit.clock import MOST_SKEW_SECONDS
@@ -26,6 +25,7 @@ from shared.rate_limit.ledger import IN_FLIGHT_SECONDS, Lane, Window, parse_wind
 from shared.rate_limit.limiter import LONGEST_WAIT_SECONDS, QUOTA, RateLimiter
 from simulator import Config, Simulator
 from simulator.quota import LIMITERS, Quota, parse_quota
+from workstation.embedded_documents import EmbeddedDocuments
 
 T = TypeVar("T")
 

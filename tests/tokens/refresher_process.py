@@ -15,7 +15,6 @@ from pathlib import Path
 import requests
 from google.cloud import firestore
 
-from local.embedded import EmbeddedDocuments
 from shared.cloud.firestore import FirestoreDocuments
 from shared.cloud.secret_manager import SecretVersions, connect
 from shared.documents import Documents
@@ -23,6 +22,7 @@ from shared.errors import SyncError
 from shared.settings import cloud_settings
 from shared.tokens.endpoint import TokenEndpoint
 from shared.tokens.refresher import TokenRefresher
+from workstation.embedded_documents import EmbeddedDocuments
 
 
 @dataclass(frozen=True)

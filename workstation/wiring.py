@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from local.embedded import EmbeddedDocuments
-from local.embedded_queue import EmbeddedQueue
 from main import Once, System
 from shared.settings import Environment
+from workstation.embedded_documents import EmbeddedDocuments
+from workstation.embedded_queue import EmbeddedQueue
 
 FOLDER = "EMBEDDED_FOLDER"
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from local.secret_manager import SecretManagerStandIn
 from ops.cli import app
 from ops.deployment import Deployment, Function
-from ops.place import LOCAL_ENVIRONMENT, Place, deployed_place, project_place
+from ops.target_system import LOCAL_ENVIRONMENT, TargetSystem, deployed_place, project_target
 from shared.errors import SettingsError
 
 
@@ -55,13 +55,13 @@ def test_both_places_at_once_are_refused() -> None:
 
 def test_the_project_is_the_named_one_before_that_of_the_environment() -> None:
     stand_in = {"FIRESTORE_EMULATOR_HOST": "127.0.0.1:9"}
-    assert project_place("named", {**stand_in, "GCP_PROJECT": "other"}).name == "named"
-    assert project_place("named", stand_in).command("status") == "python -m ops status --project named"
-    place = project_place(None, {**stand_in, "GOOGLE_CLOUD_PROJECT": "other"})
-    assert (place.name, place.command("status")) == ("other", "python -m ops status")
+    assert project_target("named", {**stand_in, "GCP_PROJECT": "other"}).name == "named"
+    assert project_target("named", stand_in).command("status") == "python -m ops status --project named"
+    target = project_target(None, {**stand_in, "GOOGLE_CLOUD_PROJECT": "other"})
+    assert (target.name, target.command("status")) == ("other", "python -m ops status")
 
 
-def deployed(secrets: SecretManagerStandIn) -> Place:
+def deployed(secrets: SecretManagerStandIn) -> TargetSystem:
     function = Function(
         "run_job",
         "us-central1",
@@ -91,9 +91,9 @@ def test_settings_and_secrets_are_those_that_are_deployed() -> None:
 
 
 def test_a_quota_that_is_not_known_is_not_guessed() -> None:
-    place = deployed_place("p", {"DRCHRONO_CLIENT_ID": "i", "DRCHRONO_CLIENT_SECRET": "s"}, unseen="you may not")
+    target = deployed_place("p", {"DRCHRONO_CLIENT_ID": "i", "DRCHRONO_CLIENT_SECRET": "s"}, unseen="you may not")
     with pytest.raises(SettingsError, match="ops_environment"):
-        place.system.api()
+        target.system.api()
     given = {"DRCHRONO_CLIENT_ID": "i", "DRCHRONO_CLIENT_SECRET": "s", "DRCHRONO_QUOTA": "500/hour"}
     assert deployed_place("p", given, unseen="you may not").system.api().client_id == "i"
 

@@ -32,7 +32,7 @@ class NoSuchPlace(SyncError):
 
 
 @dataclass(frozen=True)
-class Place:
+class TargetSystem:
     """name: for people. options: what leads a command here again. folder: the embedded store and queue, if any.
 
     google: None where no Google is involved. deployment: what it has shown, None where it has not: `unseen` says why.
@@ -60,10 +60,10 @@ class Place:
         return self.receiver or (function.url if function else self.environ.get("WEBHOOK_URL", ""))
 
 
-def local_place(file: Path = LOCAL_ENVIRONMENT) -> Place:
+def local_target(file: Path = LOCAL_ENVIRONMENT) -> TargetSystem:
     """Raises NoSuchPlace."""
-    from local.dotenv import DotenvError, read
-    from local.wiring import FOLDER, local_system
+    from workstation.dotenv import DotenvError, read
+    from workstation.wiring import FOLDER, local_system
 
     try:
         found = read(file)
@@ -74,10 +74,10 @@ def local_place(file: Path = LOCAL_ENVIRONMENT) -> Place:
     # Google's clients look for the stand-ins here.
     os.environ.update({name: found[name] for name in STAND_INS if name in found})
     folder = Path(found[FOLDER]) if FOLDER in found else None
-    return Place("this machine", " --local", found, local_system(found), folder=folder)
+    return TargetSystem("this machine", " --local", found, local_system(found), folder=folder)
 
 
-def project_place(named: str | None, environ: Environment) -> Place:
+def project_target(named: str | None, environ: Environment) -> TargetSystem:
     """The project that was named, else that of the environment, else gcloud's. Raises NoSuchPlace."""
     options = f" --project {named}" if named else ""
     project = named or environ.get("GCP_PROJECT") or environ.get("GOOGLE_CLOUD_PROJECT") or None
@@ -93,18 +93,18 @@ def project_place(named: str | None, environ: Environment) -> Place:
             deployment, unseen = google.deployment(), ""
         except NotSeen as error:
             unseen = str(error)
-    place = deployed_place(project, environ, deployment=deployment, unseen=unseen)
-    return replace(place, options=options, google=google)
+    target = deployed_place(project, environ, deployment=deployment, unseen=unseen)
+    return replace(target, options=options, google=google)
 
 
 def deployed_place(
     project: str, environ: Environment, *, deployment: Deployment | None = None, unseen: str = ""
-) -> Place:
+) -> TargetSystem:
     """With the settings of the deployment, and those of the environment before them."""
     settings = {**(deployment.environment if deployment else {}), **environ, "GCP_PROJECT": project}
     system = System(settings)
     system.api = Once(lambda: _api_settings(system, settings, deployment, unseen))
-    return Place(project, "", settings, system, deployment=deployment, unseen=unseen)
+    return TargetSystem(project, "", settings, system, deployment=deployment, unseen=unseen)
 
 
 def _credentials() -> tuple[requests.Session, str | None]:

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ops.authorization import AuthorizationFailed, RedirectListener, adopt, authorization_url, read_redirect
 from shared.tokens.token import Answer, Granted, Refused
+from workstation.authorization import AuthorizationFailed, RedirectListener, adopt, authorization_url, read_redirect
 
 
 def test_the_url_asks_for_the_guides_scopes() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from local.embedded_queue import MOST_ATTEMPTS, EmbeddedQueue, Pusher, envelope, pause
+from workstation.embedded_queue import MOST_ATTEMPTS, EmbeddedQueue, Pusher, envelope, pause
 
 
 class Clock:
@@ -38,7 +38,7 @@ def queue(tmp_path: Path, clock: Clock) -> EmbeddedQueue:
 
 def test_a_published_message_is_there_after_the_publisher_was_killed(tmp_path: Path) -> None:
     publisher = (
-        "import os, signal, sys; from pathlib import Path; from local.embedded_queue import EmbeddedQueue;"
+        "import os, signal, sys; from pathlib import Path; from workstation.embedded_queue import EmbeddedQueue;"
         "EmbeddedQueue(Path(sys.argv[1])).publish(b'change', {'kind': 'patients'});"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -155,7 +155,7 @@ def test_what_is_published_is_pushed_until_it_is_taken(
 
 
 def test_a_subscriber_that_is_down_gives_no_status() -> None:
-    from local.embedded_queue import post
     from local.emulators import free_port
+    from workstation.embedded_queue import post
 
     assert post(f"http://127.0.0.1:{free_port()}/", b"{}") == 0

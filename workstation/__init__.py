@@ -1,0 +1,1 @@
+"""What `ops` and `local` share on a developer's machine. Nothing of it is deployed."""
