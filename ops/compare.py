@@ -13,6 +13,7 @@ from shared.drchrono.records import Fetched, Page
 from shared.errors import NotFound, SyncError
 from shared.queue.entries import Entry, Target
 from shared.queue.work_queue import WorkQueue
+from shared.records.prepared import path_of
 from shared.records.storable import META, join
 
 
@@ -69,10 +70,10 @@ def stored(documents: Documents, queue: WorkQueue, kind: Kind, key: str) -> Stor
     """Raises NotStored."""
     if not is_id(key):
         raise NotStored("an id is a text that is neither empty nor too long")
-    document = documents.get(f"{kind.name}/{key}")
+    document = documents.get(path_of(kind, key))
     entry = queue.get(Target(kind.name, key))
     if document is None:
-        waits = f": it waits on the pending list ({entry.reason})" if entry else ", and nothing is pending for it"
+        waits = f": it waits in the work queue ({entry.reason})" if entry else ", and nothing is pending for it"
         raise NotStored(f"{kind.name}/{key} is not stored{waits}")
     meta = {name: value for name, value in document[META].items() if name != "json"}
     return Stored(join(document), meta, entry)

@@ -62,7 +62,10 @@ def follow(
     now: Callable[[], datetime],
     sleep: Callable[[float], None],
 ) -> bool:
-    """Until these kinds are done: True, or False where one cannot be listed. Raises StoreUnavailable."""
+    """Until these kinds are done, or can only wait: True, or False where one cannot be listed for now.
+
+    Raises StoreUnavailable.
+    """
     positions = Checkpoints(target.system.documents())
     leases = Leases(target.system.documents(), now, lambda: "")
     show = _Bars(screen) if screen.console.is_terminal else _Lines(screen)
@@ -71,16 +74,17 @@ def follow(
             found = {name: positions.get(name) for name in kinds}
             for name, position in found.items():
                 show.update(name, _told(progress(name, position, now()), leases.last("sync")), now())
-            if not any(position.backfill for position in found.values()):
+            if not any(position.backfill and "backfill" not in position.problems for position in found.values()):
                 break
             sleep(LOOK_SECONDS)
     return _summary(screen, target, found)
 
 
 def _summary(screen: Screen, target: TargetSystem, found: dict[str, Checkpoint]) -> bool:
-    refused = {name: position.problem["reason"] for name, position in found.items() if position.problem}
+    problems = {name: position.problems.get("backfill") for name, position in found.items()}
+    refused = {name: problem["reason"] for name, problem in problems.items() if problem}
     for name, reason in refused.items():
-        screen.say(f"{name}: could not be listed ({reason}): run {target.command('doctor')}", BAD)
+        screen.say(f"{name}: cannot be listed ({reason}) and is tried again: run {target.command('doctor')}", BAD)
     finished = [name for name in found if name not in refused]
     if finished:
         records = sum(target.system.documents().count(name) for name in finished)

@@ -1,15 +1,19 @@
-"""`retry`: put records on the pending list because a person doubts them. What DrChrono then answers decides."""
+"""`retry` and `accept-deletions`: what a person doubts is looked at again, and DrChrono's answer decides."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from shared.documents import Documents
+from shared.documents import Documents, Where
 from shared.drchrono.ids import is_id
 from shared.drchrono.kinds import Kind
+from shared.drchrono.lag import shown_until
 from shared.errors import SyncError
-from shared.queue.entries import Entry, Priority, Target
-from shared.queue.work_queue import WorkQueue
+from shared.jobs.reconcile import start
+from shared.jobs.run import Parts
+from shared.jobs.windowed import KIND_NAMES
+from shared.queue.entries import ABSENT, Entry, Priority, Target, target_of
+from shared.queue.work_queue import COLLECTION, WorkQueue
 from shared.records.store import Records
 
 REASON = "asked"
@@ -23,15 +27,34 @@ def look_again(queue: WorkQueue, kind: Kind, key: str, now: datetime) -> None:
     """At one record, as if an event had come. Raises BadId."""
     if not is_id(key):
         raise BadId("an id is a text that is neither empty nor too long")
-    queue.enqueue([Entry(Target(kind.name, key), REASON, Priority.EVENT, now, now, due=now)])
+    seen = shown_until(now)
+    queue.enqueue([Entry(Target(kind.name, key), REASON, Priority.EVENT, seen, seen, due=now)])
 
 
 def look_at_all(documents: Documents, queue: WorkQueue, kind: Kind, now: datetime) -> int:
     """At every record that is not a tombstone, after everything else. Returns how many.
 
-    One request for each: dear, but it needs no list of DrChrono's to be whole, and a record that is gone becomes a
-    tombstone by an answer of its own. So it is what helps where a reconciliation stops before a mass deletion.
+    One request for each: expensive, but it needs no complete list from DrChrono.
     """
     keys = [key for key, _ in Records(documents, lambda: now).living(kind)]
-    queue.enqueue(Entry(Target(kind.name, key), REASON, Priority.BACKFILL, now, now, due=now) for key in keys)
+    seen = shown_until(now)
+    queue.enqueue(Entry(Target(kind.name, key), REASON, Priority.BACKFILL, seen, seen, due=now) for key in keys)
     return len(keys)
+
+
+def absent_ids(documents: Documents, kind: Kind) -> list[str]:
+    """The records of the kind that DrChrono did not show, and that wait to be marked as deleted."""
+    found: list[str] = []
+    for reason in ABSENT:
+        where = [Where("kind", "==", kind.name), Where("by", "==", "id"), Where("reason", "==", reason)]
+        targets = (target_of(name) for name, _ in documents.query(COLLECTION, where, fields=["id"]))
+        found += [target.id for target in targets if target is not None]
+    return sorted(found)
+
+
+def accept(parts: Parts, kind: Kind) -> None:
+    """Take the absent records of the kind for deleted, and have a complete pass find those that were not queued."""
+    parts.absences.accept(kind)
+    if kind.name in KIND_NAMES:
+        parts.checkpoints.change(kind.name, lambda old: old.mended("reconcile"))
+        start(parts, (kind.name,))

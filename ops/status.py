@@ -19,7 +19,9 @@ from shared.jobs.leases import Leases
 from shared.queue import work_queue
 from shared.queue.work_queue import Backlog
 from shared.rate_limit.limiter import QuotaState
+from shared.records.absence import Absences
 from shared.records.storable import META
+from shared.records.store import Records
 from shared.tokens.refresher import TokenReport
 
 T = TypeVar("T")
@@ -34,6 +36,8 @@ MOST_DEAD_LETTERS = 100
 class KindStatus:
     """complete_at: up to when every change is known to be in the copy or pending; None before a first backfill, and
     for the kinds that are listed by patient: they are as complete as the patients, less what is pending.
+    problems: by job, why it cannot go on with the kind for now (`Checkpoint.problems`). deletions_held_since: since
+    when so many records are absent that none is marked as deleted.
     """
 
     name: str
@@ -42,7 +46,8 @@ class KindStatus:
     pending: int
     complete_at: datetime | None
     by_patient: bool
-    problem: str | None
+    problems: dict[str, dict[str, Any]]
+    deletions_held_since: datetime | None
     backfill: Progress | None
     lag: Lag | None
 
@@ -121,10 +126,16 @@ def kind_status(documents: Documents, kind: Kind, now: datetime) -> KindStatus:
         pending=documents.count(work_queue.COLLECTION, [Where("kind", "==", kind.name)]),
         complete_at=position.complete_at,
         by_patient=kind.changes is None,
-        problem=position.problem["reason"] if position.problem else None,
+        problems=position.problems,
+        deletions_held_since=_held_since(documents, kind, now),
         backfill=progress(kind.name, position, now),
         lag=lag(documents, kind.name, now),
     )
+
+
+def _held_since(documents: Documents, kind: Kind, now: datetime) -> datetime | None:
+    records, queue = Records(documents, lambda: now), work_queue.WorkQueue(documents, lambda: now)
+    return Absences(documents, records, queue, lambda: now).held_since(kind)
 
 
 def _job(documents: Documents, name: str, lease: str, now: datetime) -> JobStatus:

@@ -27,6 +27,7 @@ def show_status(screen: Screen, status: Status, target: TargetSystem) -> None:
     screen.say(f"DrChrono's copy: {status.target}, {clock(status.at)}", "bold")
     screen.say()
     screen.show(_kinds(status))
+    _problems(screen, status, target)
     screen.say("Lag: from webhook to stored record, over the last day, without what is pending.", DIM)
     screen.say()
     if status.pending:
@@ -54,13 +55,29 @@ def _kinds(status: Status) -> Table:
 
 
 def _complete(kind: KindStatus, now: datetime) -> str | Text:
-    if kind.problem:
-        return Text(kind.problem, BAD)
+    if kind.deletions_held_since:
+        return Text("deletions held", BAD)
+    if kind.problems:
+        return Text(next(iter(kind.problems.values()))["reason"], BAD)
     if kind.backfill:
         return f"backfill {kind.backfill.share:.0%}"
     if kind.by_patient:
         return "by patient"
     return ago(kind.complete_at, now) if kind.complete_at else "no backfill yet"
+
+
+def _problems(screen: Screen, status: Status, target: TargetSystem) -> None:
+    """What keeps a kind from being complete, since when, and what is done about it."""
+    for kind in status.kinds:
+        for job, problem in sorted(kind.problems.items()):
+            failed = f"{job} failed {many(problem['attempts'], 'time')} since {ago(problem['since'], status.at)}"
+            again = duration(max(0.0, (problem["retry_at"] - status.at).total_seconds()))
+            screen.say(f"{kind.name}: {failed} ({problem['reason']}); it is tried again in {again}.", BAD)
+        held_since = kind.deletions_held_since
+        if held_since is not None:
+            screen.say(f"{kind.name}: so many are absent since {ago(held_since, status.at)} that none is deleted.", BAD)
+            command = target.command(f"accept-deletions {kind.name}")
+            screen.command("Look into DrChrono; if they are deleted there:", command)
 
 
 def _pending(status: Status) -> Table:
@@ -75,7 +92,8 @@ def _rest(status: Status, target: TargetSystem) -> Table:
     shown = table("", "")
     shown.show_header = False
     if not status.pending:
-        whole = all(kind.by_patient or (kind.complete_at and not kind.backfill) for kind in status.kinds)
+        sound = not any(kind.problems or kind.deletions_held_since for kind in status.kinds)
+        whole = sound and all(kind.by_patient or (kind.complete_at and not kind.backfill) for kind in status.kinds)
         shown.add_row("pending", Text("nothing: the copy is complete", GOOD) if whole else "nothing")
     shown.add_row("token", _token(status.token, target))
     shown.add_row("quota", _quota(status.quota, status.at))
@@ -101,7 +119,7 @@ def _quota(quota: QuotaState | Unknown, now: datetime) -> str | Text:
         return _unknown(quota)
     used = ", ".join(f"{each.used:,} of {each.limit:,} in {_window(each.seconds)}" for each in quota.windows)
     if quota.braked_until is None:
-        return f"{used}; no brake"
+        return f"{used}; no cooldown"
     left = duration((quota.braked_until - now).total_seconds())
     return Text(f"{used}; DrChrono refuses all requests for {left} more", BAD)
 

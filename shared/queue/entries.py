@@ -39,9 +39,8 @@ def _reasons(error: type[SyncError]) -> set[str]:
 
 
 # Why an entry may be there: something was refused, or it was put there to be looked at.
-REASONS = tuple(
-    sorted(_reasons(SyncError) | {"lag", "confirm", "follows", "backfill", "absent", "review", "malformed"})
-)
+_OTHER_REASONS = {"asked", "lag", "confirm", "follows", "backfill", "absent", "review", "malformed"}
+REASONS = tuple(sorted(_reasons(SyncError) | _OTHER_REASONS))
 
 # Of an entry whose record was not shown, and waits for the single read that decides.
 ABSENT = ("absent", DeletionsHeld.reason)

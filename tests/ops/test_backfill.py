@@ -76,7 +76,9 @@ def test_a_kind_that_may_not_be_listed_is_named_with_exit_code_1(practice: Pract
     working.start()
     shown = practice.ops("backfill", "--follow")
     working.join()
-    assert "appointments: could not be listed (forbidden): run python -m ops doctor --local" in plain(shown.output)
+    assert "appointments: cannot be listed (forbidden) and is tried again: run python -m ops doctor --local" in plain(
+        shown.output
+    )
     assert shown.exit_code == 1
 
 

@@ -84,14 +84,15 @@ def test_what_is_not_stored_is_said_with_what_is_pending(practice: Practice) -> 
     assert (shown.exit_code, shown.stderr) == (1, "error: patients/12 is not stored, and nothing is pending for it\n")
     practice.ops("retry", "--kind", "patients", "--id", "12")
     assert practice.system.queue().get(Target("patients", "12")) is not None
-    assert "it waits on the pending list (asked)" in practice.ops("show", "patients", "12").stderr
+    assert "it waits in the work queue (asked)" in practice.ops("show", "patients", "12").stderr
 
 
 def test_a_kind_or_id_that_cannot_be_is_refused_with_what_can(practice: Practice) -> None:
     shown = practice.ops("show", "persons", "12")
     assert shown.exit_code == 1
     assert "choose one of patients, appointments" in shown.stderr
-    assert "letters, digits" in practice.ops("show", "patients", "../../etc").stderr
+    assert "patients/../../etc is not stored" in practice.ops("show", "patients", "../../etc").stderr
+    assert "neither empty" in practice.ops("show", "patients", "").stderr
 
 
 def test_nested_fields_are_named_by_their_path() -> None:

@@ -1,0 +1,99 @@
+"""The commands that look: `authorize`, `status`, `doctor` and `show`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ops.options import Json, Local, Project
+from ops.screen import BAD, DIM, GOOD
+from ops.session import OUT_OF_ORDER, session, utc_now
+
+
+def authorize(
+    paste: Annotated[bool, typer.Option("--paste", help="Paste what a browser elsewhere shows.")] = False,
+    browser: Annotated[bool, typer.Option(help="Open the browser, where there is one.")] = True,
+    project: Project = None,
+    local: Local = False,
+) -> None:
+    """Connect the copy with a DrChrono user.
+
+    Again whenever an alert asks for it. Prints the address to open, waits for the redirect, and stores the token pair.
+    Shows when it expires and what was granted, never a token. Whatever was authorized before is replaced.
+    """
+    from ops.authorize import authorize
+
+    with session(project, local) as (screen, target):
+        authorize(screen, target, paste=paste, browser=browser)
+
+
+def status(project: Project = None, local: Local = False, json: Json = False) -> None:
+    """How complete the copy is, and what waits for what.
+
+    And how token, quota, dead letters and jobs are.
+    """
+    from ops.status import status
+    from ops.status_screen import show_status
+
+    with session(project, local) as (screen, target):
+        found = status(target, utc_now())
+        if json:
+            screen.json(found.as_json())
+        else:
+            show_status(screen, found, target)
+
+
+def doctor(
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Of the receiver, if not found.")] = None,
+    project: Project = None,
+    local: Local = False,
+    json: Json = False,
+) -> None:
+    """Check what the copy stands on, and say what to do.
+
+    Exit code 0: nothing failed. 1: something did.
+    """
+    from ops.doctor import examine
+
+    with session(project, local, webhook_url=url) as (screen, target):
+        results = []
+        for result in examine(target, utc_now):
+            results.append(result)
+            if not json:
+                style = {"passed": GOOD, "failed": BAD, "skipped": DIM}[result.verdict]
+                screen.fields(result.verdict, style, result.check, result.found)
+                if result.remedy:
+                    screen.fields("", "", "", f"→ {result.remedy}")
+        if json:
+            screen.json([asdict(result) for result in results])
+        if any(result.verdict == "failed" for result in results):
+            raise typer.Exit(OUT_OF_ORDER)
+
+
+def show(
+    kind: Annotated[str, typer.Argument(help="Such as patients.")],
+    record: Annotated[str, typer.Argument(metavar="ID", help="DrChrono's id of the record.")],
+    diff: Annotated[bool, typer.Option("--diff", help="What differs from DrChrono now (one request).")] = False,
+    project: Project = None,
+    local: Local = False,
+    json: Json = False,
+) -> None:
+    """One stored record, or how DrChrono's differs.
+
+    What it prints holds patient data. Exit code 0: stored, and with --diff equal. 1: not stored, or different.
+    """
+    from ops import compare
+    from ops.show_screen import show_compared, show_stored
+
+    with session(project, local) as (screen, target):
+        row = compare.kind_of(kind)
+        stored = compare.stored(target.system.documents(), target.system.queue(), row, record)
+        if not diff:
+            show_stored(screen, stored, utc_now(), json=json)
+            return
+        compared = compare.compared(row, stored, compare.fetch(target.system.drchrono(), row, record))
+        show_compared(screen, target, f"{kind}/{record}", compared, json=json)
+        if not compared.equal:
+            raise typer.Exit(OUT_OF_ORDER)

@@ -1,0 +1,173 @@
+"""The commands that repair: `backfill`, `retry`, `accept-deletions` and `dead-letters`."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ops.options import Json, KindName, Local, Project, chosen, day
+from ops.screen import many
+from ops.session import OUT_OF_ORDER, session, utc_now
+from shared.drchrono.kinds import KINDS
+
+MOST_SHOWN = 20
+
+
+class Action(StrEnum):
+    LIST = "list"
+    REPLAY = "replay"
+    DISCARD = "discard"
+
+
+def backfill(
+    kind: KindName = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DATE", help="Do it again from this day on, such as 2024-01-01."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it; Ctrl-C leaves it running.")] = False,
+    project: Project = None,
+    local: Local = False,
+) -> None:
+    """Fetch everything that was there before.
+
+    What was never fetched, or with --since all again. The five-minute sync does the work, within the quota. Asking
+    twice does no harm: what is under way goes on.
+    """
+    from ops.follow import begin
+    from ops.follow import follow as watch
+    from shared.jobs.backfill import KIND_NAMES
+
+    kinds = chosen(kind, KIND_NAMES)
+    first = day(since)
+    with session(project, local) as (screen, target):
+        begun = begin(target.system.parts(), kinds, first)
+        for names, said in ((begun.started, "begun"), (begun.going, "under way already"), (begun.done, "done before")):
+            if names:
+                screen.say(f"{said.capitalize()}: {', '.join(names)}.")
+        if begun.done:
+            screen.command("To do it again:", target.command("backfill --since 2009-01-01"))
+        if not begun.started and not begun.going:
+            return
+        again = target.command(f"backfill{f' --kind {kind}' if kind else ''} --follow")
+        if not follow:
+            screen.command("The next run of sync works on it, every five minutes. To watch:", again)
+            return
+        try:
+            done = watch(screen, target, begun.started + begun.going, now=utc_now, sleep=time.sleep)
+        except KeyboardInterrupt:
+            screen.say()
+            screen.command("The backfill goes on by itself. To look again:", again)
+            return
+        if not done:
+            raise typer.Exit(OUT_OF_ORDER)
+
+
+def retry(
+    reason: Annotated[str | None, typer.Option("--reason", metavar="R", help="Only this, such as quota.")] = None,
+    kind: KindName = None,
+    record: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="This record (with --kind), whether or not it is pending.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every stored record (with --kind): one request for each.")
+    ] = False,
+    project: Project = None,
+    local: Local = False,
+) -> None:
+    """Have what is pending tried now, within the quota."""
+    from ops.repair import look_again, look_at_all
+
+    given = sum((reason is not None, record is not None, everything))
+    if given > 1 or ((record is not None or everything) and kind is None):
+        raise typer.BadParameter("--id and --all go with --kind, and not together", param_hint="--id, --all")
+    kinds = chosen(kind, tuple(KINDS))
+    with session(project, local) as (screen, target):
+        pending = target.system.queue()
+        if record is not None:
+            look_again(pending, KINDS[kinds[0]], record, utc_now())
+            screen.say(f"{kind}/{record} is due now.")
+        elif everything:
+            count = look_at_all(target.system.documents(), pending, KINDS[kinds[0]], utc_now())
+            screen.say(f"{many(count, 'record')} of {kind} will be looked at, after what is more urgent.")
+        else:
+            due = pending.make_due(utc_now(), reason=reason, kind=kind)
+            screen.say(f"{many(due, 'entry', 'entries')} that waited {'is' if due == 1 else 'are'} due now.")
+        screen.say("The next run of sync works on it (every five minutes), within the quota.")
+
+
+def dead_letters(
+    action: Annotated[Action, typer.Argument(help="What to do with them.")] = Action.LIST,
+    numbers: Annotated[list[str] | None, typer.Argument(help="Which, by the number that `list` shows.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Discard without asking.")] = False,
+    project: Project = None,
+    local: Local = False,
+    json: Json = False,
+) -> None:
+    """See, send again or discard what could not be stored.
+
+    These messages failed for hours. Shows event, kind and id of each, or why it cannot be read; never more of its
+    content. `replay` sends them again, `discard` throws them away.
+    """
+    from ops.dead_letters import MOST, dead_letters
+    from ops.dead_letters_screen import show_letters
+
+    if action is not Action.LIST and bool(numbers) == everything:
+        raise typer.BadParameter("give numbers, or --all", param_hint="NUMBERS")
+    with session(project, local) as (screen, target):
+        queue = dead_letters(target)
+        letters = queue.look(MOST)
+        if action is Action.LIST:
+            show_letters(screen, [letter.shown() for letter in letters], json=json)
+            return
+        picked = [letter for letter in letters if everything or letter.number in (numbers or [])]
+        unknown = set(numbers or []) - {letter.number for letter in picked}
+        if unknown:
+            raise typer.BadParameter(f"there is no {', '.join(sorted(unknown))}: see `list`", param_hint="NUMBERS")
+        if action is Action.REPLAY:
+            queue.replay(picked)
+            screen.say(f"{many(len(picked), 'message')} sent again.")
+        elif yes or screen.ask(f"Throw {many(len(picked), 'message')} away for good? [y/N]").lower() in ("y", "yes"):
+            queue.discard(picked)
+            screen.say(f"{many(len(picked), 'message')} discarded.")
+        else:
+            screen.say("Nothing was done.")
+
+
+def accept_deletions(
+    kind: Annotated[str, typer.Argument(help="Such as patients.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Accept without asking.")] = False,
+    project: Project = None,
+    local: Local = False,
+) -> None:
+    """Say that absent records are really deleted.
+
+    So many records of a kind were absent that none was marked as deleted. Look into DrChrono first: if the records are
+    there, a permission of the DrChrono user is missing. Shows ids, never content. What is accepted holds for a day.
+    """
+    from ops.repair import absent_ids, accept
+
+    kinds = chosen(kind, tuple(KINDS))
+    with session(project, local) as (screen, target):
+        row = KINDS[kinds[0]]
+        held_since = target.system.absences().held_since(row)
+        ids = absent_ids(target.system.documents(), row)
+        if held_since is None and not ids:
+            screen.say(f"No deletions of {kind} are held.")
+            return
+        if ids:
+            shown = ", ".join(ids[:MOST_SHOWN]) + (
+                f" and {len(ids) - MOST_SHOWN} more" if len(ids) > MOST_SHOWN else ""
+            )
+            screen.say(f"{many(len(ids), 'record')} of {kind} that DrChrono does not show: {shown}")
+        else:
+            screen.say(f"A pass over {kind} showed too few records; the next one finds out which are absent.")
+        if not yes and screen.ask("Are they deleted in DrChrono? [y/N]").lower() not in ("y", "yes"):
+            screen.say("Nothing was done.")
+            return
+        accept(target.system.parts(), row)
+        screen.say("Accepted for 24 hours. The next runs of sync ask for each once more, and mark what is gone.")
