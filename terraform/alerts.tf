@@ -2,7 +2,8 @@
 #   line   any single log line (a condition on the line itself: it fires at once, and on the first)
 #   limit  a metric beyond a number for a while
 #   query  PromQL, where a limit cannot say it: more than 23.5 hours of silence, or only on working days
-# The metrics must exist before a limit on them can, so alerts come with the second apply, like the functions.
+# The metrics must exist before a limit on them can, so alerts come with the second apply, like the functions. A metric that
+# is new in the same apply is waited for (terraform_data.metrics_known).
 
 locals {
   limits = var.alert_thresholds
@@ -131,7 +132,7 @@ locals {
       severity = "ERROR"
       says     = "An exception that nothing expected: a defect. The event is tried again by itself. The line names the exception's type and place, never data."
       run      = "status"
-      then     = "If it began with a deploy, go back: run the apply trigger of the last good commit (docs/deploy.md, \"Going back\"). Report the line."
+      then     = "If it began with a deploy, go back (docs/deploy.md, \"Going back\"). Report the line."
       line     = { metric = "function_crashed", fields = ["function", "error"] }
     }
   }
@@ -171,6 +172,19 @@ resource "google_monitoring_notification_channel" "email" {
   labels       = { email_address = each.value }
 
   depends_on = [google_project_service.this]
+}
+
+# Monitoring may know a new metric only after ten minutes, and refuses a limit on it until then (404, "Cannot find metric(s)
+# that match type"; github.com/hashicorp/terraform-provider-google/issues/11102). So the first apply with alerts, and each
+# that brings a new metric, waits this long before it makes alerts. Everything else is made meanwhile.
+resource "terraform_data" "metrics_known" {
+  count = local.deployed ? 1 : 0
+
+  triggers_replace = sort([for metric in google_logging_metric.this : metric.name])
+
+  provisioner "local-exec" {
+    command = "sleep 600"
+  }
 }
 
 resource "google_monitoring_alert_policy" "this" {
@@ -282,5 +296,5 @@ resource "google_monitoring_alert_policy" "this" {
     }
   }
 
-  depends_on = [google_logging_metric.this]
+  depends_on = [google_logging_metric.this, terraform_data.metrics_known]
 }

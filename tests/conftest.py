@@ -7,12 +7,15 @@ import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators, EmulatorsMissing, find, required
+from local.package import ROOT
 from shared.documents import Documents
+from tests.planned import VARIABLES, Checked, checked
 
 # Programs that the tests start inherit it: a shell that starts the tests in the background has it ignored, and Ctrl-C
 # would reach none of them.
@@ -33,6 +36,20 @@ def emulators() -> Iterator[Emulators]:
         yield running
         for name in running.environment:
             del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Checked:
+    """The check and the plan of terraform/."""
+    folder = tmp_path_factory.mktemp("terraform")
+    run = "tests/first_apply.tftest.hcl run with_them_everything_is_there"
+    return checked(ROOT / "terraform", folder, VARIABLES, run)
+
+
+@pytest.fixture(scope="session")
+def plan(deployment: Checked) -> dict[str, Any]:
+    assert deployment.plan, deployment.ended.stdout
+    return deployment.plan
 
 
 @pytest.fixture

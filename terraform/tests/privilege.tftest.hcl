@@ -195,7 +195,11 @@ run "an_operator_gets_what_ops_needs" {
   assert {
     condition = toset([
       for grant in google_secret_manager_secret_iam_member.reader : grant.secret_id if grant.member == "group:operators@practice.example"
-    ]) == toset(["drchrono-client-id", "drchrono-client-secret", "drchrono-oauth-token"])
-    error_message = "`ops authorize` exchanges the code and stores the token; it has no use for the webhook's secret."
+    ]) == toset(["drchrono-client-id", "drchrono-client-secret", "drchrono-oauth-token", "drchrono-webhook-secret"])
+    error_message = "`ops authorize` exchanges the code and stores the token; `ops doctor` signs a PING."
+  }
+  assert {
+    condition     = google_project_iam_member.operator["group:operators@practice.example"].role == "projects/my-practice/roles/drchronoOperator"
+    error_message = "`ops` looks at functions, jobs and subscriptions; docs/operating.md runs jobs and reads logs."
   }
 }
