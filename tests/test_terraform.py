@@ -169,6 +169,23 @@ def test_each_remedy_of_doctor_that_names_a_role_names_one_that_operators_need_n
         assert replaced[name] in role["permissions"], name
 
 
+def test_the_restore_procedure_imports_each_composite_index(plan: dict[str, Any]) -> None:
+    """A backup brings them along, and to make one that exists fails with 409."""
+    page = (ROOT / "docs" / "operating.md").read_text()
+
+    indexes = planned(plan, "google_firestore_index")
+    assert indexes
+    for address, index in indexes.items():
+        # The command finds a restored index by a field that no other has.
+        [field] = [
+            field["field_path"]
+            for field in index["fields"]
+            if sum(field in other["fields"] for other in indexes.values()) == 1
+            and f"adopt '{address}' \"$(index {field['field_path']})\"" in page
+        ]
+        assert field
+
+
 def test_the_code_accepts_the_settings_that_each_function_gets(plan: dict[str, Any]) -> None:
     receiver, store, job = (
         environment_of(plan, name, SECRETS) for name in ("receive_webhook", "store_record", "run_job")
