@@ -143,7 +143,8 @@ def served(backend: str, folder: Path) -> Iterator[Served]:
                         f"{port}",
                     ],
                     port,
-                    {**os.environ, **told, "THREADS": "4", "PYTHONUNBUFFERED": "1"},
+                    # The last two as in the cloud: the lines go through the framework's wrapper, each write by itself.
+                    {**os.environ, **told, "THREADS": "4", "PYTHONUNBUFFERED": "1", "LOG_EXECUTION_ID": "true"},
                 )
                 for name, port in ports.items()
             ]
