@@ -15,7 +15,7 @@ from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators, EmulatorsMissing, find, required
 from local.package import ROOT
 from shared.documents import Documents
-from tests.planned import VARIABLES, Checked, checked
+from tests.planned import PROJECT, VARIABLES, Checked, checked
 
 # Programs that the tests start inherit it: a shell that starts the tests in the background has it ignored, and Ctrl-C
 # would reach none of them.
@@ -50,6 +50,18 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Checked:
 def plan(deployment: Checked) -> dict[str, Any]:
     assert deployment.plan, deployment.ended.stdout
     return deployment.plan
+
+
+@pytest.fixture(scope="session")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Checked:
+    """The check and the plan of terraform/bootstrap, with the triggers."""
+    repository = f"projects/{PROJECT}/locations/us-central1/connections/github/repositories/drchrono"
+    return checked(
+        ROOT / "terraform" / "bootstrap",
+        tmp_path_factory.mktemp("bootstrap"),
+        {"project": PROJECT, "repository": repository},
+        "tests/privilege.tftest.hcl run what_is_applied_was_approved",
+    )
 
 
 @pytest.fixture

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from typing import Any
-
-import pytest
 
 from local.package import ROOT
 from shared.log import Fields
 from shared.settings import api_settings, cloud_settings, job_settings, webhook_settings
-from tests.planned import DEPLOYER, OPERATORS, PROJECT, Checked, checked, environment_of, planned, terraform
+from tests.planned import DEPLOYER, OPERATORS, PROJECT, Checked, environment_of, planned
 
 SECRETS = dict.fromkeys(("drchrono-webhook-secret", "drchrono-client-id", "drchrono-client-secret"), "made-up")
 
@@ -20,16 +17,6 @@ SECRETS = dict.fromkeys(("drchrono-webhook-secret", "drchrono-client-id", "drchr
 def test_the_deployment_is_valid_and_its_own_tests_pass(deployment: Checked) -> None:
     assert deployment.ended.returncode == 0, deployment.ended.stdout
     assert "0 failed" in deployment.ended.stdout
-
-
-@pytest.fixture(scope="module")
-def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Checked:
-    return checked(
-        ROOT / "terraform" / "bootstrap",
-        tmp_path_factory.mktemp("bootstrap"),
-        {"project": PROJECT, "repository": f"projects/{PROJECT}/locations/us-central1/connections/c/repositories/r"},
-        "tests/privilege.tftest.hcl run what_is_applied_was_approved",
-    )
 
 
 def test_the_bootstrap_is_valid_and_its_own_tests_pass(bootstrap: Checked) -> None:
@@ -169,6 +156,53 @@ def test_each_remedy_of_doctor_that_names_a_role_names_one_that_operators_need_n
         assert replaced[name] in role["permissions"], name
 
 
+# What the provider reads of each type while it refreshes (its source, the Read function of each resource), as the
+# permissions that the API's reference page names for the call.
+READ_BY_PLANS = {
+    "google_artifact_registry_repository": {"artifactregistry.repositories.get"},
+    "google_artifact_registry_repository_iam_member": {"artifactregistry.repositories.getIamPolicy"},
+    "google_cloud_run_service_iam_member": {"run.services.getIamPolicy"},
+    "google_cloud_scheduler_job": {"cloudscheduler.jobs.get", "cloudscheduler.jobs.fullView"},
+    "google_cloudfunctions2_function": {"cloudfunctions.functions.get"},
+    "google_firebaserules_release": {"firebaserules.releases.get"},
+    "google_firebaserules_ruleset": {"firebaserules.rulesets.get"},
+    "google_firestore_backup_schedule": {"datastore.backupSchedules.get"},
+    "google_firestore_database": {"datastore.databases.getMetadata"},
+    "google_firestore_field": {"datastore.schemas.get"},
+    "google_firestore_index": {"datastore.schemas.get"},
+    "google_logging_metric": {"logging.logMetrics.get"},
+    "google_logging_project_bucket_config": {"logging.buckets.get"},
+    "google_monitoring_alert_policy": {"monitoring.alertPolicies.get"},
+    "google_monitoring_dashboard": {"monitoring.dashboards.get"},
+    "google_monitoring_notification_channel": {"monitoring.notificationChannels.get"},
+    "google_project": {"resourcemanager.projects.get"},
+    "google_project_iam_audit_config": {"resourcemanager.projects.getIamPolicy"},
+    "google_project_iam_member": {"resourcemanager.projects.getIamPolicy"},
+    "google_project_service": {"serviceusage.services.list"},
+    "google_pubsub_subscription": {"pubsub.subscriptions.get"},
+    "google_pubsub_subscription_iam_member": {"pubsub.subscriptions.getIamPolicy"},
+    "google_pubsub_topic": {"pubsub.topics.get"},
+    "google_pubsub_topic_iam_member": {"pubsub.topics.getIamPolicy"},
+    "google_secret_manager_secret": {"secretmanager.secrets.get"},
+    "google_secret_manager_secret_iam_member": {"secretmanager.secrets.getIamPolicy"},
+    "google_service_account": {"iam.serviceAccounts.get"},
+    "google_service_account_iam_member": {"iam.serviceAccounts.getIamPolicy"},
+    "google_storage_bucket": {"storage.buckets.get"},
+    "google_storage_bucket_iam_member": {"storage.buckets.getIamPolicy"},
+    "google_storage_bucket_object": {"storage.objects.get"},
+    "terraform_data": set(),
+}
+
+
+def test_the_planner_may_read_every_type_that_is_planned(bootstrap: Checked, plan: dict[str, Any]) -> None:
+    role = planned(bootstrap.plan, "google_project_iam_custom_role")["google_project_iam_custom_role.planner"]
+    types = {change["type"] for change in plan["resource_changes"]}
+
+    assert types - READ_BY_PLANS.keys() == set(), "say what a plan reads of it, and grant that to the planner"
+    needed = set().union(*(READ_BY_PLANS[type_] for type_ in types))
+    assert needed - set(role["permissions"]) == set()
+
+
 def test_the_restore_procedure_imports_each_composite_index(plan: dict[str, Any]) -> None:
     """A backup brings them along, and to make one that exists fails with 409."""
     page = (ROOT / "docs" / "operating.md").read_text()
@@ -219,91 +253,3 @@ def test_metrics_read_fields_that_a_log_line_may_have() -> None:
         assert metric.keys() == {"says", "label", "value_field", "unit", "label_fields"}, name
         fields = {*metric["label_fields"], *filter(None, [metric["value_field"]])}
         assert fields <= Fields.__annotations__.keys(), f"{name} reads what no line has"
-
-
-@pytest.fixture(scope="session")
-def build() -> dict[str, Any]:
-    """cloudbuild.yaml, read by Terraform's YAML parser: the project needs no other."""
-    ended = subprocess.run(
-        [terraform(), "console"],
-        cwd=ROOT / "tests",  # a folder without configuration
-        input='jsonencode(yamldecode(file("../cloudbuild.yaml")))',
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    parsed: dict[str, Any] = json.loads(json.loads(ended.stdout))
-    return parsed
-
-
-def test_the_builds_steps_are_checks_then_package_then_plan(build: dict[str, Any]) -> None:
-    ids = ["environment", "lint", "types", "terraform", "tests", "package", "settings", "plan", "keep"]
-    assert [step["id"] for step in build["steps"]] == ids
-    known: set[str] = {"-"}
-    for step in build["steps"]:
-        assert set(step.get("waitFor", ["-"])) <= known, f"{step['id']} waits for a later step"
-        known.add(step["id"])
-
-
-def apply_steps(bootstrap: Checked) -> list[dict[str, Any]]:
-    trigger = planned(bootstrap.plan, "google_cloudbuild_trigger")["google_cloudbuild_trigger.apply[0]"]
-    return list(trigger["build"][0]["step"])
-
-
-def test_a_pull_request_keeps_no_plan_and_no_build_of_the_repository_applies_one(build: dict[str, Any]) -> None:
-    scripts = {step["id"]: step["script"] for step in build["steps"]}
-
-    assert "[[ $_STAGE == plan ]] || exit 0" in scripts["keep"]
-    assert not [step for step, script in scripts.items() if "terraform apply" in script or "triggers run" in script]
-
-
-def test_the_apply_runs_the_kept_plan_and_then_the_smoke_test(build: dict[str, Any], bootstrap: Checked) -> None:
-    fetch, apply, smoke_test = (step["script"] for step in apply_steps(bootstrap))
-    [keep] = [step["script"] for step in build["steps"] if step["id"] == "keep"]
-
-    for file in ("functions.zip", "plan.bin", "terraform.tgz"):
-        assert file in fetch
-        assert file in keep
-    assert "terraform apply -input=false -no-color -lock-timeout=10m plan.bin" in apply
-    assert "terraform plan" not in apply
-    assert "terraform/smoke_test.py" in smoke_test
-    assert all(step["env"][0] == "PLAN=$_PLAN" for step in apply_steps(bootstrap))
-
-
-PINNED = re.compile(
-    r"(hashicorp/terraform:1\.\d+\.\d+@sha256:[0-9a-f]{64}"
-    r"|python:3\.13\.\d+-slim-bookworm@sha256:[0-9a-f]{64}"
-    # No digest could be known when this was written: docs/first-deploy.md says how to add it.
-    r"|gcr\.io/google\.com/cloudsdktool/google-cloud-cli:\d+\.0\.0(@sha256:[0-9a-f]{64})?)"
-)
-
-
-def test_images_are_pinned_and_the_apply_uses_those_of_the_plan(build: dict[str, Any], bootstrap: Checked) -> None:
-    images = {step["name"] for step in build["steps"]}
-
-    assert not [image for image in images if not PINNED.fullmatch(image)]
-    assert {step["name"] for step in apply_steps(bootstrap)} <= images
-
-
-def test_builds_run_as_an_account_of_our_own(build: dict[str, Any]) -> None:
-    assert build["options"]["logging"] == "CLOUD_LOGGING_ONLY"
-    assert build["serviceAccount"].startswith("projects/$PROJECT_ID/serviceAccounts/$_ACCOUNT@")
-
-
-def test_the_build_demands_the_lock_files(build: dict[str, Any]) -> None:
-    """Every `init` of a build, too, takes the providers of the lock file and no others."""
-    scripts = {step["id"]: step["script"] for step in build["steps"]}
-
-    assert '[ ! -f "$module/.terraform.lock.hcl" ]' in scripts["terraform"]
-    for script in scripts.values():
-        for command in re.findall(r"^.*terraform\b.* init .*$", script, re.MULTILINE):
-            assert "-lockfile=readonly" in command
-
-
-def test_the_build_has_no_keys_and_its_scripts_are_shell_that_parses(build: dict[str, Any], bootstrap: Checked) -> None:
-    text = (ROOT / "cloudbuild.yaml").read_text()
-    assert not re.search(r"secretEnv|availableSecrets|credentials|private_key|GOOGLE_APPLICATION", text)
-    for step in [*build["steps"], *apply_steps(bootstrap)]:
-        shell = "bash" if "bash" in step["script"].splitlines()[0] else "sh"
-        parsed = subprocess.run([shell, "-n"], input=step["script"], capture_output=True, text=True, check=False)
-        assert parsed.returncode == 0, f"{step['id']}: {parsed.stderr}"

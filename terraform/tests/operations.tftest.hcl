@@ -43,6 +43,15 @@ run "every_alert_has_a_reader_and_a_command" {
   }
 }
 
+run "alerts_wait_for_metrics_that_are_new" {
+  command = plan
+
+  assert {
+    condition     = toset(terraform_data.metrics_known[0].triggers_replace) == toset([for metric in google_logging_metric.this : metric.name])
+    error_message = "A metric that is added waits again; nothing else does."
+  }
+}
+
 run "what_must_never_happen_alerts_on_the_first_line" {
   command = plan
 
