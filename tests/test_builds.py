@@ -129,13 +129,31 @@ def test_the_apply_fetches_what_the_plan_kept(build: dict[str, Any], bootstrap: 
     assert not (applying / "terraform" / "settings.auto.tfvars").exists()
 
 
-def test_a_pull_requests_build_neither_keeps_nor_publishes(build: dict[str, Any], tmp_path: Path) -> None:
-    [keep] = [step["script"] for step in build["steps"] if step["id"] == "keep"]
-
-    ended = run("bash", "-c", keep, cwd=tmp_path, _STAGE="check")
-
-    assert (ended.returncode, ended.stdout) == (0, "")
+@pytest.mark.parametrize(
+    ("stage", "steps"),
+    [
+        ("check", {"keep"}),
+        ("test", {"package", "settings", "plan", "keep"}),
+        # No development dependency is installed or run where the plan is made.
+        ("plan", {"environment", "lint", "types", "tests"}),
+    ],
+)
+def test_a_step_that_is_not_of_the_stage_does_nothing(
+    build: dict[str, Any], stage: str, steps: set[str], tmp_path: Path
+) -> None:
+    for step in build["steps"]:
+        if step["id"] in steps:
+            shell = "bash" if "bash" in step["script"].splitlines()[0] else "sh"
+            ended = run(shell, "-xc", step["script"], cwd=tmp_path, _STAGE=stage)
+            said = [line for line in ended.stdout.splitlines() if not line.startswith(("+ set ", "+ exit 0", "+ ["))]
+            assert (ended.returncode, said) == (0, []), step["id"]
     assert not list(tmp_path.iterdir())
+
+
+def test_what_makes_the_plan_uses_no_development_dependency(build: dict[str, Any]) -> None:
+    for step in build["steps"]:
+        if step["id"] in ("terraform", "package", "settings", "plan", "keep"):
+            assert not re.search(r"\.venv|pip |requirements", step["script"]), step["id"]
 
 
 PINNED = re.compile(

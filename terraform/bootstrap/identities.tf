@@ -1,19 +1,19 @@
 # Three identities:
-#   checker   runs the checks of pull requests, that is, code that nobody has reviewed. It can read the state.
-#   planner   runs merged code and its development dependencies. It can read the state and what is deployed (no chart, no
+#   checker   runs the checks: code that nobody has reviewed, and development dependencies. It can read the state.
+#   planner   runs merged code: Terraform, and what packs the zip. It can read the state and what is deployed (no chart, no
 #             secret's value), and add a plan to those that are kept.
 #   deployer  applies a kept plan after approval. It runs the steps of triggers.tf, and nothing from the repository
 #             but the Terraform configuration that was kept with the plan.
 
 resource "google_service_account" "checker" {
   account_id   = "drchrono-checker"
-  display_name = "Cloud Build: pull requests"
+  display_name = "Cloud Build: checks"
   depends_on   = [google_project_service.this]
 }
 
 resource "google_service_account" "planner" {
   account_id   = "drchrono-planner"
-  display_name = "Cloud Build: tests and plans what is merged"
+  display_name = "Cloud Build: plans what is merged"
   depends_on   = [google_project_service.this]
 }
 

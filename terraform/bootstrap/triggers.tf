@@ -1,5 +1,5 @@
-# Three triggers. `check` and `plan` run cloudbuild.yaml of the commit; _STAGE says which of its steps. `apply` has its
-# steps here, out of reach of a merge: what runs as the deployer changes only when a person applies this module.
+# Four triggers. `check`, `test` and `plan` run cloudbuild.yaml of the commit; _STAGE says which of its steps. `apply` has
+# its steps here, out of reach of a merge: what runs as the deployer changes only when a person applies this module.
 
 locals {
   substitutions = {
@@ -81,11 +81,32 @@ resource "google_cloudbuild_trigger" "check" {
   depends_on = [google_project_iam_member.checker]
 }
 
+resource "google_cloudbuild_trigger" "test" {
+  count = var.repository == null ? 0 : 1
+
+  name            = "drchrono-test"
+  description     = "Merge: lint, types, tests"
+  location        = var.region
+  service_account = local.account_names.checker
+  filename        = "cloudbuild.yaml"
+  substitutions   = merge(local.substitutions, { _STAGE = "test", _ACCOUNT = google_service_account.checker.account_id })
+  ignored_files   = local.not_deployed
+
+  repository_event_config {
+    repository = var.repository
+    push {
+      branch = "^${var.branch}$"
+    }
+  }
+
+  depends_on = [google_project_iam_member.checker]
+}
+
 resource "google_cloudbuild_trigger" "plan" {
   count = var.repository == null ? 0 : 1
 
   name            = "drchrono-plan"
-  description     = "Merge: the same checks, then package and plan, which are kept"
+  description     = "Merge: package and plan, which are kept"
   location        = var.region
   service_account = local.account_names.planner
   filename        = "cloudbuild.yaml"

@@ -11,8 +11,8 @@ run "a_pull_request_cannot_change_anything" {
   command = plan
 
   assert {
-    condition     = google_cloudbuild_trigger.check[0].service_account == "projects/my-practice/serviceAccounts/drchrono-checker@my-practice.iam.gserviceaccount.com"
-    error_message = "Unreviewed code must not run as the deployer."
+    condition     = alltrue([for trigger in [google_cloudbuild_trigger.check[0], google_cloudbuild_trigger.test[0]] : trigger.service_account == "projects/my-practice/serviceAccounts/drchrono-checker@my-practice.iam.gserviceaccount.com"])
+    error_message = "Neither unreviewed code nor development dependencies run as the planner or the deployer."
   }
   assert {
     condition     = toset([for grant in google_project_iam_member.checker : grant.role]) == toset(["roles/browser", "roles/logging.logWriter", "roles/serviceusage.serviceUsageConsumer"]) && google_storage_bucket_iam_member.state_reader["checker"].role == "roles/storage.objectViewer"
@@ -29,7 +29,7 @@ run "what_is_merged_is_planned_by_an_account_that_only_reads" {
 
   assert {
     condition     = google_cloudbuild_trigger.plan[0].service_account == "projects/my-practice/serviceAccounts/drchrono-planner@my-practice.iam.gserviceaccount.com"
-    error_message = "Merged code and its development dependencies must not run as the deployer."
+    error_message = "Merged code must not run as the deployer."
   }
   assert {
     condition = alltrue([
@@ -100,8 +100,8 @@ run "what_is_applied_was_approved" {
     error_message = "The planner asks for it by a message, and need not act as the deployer."
   }
   assert {
-    condition     = [for trigger in [google_cloudbuild_trigger.check[0], google_cloudbuild_trigger.plan[0]] : trigger.substitutions["_STAGE"]] == ["check", "plan"]
-    error_message = "Each of the two is one stage of cloudbuild.yaml."
+    condition     = [for trigger in [google_cloudbuild_trigger.check[0], google_cloudbuild_trigger.test[0], google_cloudbuild_trigger.plan[0]] : trigger.substitutions["_STAGE"]] == ["check", "test", "plan"]
+    error_message = "Each of the three is one stage of cloudbuild.yaml."
   }
 }
 
@@ -133,7 +133,7 @@ run "without_a_repository_people_deploy" {
   }
 
   assert {
-    condition     = length(google_cloudbuild_trigger.check) + length(google_cloudbuild_trigger.plan) + length(google_cloudbuild_trigger.apply) == 0
+    condition     = length(google_cloudbuild_trigger.check) + length(google_cloudbuild_trigger.test) + length(google_cloudbuild_trigger.plan) + length(google_cloudbuild_trigger.apply) == 0
     error_message = "No triggers."
   }
 }
