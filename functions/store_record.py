@@ -1,4 +1,4 @@
-"""`store_record`: one event from Pub/Sub becomes a stored record, or an entry of the pending list."""
+"""`store_record`: one event from Pub/Sub becomes a stored record, or an entry of the work queue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared.records.store import Records, Source
 from shared.webhooks.events import Change, decode
 
 # DrChrono's replicas are "several seconds" behind at worst (its API documentation): most have caught up after these,
-# and whatever has not waits on the pending list for the next sync, which is minutes away.
+# and whatever has not waits in the work queue for the next sync, which is minutes away.
 LAG_SECONDS = 3.0
 
 # Two fetches of one record are so far apart, however many events arrive.
@@ -42,7 +42,7 @@ class Store:
 
 
 def handle(event: object, store: Store) -> Outcome:
-    """Take one Pub/Sub push (`message.data` is base64). Returning means: finished, or safely on the pending list.
+    """Take one Pub/Sub push (`message.data` is base64). Returning means: finished, or safely in the work queue.
 
     Raises MessageUnusable, which Pub/Sub answers by carrying the message to the dead-letter topic, and
     StoreUnavailable, which it answers by delivering again.

@@ -73,7 +73,7 @@ class Story:
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="job"))
 
     def backfill(self, since: date | None) -> None:
-        """Run it to its end, and work the pending list off. since: None for all there is. Raises Failed.
+        """Run it to its end, and work the work queue off. since: None for all there is. Raises Failed.
 
         One that an earlier run has begun, or ended, is not begun again.
         """
@@ -88,7 +88,7 @@ class Story:
                 self._watched(show, "sync")
             show(self._stages())
         waiting = self.system.queue().waiting()
-        rest = f"{waiting} entries of the pending list wait for later" if waiting else "nothing is pending"
+        rest = f"{waiting} entries of the work queue wait for later" if waiting else "nothing is pending"
         self.terminal.say(f"Backfilled in {time.monotonic() - began:.1f} s: {rest}.")
 
     def _watched(self, show: Bars, job: str, **more: str) -> None:

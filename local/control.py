@@ -49,6 +49,6 @@ def run_job(url: str, job: str, **more: str) -> dict[str, Any]:
     if answer.status_code != 200:
         raise Failed(f"run_job answered {answer.status_code} to the job {job}: look into run_job.log")
     report: dict[str, Any] = answer.json()
-    if report["stopped"] in ("revoked", "mass_deletion"):
+    if report["stopped"] == "revoked":
         raise Failed(f"the job {job} stopped: {report['stopped']}. {report.get('message', '')}".strip())
     return report

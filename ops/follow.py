@@ -92,7 +92,7 @@ def _summary(screen: Screen, target: TargetSystem, found: dict[str, Checkpoint])
     waiting = target.system.queue().waiting()
     if waiting:
         lists = ", ".join(KINDS["patients"].children)
-        said = f"{many(waiting, 'entry', 'entries')} of the pending list follow, {lists} among them. To see them:"
+        said = f"{many(waiting, 'entry', 'entries')} of the work queue follow, {lists} among them. To see them:"
         screen.command(said, target.command("status"))
     return not refused
 

@@ -34,7 +34,7 @@ class Grant:
 
 def grants(topic: str) -> tuple[Grant, ...]:
     return (
-        Grant(f"topics/{topic}", "roles/pubsub.publisher", RECEIVER, "webhooks go to the pending list"),
+        Grant(f"topics/{topic}", "roles/pubsub.publisher", RECEIVER, "webhooks go to the work queue"),
         Grant(f"topics/{DEAD_LETTERS}", "roles/pubsub.publisher", AGENT, "dead letters are not put aside"),
         Grant(f"subscriptions/{SUBSCRIPTION}", "roles/pubsub.subscriber", AGENT, "dead letters are not put aside"),
     )

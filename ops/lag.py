@@ -20,7 +20,7 @@ class Lag:
     """p50, p95: seconds from the newest webhook about a record to its being stored.
 
     Read from `_sync`: `stored_at` less `received_at`, of records that were fetched for an event, at once or after a
-    time on the pending list. records: how many it is of. span: how far back they go.
+    time in the work queue. records: how many it is of. span: how far back they go.
     """
 
     p50: float

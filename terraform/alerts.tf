@@ -2,27 +2,20 @@
 #   line   any single log line (a condition on the line itself: it fires at once, and on the first)
 #   limit  a metric beyond a number for a while
 #   query  PromQL, where a limit cannot say it: more than 23.5 hours of silence, or only on working days
-# The metrics must exist before a limit on them can, so alerts come with the second apply, like the functions.
+# The metrics must exist before a limit on them can, so alerts come with the second apply, like the functions. A metric that
+# is new in the same apply is waited for (terraform_data.metrics_known).
 
 locals {
   limits = var.alert_thresholds
 
   alerts = {
-    webhook_lost = {
+    webhook_not_durable = {
       title    = "Webhook could not be made durable"
       severity = "CRITICAL"
-      says     = "Neither Pub/Sub nor Firestore took a webhook, so DrChrono was told to send it again: in 1, 3 and 7 hours. Usually an outage at Google, or a permission that somebody removed. The nightly reconciliation finds what never came again."
+      says     = "Pub/Sub refused a webhook, so DrChrono was told to send it again: in 1, 3 and 7 hours. The five-minute sync finds what changed meanwhile. Usually an outage of Pub/Sub (status.cloud.google.com), or a permission that somebody removed."
       run      = "doctor"
       then     = "It names the permission or service that fails. After an outage longer than seven hours, run `python -m ops backfill` for the time of the outage."
-      line     = { metric = "webhook_lost", fields = ["reason"] }
-    }
-    webhook_fallback = {
-      title    = "Pub/Sub refuses webhooks"
-      severity = "WARNING"
-      says     = "Webhooks go straight to the pending list, because the topic cannot be written. Nothing is lost; records arrive up to five minutes later than usual."
-      run      = "doctor"
-      then     = "If it finds nothing, wait: it is an outage of Pub/Sub (status.cloud.google.com)."
-      limit    = { metric = "webhook_fallback", minutes = 15, above = 0 }
+      line     = { metric = "webhook_not_durable", fields = ["kind"] }
     }
     webhook_rejected = {
       title    = "Webhooks are being rejected"
@@ -62,7 +55,7 @@ locals {
     pending_old = {
       title    = "A record has been out of date for hours"
       severity = "ERROR"
-      says     = "The oldest entry of the pending list is older than ${local.limits.pending_hours} hours, for the reason that the alert names. `quota` and `throttled`: DrChrono's limit is too small for what happens here. `forbidden`: the DrChrono user lacks a permission. `too_large`: the record does not fit into Firestore. `server_error` and `unreachable`: DrChrono is down."
+      says     = "The oldest entry of the work queue is older than ${local.limits.pending_hours} hours, for the reason that the alert names. `quota` and `throttled`: DrChrono's limit is too small for what happens here. `forbidden`: the DrChrono user lacks a permission. `too_large`: the record does not fit into Firestore. `server_error` and `unreachable`: DrChrono is down."
       run      = "status"
       then     = "It lists the entries by reason. When the cause is gone: `python -m ops retry`."
       limit    = { metric = "pending_oldest_seconds", by = ["reason"], minutes = 30, above = local.limits.pending_hours * 3600 }
@@ -78,9 +71,9 @@ locals {
     token_revoked = {
       title    = "DrChrono must be authorized again"
       severity = "CRITICAL"
-      says     = "DrChrono refused the refresh token for good. Nothing can be fetched until a person authorizes; events are kept on the pending list meanwhile. It happens when the DrChrono user authorizes somewhere else, is deactivated, or the application was changed."
+      says     = "DrChrono refused the refresh token for good. Nothing can be fetched until a person authorizes; events are kept in the work queue meanwhile. It happens when the DrChrono user authorizes somewhere else, is deactivated, or the application was changed."
       run      = "authorize"
-      then     = "Sign in as the DrChrono user of this integration. The pending list is worked off by itself afterwards."
+      then     = "Sign in as the DrChrono user of this integration. The work queue is worked off by itself afterwards."
       line     = { metric = "token_revoked", fields = ["reason"] }
     }
     token_refresh_failed = {
@@ -107,13 +100,21 @@ locals {
       then     = "Set drchrono_quota to what DrChrono grants (often 500/hour) and deploy."
       limit    = { metric = "api_requests", having = { status = "429" }, share = true, minutes = 60, above = local.limits.throttled_share }
     }
-    mass_deletion = {
-      title    = "Reconciliation stopped before a mass deletion"
+    deletions_held = {
+      title    = "Too many records are absent to be deleted"
       severity = "CRITICAL"
-      says     = "A complete list lacked more records of a kind than is believable, so none was marked as deleted. Usually the DrChrono user lost access to a doctor or an office, or a permission."
+      says     = "DrChrono stopped showing more records of a kind than a practice deletes in an hour, so none is marked as deleted. Usually the DrChrono user lost access to a doctor or an office, or a permission."
       run      = "status"
-      then     = "Compare a few of the missing ids in DrChrono. If they are really gone, docs/operating.md says how to let this one reconciliation pass."
-      line     = { metric = "reconcile_stopped", fields = ["kind"] }
+      then     = "Look for a few of the ids in DrChrono. If the records are there, give the permission back: the copy goes on by itself. If they are deleted: `python -m ops accept-deletions KIND`."
+      line     = { metric = "deletions_held", fields = ["kind"] }
+    }
+    kind_failing = {
+      title    = "A kind of record cannot be listed"
+      severity = "ERROR"
+      says     = "A job failed three times or more within two hours at the kind that the alert names, and goes on with the others. It is tried again after growing pauses of up to an hour. `forbidden`: the DrChrono user lacks a permission, or the token a scope."
+      run      = "status"
+      then     = "It shows since when, and when it is tried again. What was listed before is kept."
+      limit    = { metric = "kind_failed", by = ["job", "kind", "reason"], minutes = 120, above = 2 }
     }
     job_failing = {
       title    = "A job fails"
@@ -131,7 +132,7 @@ locals {
       severity = "ERROR"
       says     = "An exception that nothing expected: a defect. The event is tried again by itself. The line names the exception's type and place, never data."
       run      = "status"
-      then     = "If it began with a deploy, go back: run the apply trigger of the last good commit (docs/deploy.md, \"Going back\"). Report the line."
+      then     = "If it began with a deploy, go back (docs/deploy.md, \"Going back\"). Report the line."
       line     = { metric = "function_crashed", fields = ["function", "error"] }
     }
   }
@@ -171,6 +172,19 @@ resource "google_monitoring_notification_channel" "email" {
   labels       = { email_address = each.value }
 
   depends_on = [google_project_service.this]
+}
+
+# Monitoring may know a new metric only after ten minutes, and refuses a limit on it until then (404, "Cannot find metric(s)
+# that match type"; github.com/hashicorp/terraform-provider-google/issues/11102). So the first apply with alerts, and each
+# that brings a new metric, waits this long before it makes alerts. Everything else is made meanwhile.
+resource "terraform_data" "metrics_known" {
+  count = local.deployed ? 1 : 0
+
+  triggers_replace = sort([for metric in google_logging_metric.this : metric.name])
+
+  provisioner "local-exec" {
+    command = "sleep 600"
+  }
 }
 
 resource "google_monitoring_alert_policy" "this" {
@@ -216,7 +230,7 @@ resource "google_monitoring_alert_policy" "this" {
         )))
         comparison      = try(limit.value.below, null) == null ? "COMPARISON_GT" : "COMPARISON_LT"
         threshold_value = try(limit.value.below, limit.value.above)
-        # The alignment below is the while. Missing data closes: an empty pending list writes no line. (That needs 60 s.)
+        # The alignment below is the while. Missing data closes: an empty work queue writes no line. (That needs 60 s.)
         duration                = "60s"
         evaluation_missing_data = "EVALUATION_MISSING_DATA_INACTIVE"
 
@@ -282,5 +296,5 @@ resource "google_monitoring_alert_policy" "this" {
     }
   }
 
-  depends_on = [google_logging_metric.this]
+  depends_on = [google_logging_metric.this, terraform_data.metrics_known]
 }

@@ -7,8 +7,7 @@ locals {
     { title = "Webhooks by kind (per 5 min)", unit = "", lines = [{ metric = "webhook_accepted", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = ["kind"] }] },
     { title = "Webhooks refused, by reason (per 5 min)", unit = "", lines = [
       { metric = "webhook_rejected", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = ["reason"] },
-      { metric = "webhook_fallback", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = [], name = "fell back to the pending list" },
-      { metric = "webhook_lost", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = [], name = "could not be made durable" },
+      { metric = "webhook_not_durable", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = [], name = "could not be made durable" },
     ] },
     { title = "Webhook answered within (ms)", unit = "ms", lines = [
       { metric = "webhook_ms", align = "ALIGN_DELTA", reduce = "REDUCE_PERCENTILE_50", by = [], name = "p50" },

@@ -37,15 +37,12 @@ resource "google_firestore_backup_schedule" "weekly" {
 # IAM. Firestore has no bindings on databases or collections: the project is the only place, and the condition on the
 # database's name is the narrowest there is. Within the database the separation is by permission:
 #   store_record and run_job read and write charts;
-#   receive_webhook, which strangers talk to, can write a pending entry when Pub/Sub refuses, and read a document
-#   whose name it knows (the entry it adds to), but can neither query nor list nor delete. datastore.user could.
+#   receive_webhook, which strangers talk to, has no right here at all: it publishes, and answers 503 where it cannot.
 locals {
   database_condition = {
     title      = "only database ${var.firestore_database}"
     expression = "resource.name == \"projects/${var.project}/databases/${var.firestore_database}\""
   }
-  # Made by terraform/bootstrap, because whoever can change a custom role can give it anything.
-  fallback_role = "projects/${var.project}/roles/drchronoFallbackWriter"
 
   chart_readers = concat(local.api_members, local.operator_members)
 }
@@ -56,17 +53,6 @@ resource "google_project_iam_member" "charts" {
   project = var.project
   role    = "roles/datastore.user"
   member  = each.value
-
-  condition {
-    title      = local.database_condition.title
-    expression = local.database_condition.expression
-  }
-}
-
-resource "google_project_iam_member" "fallback" {
-  project = var.project
-  role    = local.fallback_role
-  member  = local.members.receive_webhook
 
   condition {
     title      = local.database_condition.title

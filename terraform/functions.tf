@@ -37,7 +37,7 @@ locals {
       concurrency = 8
       min         = 0
       # DrChrono's quota is the limit: at 100 a minute and a second each, two requests are under way at a time. 16 places
-      # let a burst be put on the pending list quickly; more instances would only contend for the quota's document.
+      # let a burst be put in the work queue quickly; more instances would only contend for the quota's document.
       max = 2
       # Less than the ack deadline. One API call gives up after 30 s; the longest way is a token refresh and two calls.
       timeout = local.store_timeout_seconds

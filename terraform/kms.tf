@@ -13,6 +13,15 @@ locals {
   }
 }
 
+# Reading it makes the agent of Cloud Storage, which a project has only when somebody has asked for it
+# (cloud.google.com/storage/docs/getting-service-agent). The other agents: docs/deploy.md, "A key of your own".
+data "google_storage_project_service_account" "this" {
+  count = var.kms_key == null ? 0 : 1
+
+  project    = var.project
+  depends_on = [google_project_service.this]
+}
+
 resource "google_kms_crypto_key_iam_member" "agent" {
   for_each = local.encrypting_agents
 
@@ -22,5 +31,5 @@ resource "google_kms_crypto_key_iam_member" "agent" {
     "serviceAccount:service-%s@%s.iam.gserviceaccount.com", data.google_project.this.number, each.value
   )
 
-  depends_on = [google_project_service.this]
+  depends_on = [google_project_service.this, data.google_storage_project_service_account.this]
 }

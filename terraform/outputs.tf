@@ -9,7 +9,7 @@ output "webhook_secret" {
 }
 
 output "ops_environment" {
-  description = "What `python -m ops` must know of this deployment: eval \"$(terraform output -raw ops_environment)\". Values of secrets are fetched by the shell, and are in no output."
+  description = "What `python -m ops` must know of this deployment: eval \"$(terraform -chdir=terraform output -raw ops_environment)\". Values of secrets are fetched by the shell, and are in no output."
   value = join("\n", concat(
     [
       for name, value in {
@@ -30,7 +30,7 @@ output "ops_environment" {
 
 output "authorize" {
   description = "Connects the deployment with a DrChrono user, and again whenever the alert \"must be authorized again\" comes."
-  value       = "eval \"$(terraform output -raw ops_environment)\" && (cd .. && python -m ops authorize)"
+  value       = "python -m ops authorize --project ${var.project}"
 }
 
 output "redirect_uri" {
@@ -49,14 +49,13 @@ output "add_secrets" {
 }
 
 output "next" {
-  description = "What to do after this apply."
+  description = "What to do after this apply, from the top folder of the repository."
   value = local.deployed ? join("\n", [
-    "Smoke test:    gcloud secrets versions access projects/${var.project}/secrets/${local.secrets.webhook}/versions/${var.secret_versions.webhook} | python3 smoke_test.py ${google_cloudfunctions2_function.this["receive_webhook"].service_config[0].uri}",
-    "Settings:      eval \"$(terraform output -raw ops_environment)\" && cd ..",
-    "Authorize:     python -m ops authorize",
-    "Look:          python -m ops status",
+    "Smoke test:    gcloud secrets versions access projects/${var.project}/secrets/${local.secrets.webhook}/versions/${var.secret_versions.webhook} | python3 terraform/smoke_test.py ${google_cloudfunctions2_function.this["receive_webhook"].service_config[0].uri}",
+    "Authorize:     python -m ops authorize --project ${var.project}",
+    "Look:          python -m ops status --project ${var.project}",
     ]) : join("\n", [
-    "1. Add the values:   bash -c \"$(terraform output -raw add_secrets)\"",
+    "1. Add the values:   bash -c \"$(terraform -chdir=terraform output -raw add_secrets)\"",
     "2. In your tfvars:   secret_versions = { webhook = 1, client_id = 1, client_secret = 1 }",
     "3. terraform apply   once more: it makes the functions and what calls them.",
   ])

@@ -1,5 +1,5 @@
 # From the receiver to store_record, by a subscription of our own: the trigger of a function cannot have this back-off,
-# these deadlines, a dead letter or seven days.
+# these deadlines, a dead letter or 31 days.
 
 locals {
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -47,8 +47,8 @@ resource "google_pubsub_subscription" "events" {
   # Longer than the function may run (120 s), with room for its start: a message that is still being worked on does
   # not come a second time.
   ack_deadline_seconds = 180
-  # Seven days (the most for unacknowledged messages): a deploy that broke on a Friday loses nothing.
-  message_retention_duration = "604800s"
+  # 31 days, the most there is: a function that is down, or stopped on purpose, loses nothing meanwhile.
+  message_retention_duration = "2678400s"
 
   expiration_policy {
     ttl = "" # never; the default would delete the subscription after 31 quiet days

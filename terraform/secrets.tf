@@ -11,13 +11,12 @@ locals {
 
   # Who reads which.
   secret_readers = {
-    webhook       = [local.members.receive_webhook]
+    webhook       = concat([local.members.receive_webhook], local.operator_members) # `doctor` signs a PING
     client_id     = concat(local.api_members, local.operator_members)
     client_secret = concat(local.api_members, local.operator_members)
     token         = concat(local.api_members, local.operator_members)
   }
-  operator_members = tolist(var.operators)
-  api_members      = [local.members.store_record, local.members.run_job]
+  api_members = [local.members.store_record, local.members.run_job]
 }
 
 resource "google_secret_manager_secret" "this" {

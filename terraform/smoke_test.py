@@ -1,6 +1,6 @@
 """Whether a deployed receiver works: DrChrono's ownership check, a signed PING, and a forged one that must be refused.
 
-    gcloud secrets versions access latest --secret=drchrono-webhook-secret | python3 smoke_test.py URL
+    gcloud secrets versions access latest --secret=drchrono-webhook-secret | python3 terraform/smoke_test.py URL
 
 The secret comes on standard input, so that it is in no command line, and is never printed. Only the standard library:
 it runs in the image that deploys. It makes no record: PING is acknowledged and forgotten.

@@ -19,7 +19,8 @@ provider "google" {
   project = var.project
   region  = var.region
 
-  # The budgets API wants to know which project asks; harmless for the others.
+  # The budgets and Firebase Rules APIs want to know which project asks. The provider then names it in every call, so whoever
+  # plans or applies needs serviceusage.services.use (roles/serviceusage.serviceUsageConsumer).
   billing_project       = var.project
   user_project_override = true
 

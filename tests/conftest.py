@@ -7,11 +7,14 @@ import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.emulators import Emulators, EmulatorsMissing, find, required
+from local.package import ROOT
 from shared.documents import Documents
+from tests.planned import PROJECT, VARIABLES, Checked, checked
 from workstation.embedded_documents import EmbeddedDocuments
 
 # Programs that the tests start inherit it: a shell that starts the tests in the background has it ignored, and Ctrl-C
@@ -33,6 +36,32 @@ def emulators() -> Iterator[Emulators]:
         yield running
         for name in running.environment:
             del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Checked:
+    """The check and the plan of terraform/."""
+    folder = tmp_path_factory.mktemp("terraform")
+    run = "tests/first_apply.tftest.hcl run with_them_everything_is_there"
+    return checked(ROOT / "terraform", folder, VARIABLES, run)
+
+
+@pytest.fixture(scope="session")
+def plan(deployment: Checked) -> dict[str, Any]:
+    assert deployment.plan, deployment.ended.stdout
+    return deployment.plan
+
+
+@pytest.fixture(scope="session")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Checked:
+    """The check and the plan of terraform/bootstrap, with the triggers."""
+    repository = f"projects/{PROJECT}/locations/us-central1/connections/github/repositories/drchrono"
+    return checked(
+        ROOT / "terraform" / "bootstrap",
+        tmp_path_factory.mktemp("bootstrap"),
+        {"project": PROJECT, "repository": repository},
+        "tests/privilege.tftest.hcl run what_is_applied_was_approved",
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A function in a process of its own, served as the platform serves it: gunicorn, one worker, threads."""
+"""A function in a process of its own, started and served as Cloud Run does it: gunicorn, one worker, threads."""
 
 from __future__ import annotations
 
@@ -33,9 +33,16 @@ def served(
     errors = log.with_suffix(".stderr")
     with log.open("wb") as output, errors.open("wb") as error_output:
         server = subprocess.Popen(
-            [python, "-m", "functions_framework", "--target", target, "--host", "127.0.0.1", "--port", str(port)],
+            [Path(python).parent / "functions-framework"],  # the start command that Google's Python buildpack writes
             cwd=source,
-            env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environment},
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "FUNCTION_TARGET": target,
+                "PORT": str(port),
+                "HOST": "127.0.0.1",  # the cloud's is 0.0.0.0
+                **environment,
+            },
             stdout=output,
             stderr=error_output,
             start_new_session=True,

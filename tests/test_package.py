@@ -1,53 +1,15 @@
-"""The zip: the same for the same tree, nothing in it that is not deployed, and enough in it to start each function."""
+"""The zip: the same for the same tree, and nothing in it that is not deployed."""
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
-import shutil
-import subprocess
-import sys
-import venv
 import zipfile
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from local.package import ROOT, PackageError, deployed_files, write_package
-from tests.served import served
-
-SECRET = "made-up-webhook-secret"
-
-# What terraform/functions.tf gives each function.
-ENVIRONMENT = {
-    "GCP_PROJECT": "made-up-project",
-    "FIRESTORE_DATABASE": "(default)",
-    "LOG_LEVEL": "INFO",
-    "THREADS": "4",
-}
-API = {
-    "DRCHRONO_CLIENT_ID": "made-up-client",
-    "DRCHRONO_CLIENT_SECRET": "made-up-client-secret",
-    "DRCHRONO_URL": "https://drchrono.com",
-    "DRCHRONO_QUOTA": "100/minute",
-    "TOKEN_SECRET": "drchrono-oauth-token",
-}
-# The clients are built, and never used: nothing listens there. In the cloud these are not set.
-NOWHERE = dict.fromkeys(
-    ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST"), "127.0.0.1:9"
-)
-OWN = {
-    "receive_webhook": {
-        "EVENTS_TOPIC": "drchrono-events",
-        "DRCHRONO_WEBHOOK_SECRET": SECRET,
-        "DRCHRONO_WEBHOOK_SIGNATURE": "either",
-        "DRCHRONO_WEBHOOK_HANDSHAKE": "on",
-    },
-    "store_record": API,
-    "run_job": API | {"JOB_DEADLINE_SECONDS": "840"},
-}
 
 
 def a_tree(root: Path) -> Path:
@@ -124,75 +86,3 @@ def test_an_incomplete_tree_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(PackageError, match=r"requirements\.txt, functions/, shared/ is missing"):
         deployed_files(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("package")
-    write_package(ROOT, folder / "functions.zip")
-    with zipfile.ZipFile(folder / "functions.zip") as archive:
-        archive.extractall(folder / "unpacked")
-    return folder / "unpacked"
-
-
-@pytest.fixture(scope="session")
-def python(unpacked: Path, pytestconfig: pytest.Config) -> Path:
-    """An interpreter that has the package's own requirements.txt and nothing else, kept between runs by their hash."""
-    requirements = unpacked / "requirements.txt"
-    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("package-venv") / digest
-    interpreter = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True, symlinks=True)
-        install = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "--require-hashes", "-r", str(requirements)], check=True, timeout=600)
-        (folder / "complete").touch()
-    return interpreter
-
-
-def serve(python: Path, unpacked: Path, target: str) -> AbstractContextManager[int]:
-    environment = ENVIRONMENT | NOWHERE | OWN[target]
-    return served(target, environment, unpacked.parent / f"{target}.log", python=python, source=unpacked)
-
-
-def status(port: int, method: str, body: bytes = b"") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request(method, "/", body, {"Content-Type": "application/json"} if body else {})
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
-def test_receive_webhook_starts_from_the_package_alone_and_passes_the_smoke_test(python: Path, unpacked: Path) -> None:
-    with serve(python, unpacked, "receive_webhook") as port:
-        assert status(port, "POST", b'{"event": "PATIENT_MODIFY", "object_id": 1}') == 401
-
-        # What runs after each deploy: the ownership check, a signed PING, a forged one.
-        def smoke_test(secret: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sys.executable, ROOT / "terraform" / "smoke_test.py", f"http://127.0.0.1:{port}/"],
-                env={"SECONDS_BETWEEN_ATTEMPTS": "0"},
-                input=secret,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-
-        right, wrong = smoke_test(f"{SECRET}\n"), smoke_test("another")
-        assert (right.returncode, right.stderr) == (0, "")
-        assert wrong.returncode == 1
-        assert "another secret" in wrong.stderr
-
-
-def test_store_record_starts_from_the_package_alone(python: Path, unpacked: Path) -> None:
-    with serve(python, unpacked, "store_record") as port:
-        assert status(port, "POST", b"{}") == 400
-
-
-def test_run_job_starts_from_the_package_alone(python: Path, unpacked: Path) -> None:
-    with serve(python, unpacked, "run_job") as port:
-        assert status(port, "GET") == 405

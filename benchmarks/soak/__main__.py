@@ -81,7 +81,7 @@ def is_reconciled(stage: Stage, since: datetime) -> bool:
 
 
 def waiting(stage: Stage) -> int:
-    """Entries of the pending list, and walks that are not at their end."""
+    """Entries of the work queue, and walks that are not at their end."""
     documents = stage.system.documents()
     positions = [Checkpoints(documents).get(kind) for kind in KINDS]
     walks = sum((position.backfill or position.reconcile) is not None for position in positions)

@@ -82,7 +82,7 @@ def judge(run: Run, logs: LogLines, times: Times, peaks: Mapping[str, float]) ->
     crashes = [f"{line.fields.get('error')} {line.fields.get('where')}" for line in logs.of("function.crashed")]
     report.wanted += [
         Want("records lost, or other than the truth", "0", _some(map(str, run.differing)), not run.differing),
-        Want("entries left on the pending list", "0", str(run.pending), run.pending == 0),
+        Want("entries left in the work queue", "0", str(run.pending), run.pending == 0),
         Want(f"records that went back in time ({times.samples} looks)", "0", _some(times.backward), not times.backward),
         Want("documents that are not their record's", "0", _some(run.twice), not run.twice),
         Want("writes to DrChrono", "0", str(writes), writes == 0),

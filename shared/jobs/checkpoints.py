@@ -19,7 +19,7 @@ class Checkpoint:
     """Where the jobs are with one kind.
 
     watermark: the newest `updated_at` that a completed sync or backfill has shown, in DrChrono's local time.
-    synced_at: when the last completed sync began (UTC): every change before it is in the copy or on the pending list.
+    synced_at: when the last completed sync began (UTC): every change before it is in the copy or in the work queue.
     complete_at: the moment up to which the copy is known to be complete; None until a first backfill has ended.
     sync, backfill, reconcile: the checkpoint of a walk that is not finished, None between walks.
     backfilled_at: when the last finished backfill began. reconciled_at: the same of a reconciliation.

@@ -1,4 +1,4 @@
-"""The incremental sync: the pending list first, then the changes of each kind, then what follows from them.
+"""The incremental sync: the work queue first, then the changes of each kind, then what follows from them.
 
 It is also what goes on with an unfinished backfill or reconciliation, so that one schedule keeps everything moving.
 """
@@ -28,7 +28,7 @@ MANY = 20
 # what is deleted or edited there without an event is found by it.
 ROUND = timedelta(days=30)
 MOST_PER_ROUND_STEP = 50
-FEW_WAITING = 10  # the round goes on only when the pending list is nearly empty
+FEW_WAITING = 10  # the round goes on only when the work queue is nearly empty
 
 
 def sync(run: Run, *, force: bool = False) -> None:
@@ -121,7 +121,7 @@ def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:
 
 
 def _round(run: Run) -> None:
-    """Put the next few patients' lists on the pending list, so that each is looked at once a ROUND."""
+    """Put the next few patients' lists in the work queue, so that each is looked at once a ROUND."""
     parts = run.parts
     now = parts.now()
     if parts.checkpoints.get("patients").backfilled_at is None or parts.queue.waiting() > FEW_WAITING:

@@ -214,12 +214,12 @@ def revoked(pointer: TokenState) -> TokenRevoked:
     if pointer.state is Phase.LOST:
         return TokenRevoked(
             "the answer to a token refresh was lost, and DrChrono refuses the refresh token that was sent with it; "
-            f"records wait on the pending list: run `{AUTHORIZE}`"
+            f"records wait in the work queue: run `{AUTHORIZE}`"
         )
     if pointer.state.final:
         return TokenRevoked(
             "DrChrono refused the refresh token: it was revoked, or the same user was authorized elsewhere; "
-            f"records wait on the pending list: run `{AUTHORIZE}`"
+            f"records wait in the work queue: run `{AUTHORIZE}`"
         )
     return TokenRevoked(
         f"DrChrono refused to refresh the token ({pointer.reason}): correct DRCHRONO_CLIENT_ID, DRCHRONO_CLIENT_SECRET "

@@ -1,16 +1,25 @@
-# Two identities, because a pull request runs code that nobody has reviewed:
-#   checker   runs the checks of pull requests and can read the state, nothing else
-#   deployer  runs what is merged
+# Three identities:
+#   checker   runs the checks: code that nobody has reviewed, and development dependencies. It can read the state.
+#   planner   runs merged code: Terraform, and what packs the zip. It can read the state and what is deployed (no chart, no
+#             secret's value), and add a plan to those that are kept.
+#   deployer  applies a kept plan after approval. It runs the steps of triggers.tf, and nothing from the repository
+#             but the Terraform configuration that was kept with the plan.
 
 resource "google_service_account" "checker" {
   account_id   = "drchrono-checker"
-  display_name = "Cloud Build: pull requests"
+  display_name = "Cloud Build: checks"
+  depends_on   = [google_project_service.this]
+}
+
+resource "google_service_account" "planner" {
+  account_id   = "drchrono-planner"
+  display_name = "Cloud Build: plans what is merged"
   depends_on   = [google_project_service.this]
 }
 
 resource "google_service_account" "deployer" {
   account_id   = "drchrono-deployer"
-  display_name = "Cloud Build: plans and applies"
+  display_name = "Cloud Build: applies approved plans"
   depends_on   = [google_project_service.this]
 }
 
@@ -19,17 +28,18 @@ locals {
   # after its account.
   addresses = {
     checker  = "${google_service_account.checker.account_id}@${var.project}.iam.gserviceaccount.com"
+    planner  = "${google_service_account.planner.account_id}@${var.project}.iam.gserviceaccount.com"
     deployer = "${google_service_account.deployer.account_id}@${var.project}.iam.gserviceaccount.com"
   }
   account_names   = { for account, address in local.addresses : account => "projects/${var.project}/serviceAccounts/${address}" }
   checker_member  = "serviceAccount:${local.addresses.checker}"
+  planner_member  = "serviceAccount:${local.addresses.planner}"
   deployer_member = "serviceAccount:${local.addresses.deployer}"
 
   # Creating a thing is a right on the project; there is no narrower place for these.
   deployer_roles = toset([
     "roles/artifactregistry.admin",
-    "roles/cloudbuild.builds.editor", # starts the build that waits for approval
-    "roles/cloudfunctions.admin",     # and the Cloud Run services under the functions
+    "roles/cloudfunctions.admin", # and the Cloud Run services under the functions
     "roles/cloudscheduler.admin",
     "roles/datastore.backupSchedulesAdmin",
     "roles/datastore.indexAdmin", # indexes, exemptions, TTL
@@ -45,10 +55,11 @@ locals {
     "roles/storage.admin",
   ])
 
-  # The only roles on the project that it may give or take away. None of them lets anybody deploy, and the one that reads
-  # charts is needed by the functions.
+  # The only roles on the project that it may give or take away. None of them lets anybody deploy. The one that reads
+  # charts is needed by the functions, and a condition cannot say to whom a role is given: docs/security.md says what
+  # follows from that.
   grantable_roles = [
-    "projects/${var.project}/roles/${google_project_iam_custom_role.fallback_writer.role_id}",
+    "projects/${var.project}/roles/${google_project_iam_custom_role.operator.role_id}",
     "roles/datastore.user",
     "roles/logging.logWriter",
     "roles/storage.objectViewer",
@@ -84,17 +95,23 @@ resource "google_project_iam_member" "deployer_grants" {
   }
 }
 
-# It starts the apply, which runs as itself.
-resource "google_service_account_iam_member" "deployer_starts_itself" {
-  service_account_id = local.account_names.deployer
-  role               = "roles/iam.serviceAccountUser"
-  member             = local.deployer_member
+resource "google_project_iam_member" "planner" {
+  for_each = toset([
+    "projects/${var.project}/roles/${google_project_iam_custom_role.planner.role_id}",
+    "roles/logging.logWriter", # its own build logs
+  ])
+
+  project = var.project
+  role    = each.key
+  member  = local.planner_member
 }
 
 resource "google_project_iam_member" "checker" {
   for_each = toset([
-    "roles/browser", # the project's number, for the plan
+    "roles/browser", # the project's number: a plan reads data sources even with -refresh=false
     "roles/logging.logWriter",
+    # The provider block of terraform/ names a quota project, so that every call needs serviceusage.services.use.
+    "roles/serviceusage.serviceUsageConsumer",
   ])
 
   project = var.project

@@ -14,7 +14,7 @@ output "settings" {
 }
 
 output "backend" {
-  description = "Moves this module's own state into the bucket: terraform output -raw backend > backend.tf && terraform init -migrate-state"
+  description = "Moves this module's own state into the bucket: docs/deploy.md, step 2"
   value       = <<-EOT
     terraform {
       backend "gcs" {

@@ -4,6 +4,7 @@ resource "google_project_service" "this" {
     "cloudresourcemanager.googleapis.com",
     "iam.googleapis.com",
     "logging.googleapis.com",
+    "pubsub.googleapis.com",
     "serviceusage.googleapis.com",
     "storage.googleapis.com",
   ])

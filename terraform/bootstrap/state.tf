@@ -43,9 +43,26 @@ resource "google_storage_bucket_iam_member" "deployer_state" {
   member = local.deployer_member
 }
 
-# For the plan of a pull request: read the state, never write or lock it.
-resource "google_storage_bucket_iam_member" "checker_state" {
+# For plans: read the state, never write or lock it. Approvers read the kept plan that they approve.
+resource "google_storage_bucket_iam_member" "state_reader" {
+  for_each = merge(
+    { checker = local.checker_member, planner = local.planner_member },
+    { for approver in var.approvers : approver => approver },
+  )
+
   bucket = google_storage_bucket.state.name
   role   = "roles/storage.objectViewer"
-  member = local.checker_member
+  member = each.value
+}
+
+# Adds plans, and cannot replace one: to overwrite an object takes storage.objects.delete, which this role lacks.
+resource "google_storage_bucket_iam_member" "planner_keeps_plans" {
+  bucket = google_storage_bucket.state.name
+  role   = "roles/storage.objectCreator"
+  member = local.planner_member
+
+  condition {
+    title      = "only plans"
+    expression = "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.state.name}/objects/plans/\")"
+  }
 }

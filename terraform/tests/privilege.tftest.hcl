@@ -68,16 +68,12 @@ run "each_function_is_its_own_account" {
   }
 }
 
-run "the_receiver_publishes_and_writes_the_fallback_and_nothing_else" {
+run "the_receiver_publishes_and_does_nothing_else" {
   command = plan
 
   assert {
     condition     = [for grant in google_pubsub_topic_iam_member.publisher : "${grant.topic} ${grant.role} ${grant.member}"] == ["drchrono-events roles/pubsub.publisher serviceAccount:drchrono-receive-webhook@my-practice.iam.gserviceaccount.com"]
     error_message = "Only the receiver publishes, and only on the topic of events."
-  }
-  assert {
-    condition     = google_project_iam_member.fallback.member == "serviceAccount:drchrono-receive-webhook@my-practice.iam.gserviceaccount.com" && google_project_iam_member.fallback.role == "projects/my-practice/roles/drchronoFallbackWriter"
-    error_message = "The fallback is written with the role made for it: datastore.user could query every chart."
   }
   assert {
     condition = [
@@ -104,7 +100,7 @@ run "charts_are_for_store_record_and_run_job_in_this_database_only" {
   }
   assert {
     condition = alltrue([
-      for grant in concat(values(google_project_iam_member.charts), [google_project_iam_member.fallback]) :
+      for grant in google_project_iam_member.charts :
       grant.condition[0].expression == "resource.name == \"projects/my-practice/databases/(default)\""
     ])
     error_message = "Firestore has no bindings below the project, so each must carry the condition on the database."
@@ -195,7 +191,11 @@ run "an_operator_gets_what_ops_needs" {
   assert {
     condition = toset([
       for grant in google_secret_manager_secret_iam_member.reader : grant.secret_id if grant.member == "group:operators@practice.example"
-    ]) == toset(["drchrono-client-id", "drchrono-client-secret", "drchrono-oauth-token"])
-    error_message = "`ops authorize` exchanges the code and stores the token; it has no use for the webhook's secret."
+    ]) == toset(["drchrono-client-id", "drchrono-client-secret", "drchrono-oauth-token", "drchrono-webhook-secret"])
+    error_message = "`ops authorize` exchanges the code and stores the token; `ops doctor` signs a PING."
+  }
+  assert {
+    condition     = google_project_iam_member.operator["group:operators@practice.example"].role == "projects/my-practice/roles/drchronoOperator"
+    error_message = "`ops` looks at functions, jobs and subscriptions; docs/operating.md runs jobs and reads logs."
   }
 }

@@ -143,7 +143,8 @@ def served(backend: str, folder: Path) -> Iterator[Served]:
                         f"{port}",
                     ],
                     port,
-                    {**os.environ, **told, "THREADS": "4", "PYTHONUNBUFFERED": "1"},
+                    # The last two as in the cloud: the lines go through the framework's wrapper, each write by itself.
+                    {**os.environ, **told, "THREADS": "4", "PYTHONUNBUFFERED": "1", "LOG_EXECUTION_ID": "true"},
                 )
                 for name, port in ports.items()
             ]
@@ -226,7 +227,7 @@ def changes_under_faults(running: Served) -> None:
     huge, odd = sorted(simulator.truth("patients"))[-2:]
     simulator.change("patients", huge, {"nick_name": NAME * 60_000})
     simulator.change("patients", odd, {"custom_demographics": [[NAME, 2**70]], "__x__": NAME})
-    # While the brake of the 429 lasts, events wait on the pending list.
+    # While the brake of the 429 lasts, events wait in the work queue.
     documents = running.system.documents()
     running.until(lambda: bool(running.job("sync")) and "__x__" in repr(documents.get(f"patients/{odd}")))
     running.job("reconcile")

@@ -65,7 +65,7 @@ def test_all_of_them_pass(policies: Policies) -> None:
 @pytest.mark.parametrize(
     ("resource", "lost"),
     [
-        ("topics/drchrono-events", "webhooks go to the pending list"),
+        ("topics/drchrono-events", "webhooks go to the work queue"),
         ("topics/drchrono-events-dead", "dead letters are not put aside"),
         ("subscriptions/drchrono-events-store-record", "dead letters are not put aside"),
     ],

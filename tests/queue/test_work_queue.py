@@ -1,4 +1,4 @@
-"""The pending list: what is on it stays until it is done, and one worker has it at a time."""
+"""The work queue: what is on it stays until it is done, and one worker has it at a time."""
 
 from __future__ import annotations
 

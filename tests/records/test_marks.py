@@ -1,4 +1,4 @@
-"""What may have changed together with a record goes on the pending list, each target once and without a circle."""
+"""What may have changed together with a record goes in the work queue, each target once and without a circle."""
 
 from __future__ import annotations
 
