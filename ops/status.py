@@ -20,7 +20,7 @@ from shared.queue import work_queue
 from shared.queue.work_queue import Backlog
 from shared.rate_limit.limiter import QuotaState
 from shared.records.storable import META
-from shared.tokens.refresher import TokenReport
+from shared.tokens.report import TokenReport
 
 T = TypeVar("T")
 
