@@ -25,8 +25,10 @@ from shared.errors import TokenUnavailable
 from shared.settings import CloudSettings
 
 CALL_SECONDS = 5.0
-# More than the versions that are not destroyed at any time: the current one, and those that failed to be destroyed.
 PAGE_SIZE = 50
+# A list is read until this many destroyed versions in a row: everything older was replaced before they were. Less than
+# a page, so that one page is usually enough.
+DESTROYED_IN_A_ROW = 40
 ADD = "secretmanager.versions.add"
 # The secrets of an integration that followed the guide ("Token Management").
 GUIDE_ACCESS_TOKEN = "drchrono-access-token"  # noqa: S105 (a name)
@@ -68,15 +70,13 @@ class SecretVersions:
             return None
 
     def newer(self, number: int) -> Iterator[tuple[int, str]]:
-        """Yield number and payload of each readable version after `number`, oldest first.
-
-        The search ends at a page of destroyed versions only: whatever is older was replaced before these.
-        """
+        """Yield number and payload of each readable version after `number`, oldest first."""
         states: dict[int, SecretVersion.State] = {}
-        for page in self._pages():
-            states |= {known: state for known, state in page.items() if known > number}
-            if min(page) <= number or set(page.values()) == {SecretVersion.State.DESTROYED}:
+        for known, state in self._listed():
+            if known < number:
                 break
+            states[known] = state
+        states.pop(number, None)
         for known in sorted(states):
             payload = self.read(known) if states[known] == SecretVersion.State.ENABLED else None
             if payload is not None:
@@ -98,16 +98,12 @@ class SecretVersions:
     def destroy_before(self, number: int) -> None:
         """Destroy the versions before `number` that still hold a payload, newest first.
 
-        Ends at the first page without one: a version that could not be destroyed is tried again with each refresh, so
-        it is never older than a whole page of destroyed versions for long.
+        A version that cannot be destroyed is tried again after each refresh, until DESTROYED_IN_A_ROW newer ones are
+        destroyed.
         """
-        for page in self._pages():
-            older = {known: state for known, state in page.items() if known < number}
-            remaining = [known for known, state in older.items() if state != SecretVersion.State.DESTROYED]
-            for known in remaining:
+        for known, state in self._listed():
+            if known < number and state != SecretVersion.State.DESTROYED:
                 self._destroy(known)
-            if older and not remaining:
-                return
 
     def writable(self) -> bool:
         """Return whether this account may add versions. Adds none. False as well if the secret does not exist."""
@@ -133,14 +129,16 @@ class SecretVersions:
             name = f"{self._name}/versions/{number}"
             self._client.destroy_secret_version(name=name, retry=None, timeout=CALL_SECONDS)
 
-    def _pages(self) -> Iterator[dict[int, SecretVersion.State]]:
-        """Yield number and state of the versions in pages of PAGE_SIZE, newest first. No page is empty."""
+    def _listed(self) -> Iterator[tuple[int, SecretVersion.State]]:
+        """Yield number and state of the versions, newest first, up to DESTROYED_IN_A_ROW."""
+        in_a_row = 0
         with self._translated():
             request = {"parent": self._name, "page_size": PAGE_SIZE}
-            listed = self._client.list_secret_versions(request=request, retry=None, timeout=CALL_SECONDS)
-            for page in listed.pages:
-                if page.versions:
-                    yield {int(version.name.rsplit("/", 1)[1]): version.state for version in page.versions}
+            for version in self._client.list_secret_versions(request=request, retry=None, timeout=CALL_SECONDS):
+                yield int(version.name.rsplit("/", 1)[1]), version.state
+                in_a_row = in_a_row + 1 if version.state == SecretVersion.State.DESTROYED else 0
+                if in_a_row == DESTROYED_IN_A_ROW:
+                    return
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
