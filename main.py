@@ -124,20 +124,20 @@ class System:
         return TokenEndpoint(url=api.url, client_id=api.client_id, client_secret=api.client_secret, now=utc_now)
 
     def _token_refresher(self) -> TokenRefresher:
-        from shared.cloud.secret_manager import SecretVersions, by_hand, connect
+        from shared.cloud.secret_manager import SecretVersions, connect, legacy_tokens
         from shared.tokens.refresher import TokenRefresher
 
         cloud = self.cloud()
         client = connect(cloud)
         return TokenRefresher(
             documents=self.documents(),
-            vault=SecretVersions(client, project=cloud.project, secret=cloud.token_secret),
+            secret=SecretVersions(client, project=cloud.project, secret=cloud.token_secret),
             refresh=self.token_endpoint().refresh,
             now=utc_now,
             sleep=time.sleep,
             random=random.random,
             owner=self.instance(),
-            by_hand=lambda: by_hand(client, cloud.project),
+            legacy_tokens=lambda: legacy_tokens(client, cloud.project),
         )
 
     def _drchrono(self) -> DrChrono:

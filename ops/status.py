@@ -22,7 +22,7 @@ from shared.rate_limit.limiter import QuotaState
 from shared.records.absence import Absences
 from shared.records.storable import META
 from shared.records.store import Records
-from shared.tokens.refresher import TokenReport
+from shared.tokens.report import TokenReport
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, duration, many, table
 from ops.status import JobStatus, KindStatus, Status, Unknown
 from ops.target_system import TargetSystem
 from shared.rate_limit.limiter import QuotaState
-from shared.tokens.refresher import TokenReport
+from shared.tokens.report import TokenReport
 from shared.tokens.state import Phase
 
 _TOKEN_STATES = {

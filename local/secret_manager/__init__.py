@@ -1,7 +1,8 @@
-"""A Secret Manager to develop and test against: the service's gRPC interface, to which the official client talks.
+"""A stand-in for Secret Manager, for development and tests. It serves the gRPC API that the official client uses.
 
-It keeps the service's rules: versions numbered from 1, enabled, disabled or destroyed; a destroyed payload is gone;
-a version is readable by its number at once, while `latest` and lists may lag; permissions can be taken away.
+It follows the rules of the service: versions are numbered from 1 and are enabled, disabled or destroyed; a destroyed
+payload is gone; a version is readable by its number immediately, while `latest` and lists may lag. Tests can withdraw
+permissions.
 """
 
 from local.secret_manager.secrets import Secrets

@@ -1,4 +1,4 @@
-"""`python -m local.secret_manager --port P [--file F]`: the stand-in alone, until SIGTERM or Ctrl-C."""
+"""`python -m local.secret_manager --port P [--file F]`: run the stand-in alone until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from local.secret_manager import SecretManagerStandIn
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.secret_manager", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
-    parser.add_argument("--file", type=Path, help="keep the secrets here, in plain text; without it, in memory")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 (the default) selects a free port")
+    parser.add_argument("--file", type=Path, help="file to keep the secrets in, in plain text (default: memory only)")
     asked = parser.parse_args()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""What Secret Manager keeps, and its rules: secrets, their versions, who may do what, and what can go wrong."""
+"""The state and rules of the stand-in: secrets and their versions, permissions, lag and injected failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST_PAYLOAD_BYTES = 64 * 1024  # cloud.google.com/secret-manager/quotas
 
 
 class State(Enum):
-    """The service's own words."""
+    """The states of a version, named as in the API."""
 
     ENABLED = "ENABLED"
     DISABLED = "DISABLED"
@@ -27,7 +27,7 @@ class State(Enum):
 
 
 class RefusedError(Exception):
-    """A call that the service refuses, with gRPC's status."""
+    """A call that the service rejects, with the gRPC status to answer."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
         super().__init__(text)
@@ -43,10 +43,12 @@ class Version:
 
 @dataclass
 class Secrets:
-    """All secrets by full name (`projects/p/secrets/s`). With `file`, they outlive the process; it holds them in plain.
+    """All secrets by full name (`projects/p/secrets/s`).
 
-    lag_seconds: how long `latest` and lists do not show a new version. denied: permissions that nobody has, such as
-    `secretmanager.versions.add`. Both may be changed at any time.
+    file: keeps the secrets across restarts, in plain text.
+    lag_seconds: how long `latest` and lists omit a new version.
+    denied: permissions that no caller has, such as `secretmanager.versions.add`.
+    `lag_seconds` and `denied` may be changed at any time.
     """
 
     file: Path | None = None
@@ -62,24 +64,24 @@ class Secrets:
             self._secrets = _loaded(json.loads(self.file.read_text()))
 
     def fail(self, method: str, code: grpc.StatusCode, times: int = 1) -> None:
-        """Let the next calls of `method` (`AddSecretVersion`) fail; nothing of them is done."""
+        """Make the next calls of `method` (such as `AddSecretVersion`) fail with `code`. They have no effect."""
         with self._lock:
             self._faults.setdefault(method, []).extend([code] * times)
 
     def heal(self) -> None:
-        """No more failures; permissions stay as they are."""
+        """Drop all injected failures. Permissions stay as they are."""
         with self._lock:
             self._faults.clear()
 
     def check(self, method: str, permission: str) -> None:
         with self._lock:
             if self._faults.get(method):
-                raise RefusedError(self._faults[method].pop(0), f"{method} was made to fail")
+                raise RefusedError(self._faults[method].pop(0), f"injected failure of {method}")
             if permission in self.denied:
                 raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, f"Permission '{permission}' denied")
 
     def allowed(self, secret: str, permissions: list[str]) -> list[str]:
-        """Of a secret that is not there the service says "no permissions", not "not found"."""
+        """Return which of `permissions` the caller has: none for a missing secret, as the service answers."""
         with self._lock:
             return [name for name in permissions if secret in self._secrets and name not in self.denied]
 
@@ -100,13 +102,14 @@ class Secrets:
             return len(versions)
 
     def access(self, secret: str, name: str) -> tuple[int, bytes]:
-        """Number and payload of the version `name`: a number, or `latest`."""
+        """Return number and payload of the version `name`, which is a number or `latest`."""
         with self._lock:
             number = self._number(secret, name)
             version = self._versions(secret)[number - 1]
             if version.payload is None or version.state is not State.ENABLED:
-                where = f"Secret Version [{secret}/versions/{number}]"
-                raise RefusedError(grpc.StatusCode.FAILED_PRECONDITION, f"{where} is in {version.state.value} state.")
+                full_name = f"Secret Version [{secret}/versions/{number}]"
+                text = f"{full_name} is in {version.state.value} state."
+                raise RefusedError(grpc.StatusCode.FAILED_PRECONDITION, text)
             return number, version.payload
 
     def look(self, secret: str, name: str) -> tuple[int, Version]:
@@ -115,7 +118,7 @@ class Secrets:
             return number, self._versions(secret)[number - 1]
 
     def shown(self, secret: str) -> list[tuple[int, Version]]:
-        """Newest first, as the service lists them, without those it does not show yet."""
+        """Return the listed versions, newest first as in the API, without those that still lag."""
         with self._lock:
             visible = [pair for pair in enumerate(self._versions(secret), start=1) if self._is_shown(pair[1])]
             return visible[::-1]
@@ -151,7 +154,7 @@ class Secrets:
         return self.now() - version.created_at >= self.lag_seconds
 
     def _save(self) -> None:
-        """Whole or not at all, and readable by its owner only."""
+        """Replace the file atomically. Only its owner can read it."""
         if self.file is None:
             return
         written = self.file.with_name(self.file.name + ".new")

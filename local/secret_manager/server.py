@@ -1,4 +1,4 @@
-"""The gRPC side of the stand-in: the methods of `google.cloud.secretmanager.v1.SecretManagerService` that are used."""
+"""The gRPC server of the stand-in: the methods of `google.cloud.secretmanager.v1.SecretManagerService` in use."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]  # the 
 from local.secret_manager.secrets import RefusedError, Secrets, State, Version
 
 SERVICE = "google.cloud.secretmanager.v1.SecretManagerService"
-WORKERS = 16  # threads: more than the callers of any test at once
+WORKERS = 16  # threads: more than any test has concurrent callers
+LARGEST_PAGE = 25_000  # of a list; the default as well (cloud.google.com/secret-manager/docs/reference/rest)
 STOP_SECONDS = 1.0
 
 
 class SecretManagerStandIn:
     """`with SecretManagerStandIn() as stand_in:` serves at `stand_in.address` (`127.0.0.1:port`) until the block ends.
 
-    `stand_in.secrets` shows and changes what it keeps and how it behaves. Raises OSError when the port cannot be had.
+    `stand_in.secrets` holds its state and controls its behaviour. Raises OSError if the port is in use.
     """
 
     def __init__(self, *, port: int = 0, file: Path | None = None, lag_seconds: float = 0.0) -> None:
         self.secrets = Secrets(file=file, lag_seconds=lag_seconds)
         self._server = grpc.server(
             ThreadPoolExecutor(WORKERS, thread_name_prefix="secret-manager"),
-            # Two stand-ins on one port would each get half of the calls.
+            # Without this, two stand-ins could share one port, and each would get half of the calls.
             options=[("grpc.so_reuseport", 0)],
         )
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, _handlers(self.secrets)),))
@@ -84,7 +85,7 @@ def _answered(call: Callable[[Any], Any]) -> Callable[[Any, grpc.ServicerContext
 
 
 class _Calls:
-    """Requests in, answers out; each method asks for the permission that the service wants for it."""
+    """The API's methods. Each checks the permission that the service requires for it."""
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
@@ -114,8 +115,12 @@ class _Calls:
     def list(self, request: api.ListSecretVersionsRequest) -> api.ListSecretVersionsResponse:
         self._secrets.check("ListSecretVersions", "secretmanager.versions.list")
         versions = self._secrets.shown(request.parent)
+        begin = int(request.page_token or 0)
+        end = begin + min(request.page_size or LARGEST_PAGE, LARGEST_PAGE)
         return api.ListSecretVersionsResponse(
-            versions=[_shown(request.parent, *pair) for pair in versions], total_size=len(versions)
+            versions=[_shown(request.parent, *pair) for pair in versions[begin:end]],
+            next_page_token=str(end) if end < len(versions) else "",
+            total_size=len(versions),
         )
 
     def enable(self, request: api.EnableSecretVersionRequest) -> api.SecretVersion:
@@ -139,10 +144,10 @@ class _Calls:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """`projects/p/secrets/s/versions/7` as secret and version."""
+    """Split `projects/p/secrets/s/versions/7` into the secret's name and the version."""
     secret, found, version = name.rpartition("/versions/")
     if not found:
-        raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "The name is not that of a secret version.")
+        raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "The name is not the name of a secret version.")
     return secret, version
 
 

@@ -1,10 +1,13 @@
 """Secret Manager: the versions of one secret.
 
-What the service promises: a version that was added can be read by its number at once; everything else (`latest`, a
-list, a destruction) shows within minutes. So versions are named by number here, and those beyond a list are tried.
-(cloud.google.com/secret-manager/docs, "Resource consistency")
+An added version can be read by its number immediately. Everything else (`latest`, lists, destruction) is eventually
+consistent, within minutes (cloud.google.com/secret-manager/docs, "Resource consistency"). So this module reads
+versions by number, and probes the numbers after the end of a list.
 
-Nothing is repeated here: the caller knows how long it may wait.
+Lists are read newest first, which the API promises (`ListSecretVersionsResponse.versions`), and only as far as needed:
+a secret keeps its destroyed versions for ever, and one refresh a day or an hour adds thousands of them.
+
+No call is repeated here, because only the caller knows how long it may wait.
 """
 
 from __future__ import annotations
@@ -22,14 +25,18 @@ from shared.errors import TokenUnavailable
 from shared.settings import CloudSettings
 
 CALL_SECONDS = 5.0
+PAGE_SIZE = 50
+# A list is read until this many destroyed versions in a row: everything older was replaced before they were. Less than
+# a page, so that one page is usually enough.
+DESTROYED_IN_A_ROW = 40
 ADD = "secretmanager.versions.add"
-# The secrets of those who followed the guide by hand ("Token Management").
+# The secrets of an integration that followed the guide ("Token Management").
 GUIDE_ACCESS_TOKEN = "drchrono-access-token"  # noqa: S105 (a name)
 GUIDE_REFRESH_TOKEN = "drchrono-refresh-token"  # noqa: S105 (a name)
 
 
 def connect(settings: CloudSettings) -> SecretManagerServiceClient:
-    """The official client; it has no variable of its own for a stand-in, so the channel is led there."""
+    """Return the official client. It has no emulator variable of its own, so a stand-in needs an explicit channel."""
     if settings.secret_manager_host is None:
         return SecretManagerServiceClient()
     channel = grpc.insecure_channel(settings.secret_manager_host)
@@ -37,7 +44,7 @@ def connect(settings: CloudSettings) -> SecretManagerServiceClient:
 
 
 class _Refused(TokenUnavailable):
-    """Permission denied, or no such secret: the service does not tell strangers which."""
+    """Permission denied, or no such secret: without permissions, the service does not say which."""
 
 
 class SecretVersions:
@@ -49,13 +56,13 @@ class SecretVersions:
         self._name = f"projects/{project}/secrets/{secret}"
 
     def read(self, number: int) -> str | None:
-        """The payload of that version; None where there is none, or it is disabled or destroyed."""
+        """Return the payload of version `number`; None if it does not exist, or is disabled or destroyed."""
         return self._access(str(number))
 
     def latest(self) -> str | None:
-        """The newest payload, as `latest` shows it: it may lag by minutes.
+        """Return the payload of `latest`, which may lag by minutes; None if there is none, or reading is not allowed.
 
-        None, too, where reading is not allowed: the service says so of secrets that do not exist.
+        The service answers "permission denied" for secrets that do not exist.
         """
         try:
             return self._access("latest")
@@ -63,20 +70,25 @@ class SecretVersions:
             return None
 
     def newer(self, number: int) -> Iterator[tuple[int, str]]:
-        """Number and payload of each readable version after `number`, oldest first."""
-        states = {known: state for known, state in self._states().items() if known > number}
+        """Yield number and payload of each readable version after `number`, oldest first."""
+        states: dict[int, SecretVersion.State] = {}
+        for known, state in self._listed():
+            if known < number:
+                break
+            states[known] = state
+        states.pop(number, None)
         for known in sorted(states):
             payload = self.read(known) if states[known] == SecretVersion.State.ENABLED else None
             if payload is not None:
                 yield known, payload
-        # The list may not show the last ones yet; numbers follow one another without gaps.
+        # The list may not show the newest versions yet. Numbers have no gaps.
         following = max(states, default=number) + 1
         while (payload := self.read(following)) is not None:
             yield following, payload
             following += 1
 
     def add(self, payload: str) -> int:
-        """Add a version and return its number. After an error it may have been added all the same."""
+        """Add a version and return its number. After an error, the version may exist nevertheless."""
         with self._translated():
             version = self._client.add_secret_version(
                 parent=self._name, payload=SecretPayload(data=payload.encode()), retry=None, timeout=CALL_SECONDS
@@ -84,16 +96,17 @@ class SecretVersions:
         return int(version.name.rsplit("/", 1)[1])
 
     def destroy_before(self, number: int) -> None:
-        """Destroy every version before `number` that still holds its payload."""
-        for known, state in self._states().items():
+        """Destroy the versions before `number` that still hold a payload, newest first.
+
+        A version that cannot be destroyed is tried again after each refresh, until DESTROYED_IN_A_ROW newer ones are
+        destroyed.
+        """
+        for known, state in self._listed():
             if known < number and state != SecretVersion.State.DESTROYED:
-                # The list may be older than another instance's destroying, or that is set to come into force later.
-                with self._translated(), suppress(FailedPrecondition, NotFound):
-                    name = f"{self._name}/versions/{known}"
-                    self._client.destroy_secret_version(name=name, retry=None, timeout=CALL_SECONDS)
+                self._destroy(known)
 
     def writable(self) -> bool:
-        """Whether versions may be added, asked without adding one. False, too, where there is no such secret."""
+        """Return whether this account may add versions. Adds none. False as well if the secret does not exist."""
         request = {"resource": self._name, "permissions": [ADD]}
         with self._translated():
             answer = self._client.test_iam_permissions(request=request, retry=None, timeout=CALL_SECONDS)
@@ -110,14 +123,26 @@ class SecretVersions:
             except UnicodeDecodeError:
                 return None
 
-    def _states(self) -> dict[int, SecretVersion.State]:
+    def _destroy(self, number: int) -> None:
+        # Another instance may have destroyed it already, or the secret may delay destruction.
+        with self._translated(), suppress(FailedPrecondition, NotFound):
+            name = f"{self._name}/versions/{number}"
+            self._client.destroy_secret_version(name=name, retry=None, timeout=CALL_SECONDS)
+
+    def _listed(self) -> Iterator[tuple[int, SecretVersion.State]]:
+        """Yield number and state of the versions, newest first, up to DESTROYED_IN_A_ROW."""
+        in_a_row = 0
         with self._translated():
-            versions = self._client.list_secret_versions(parent=self._name, retry=None, timeout=CALL_SECONDS)
-            return {int(version.name.rsplit("/", 1)[1]): version.state for version in versions}
+            request = {"parent": self._name, "page_size": PAGE_SIZE}
+            for version in self._client.list_secret_versions(request=request, retry=None, timeout=CALL_SECONDS):
+                yield int(version.name.rsplit("/", 1)[1]), version.state
+                in_a_row = in_a_row + 1 if version.state == SecretVersion.State.DESTROYED else 0
+                if in_a_row == DESTROYED_IN_A_ROW:
+                    return
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Google's errors as ours, without their texts and frames: a request that failed may have held the payload."""
+        """Translate Google's errors without their texts and frames, because a failed request may hold the payload."""
         try:
             yield
         except PermissionDenied:
@@ -131,8 +156,8 @@ class SecretVersions:
             raise TokenUnavailable(f"Secret Manager ({self._secret}): {type(error).__name__}") from None
 
 
-def by_hand(client: SecretManagerServiceClient, project: str) -> tuple[str, str] | None:
-    """Access and refresh token of the guide's two secrets, or None where there is no refresh token in them."""
+def legacy_tokens(client: SecretManagerServiceClient, project: str) -> tuple[str, str] | None:
+    """Return access and refresh token from the guide's two secrets, or None if there is no refresh token."""
     access_token, refresh_token = (
         SecretVersions(client, project=project, secret=secret).latest()
         for secret in (GUIDE_ACCESS_TOKEN, GUIDE_REFRESH_TOKEN)

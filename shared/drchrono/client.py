@@ -236,7 +236,7 @@ class DrChrono:
         try:
             return self._followed(call, token, attempt)
         except Unauthorized:
-            if self._is_accepted(token):
+            if call != calls.CURRENT_USER and self._is_accepted(token):
                 raise
             token = self._tokens.rejected(token)
         return self._followed(call, token, attempt)

@@ -1,7 +1,7 @@
-"""DrChrono's token endpoint, `/o/token/`: a code or a refresh token for a pair (guide, "OAuth 2.0 Flow").
+"""DrChrono's token endpoint, `/o/token/`: exchanges a code or a refresh token for a pair (guide, "OAuth 2.0 Flow").
 
-Every outcome is a value of `shared.tokens.token`, so that no exception here carries a token. The API's own 401 never
-comes here, and this endpoint's 401 never goes there: it means a dead grant, which no refresh repairs.
+Every outcome is a value of `shared.tokens.token`, so that no exception carries a token. A 401 of this endpoint is an
+outcome as well: it means that the grant or the application is refused. The API client never sees it as an API 401.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from urllib3.exceptions import NewConnectionError
 from shared.drchrono.retry import throttled_until
 from shared.tokens.token import Answer, Refused, Unavailable, Unknown, read_grant
 
-# Together less than what the refresher keeps of its lease for one request (SEND_NEEDS_SECONDS in `state`).
+# Their sum is less than SEND_NEEDS_SECONDS (`state`), the part of the lease that is reserved for one request.
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 
-# RFC 6749, section 5.2, and what the authorization endpoint may add; another word is not repeated.
+# RFC 6749, section 5.2. Any other word in an answer is not repeated in logs or errors.
 OAUTH_ERRORS = frozenset(
     {
         "invalid_request",
@@ -35,7 +35,7 @@ OAUTH_ERRORS = frozenset(
 
 
 class TokenEndpoint:
-    """url: DrChrono's origin. A session of its own for each request: there is one a day."""
+    """url: DrChrono's origin. Each request has its own session, since there is about one a day."""
 
     def __init__(self, *, url: str, client_id: str, client_secret: str, now: Callable[[], datetime]) -> None:
         self._url = f"{url}/o/token/"
@@ -44,18 +44,18 @@ class TokenEndpoint:
         self._now = now
 
     def exchange(self, code: str, redirect_uri: str) -> Answer:
-        """The code of an authorization, once and within a minute; `redirect_uri` as it was in the authorization."""
+        """Exchange an authorization code: once, within a minute, and with the `redirect_uri` of the authorization."""
         return self._post({"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri})
 
     def refresh(self, refresh_token: str) -> Answer:
-        """A new pair for a refresh token, which is dead from then on."""
+        """Exchange a refresh token for a new pair. The old pair is invalid from then on."""
         return self._post({"grant_type": "refresh_token", "refresh_token": refresh_token})
 
     def _post(self, form: Mapping[str, str]) -> Answer:
         credentials = {"client_id": self._client_id, "client_secret": self._client_secret}
         try:
             with requests.Session() as session:
-                # No ~/.netrc, whose entry would replace the credentials, and nobody's proxy.
+                # Ignore ~/.netrc, whose entry would replace the credentials, and proxy settings.
                 session.trust_env = False
                 response = session.post(
                     self._url,
@@ -72,7 +72,7 @@ class TokenEndpoint:
 
 
 def _never_sent(error: requests.RequestException) -> bool:
-    """Whether it is certain that no connection came about. (A failure of TLS may also come after sending.)"""
+    """Return whether certainly no connection was made. A TLS failure does not count: it may come after sending."""
     if isinstance(error, requests.ConnectTimeout):
         return True
     cause = error.args[0] if error.args else None
@@ -80,10 +80,10 @@ def _never_sent(error: requests.RequestException) -> bool:
 
 
 def read_answer(status: int, headers: Mapping[str, str], content: bytes, now: datetime) -> Answer:
-    """What an answer of the token endpoint says, whatever it is."""
+    """Return what an HTTP answer of the token endpoint means. Never raises."""
     body = _parsed(content)
     if 200 <= status < 300:
-        # A page of HTML or half an answer: the token may be spent all the same.
+        # An HTML page or a truncated body: the token may be spent.
         return read_grant(body) or Unknown("unreadable_answer")
     if status == 429:
         text = content[:1000].decode("utf-8", "replace")

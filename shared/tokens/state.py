@@ -1,15 +1,15 @@
-"""The document `sync_state/token`: which secret version holds the living pair, its state, and who may act on it.
+"""The document `sync_state/token`: which secret version holds the current pair, its phase, and who may refresh it.
 
-It holds no secret. What its `state` means:
+The document holds no secret. Its field `state` is the phase:
 
-    ok        the pair that `version` names is the newest there is
-    sent      its refresh token was sent and no end of that is recorded: it may be used up
-    refused   DrChrono refuses this application (client id or secret), not the token: asked again, seldom
-    revoked   DrChrono refused the refresh token: final until authorized again
-    lost      the same, after a `sent` that nobody answered for: the answer with the new pair was lost
+    ok        `version` holds the newest pair
+    sent      the refresh token was sent and no outcome is recorded: it may be spent
+    refused   DrChrono refuses this application (client id or secret), not the token: retried every 15 minutes
+    revoked   DrChrono refused the refresh token: final until someone authorizes again
+    lost      as `revoked`, after a `sent` without an answer: the answer with the new pair was lost
 
-Under `sent`, `revoked` and `lost` a newer version may yet turn up in the vault, stored by an instance that could not
-say so any more; whoever holds the lease looks for it before anything else.
+In `sent`, `revoked` and `lost`, the secret may still get a newer version from an instance that could not update this
+document. The next lease holder looks for it before anything else.
 """
 
 from __future__ import annotations
@@ -17,33 +17,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Any
 
-from shared.errors import TokenMissing, TokenRevoked, TokenUnavailable
 from shared.tokens.token import Token, Validity
 
-# Longer than everything a holder does at most: showing that the vault can be written (5 s), recording (10 s), the
-# request and its one repeat (15 s each), storing.
+# Longer than the longest refresh: checking that the secret is writable (5 s), recording `sent` (10 s), the request and
+# its one repeat (15 s each), storing the pair.
 LEASE_SECONDS = 60
-# Lapsed by the holder's clock and by that of one who runs two minutes ahead of it.
+# Other instances wait this much longer, because the holder's clock may be two minutes behind theirs.
 CLOCK_SKEW_SECONDS = 120
-# No request begins with less of the lease than it may take, and its answer's storing besides.
+# The time that one request (15 s) and storing its answer may take. With less of the lease left, none is sent.
 SEND_NEEDS_SECONDS = 25
-# Where the API refuses a token that was refreshed because it refused the last one, refreshing is not the cure.
-REJECTED_PAUSE_SECONDS = 30
-FIRST_BACKOFF_SECONDS = 5
-LONGEST_BACKOFF_SECONDS = 300
-# A wrong client secret is mended by a deployment; asking four times an hour finds that out soon enough.
-REFUSED_PAUSE_SECONDS = 900
-
-AUTHORIZE = "python -m ops authorize"
 
 _NEVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NO_VALIDITY = Validity(obtained_at=_NEVER, expires_at=_NEVER)
 
 
 class Phase(StrEnum):
+    """The phases of a token state, as the module's docstring describes them."""
+
     OK = "ok"
     SENT = "sent"
     REFUSED = "refused"
@@ -52,23 +45,27 @@ class Phase(StrEnum):
 
     @property
     def final(self) -> bool:
+        """Whether only a new authorization helps."""
         return self in (Phase.REVOKED, Phase.LOST)
 
 
 @dataclass(frozen=True)
 class Lease:
-    """Who may refresh, until when by the owner's clock. `fence` grows with each taking; no owner: free."""
+    """The exclusive right to refresh, until a time by the owner's clock. An empty `owner` means that it is free.
+
+    fence: the fencing token. It grows each time the lease is taken, and the store rejects writes with an older one.
+    """
 
     owner: str
     until: datetime
     fence: int
 
     def held(self, now: datetime) -> bool:
-        """As another instance sees it."""
+        """Return whether other instances must treat the lease as taken. `now` is by the caller's clock."""
         return bool(self.owner) and now < self.until + timedelta(seconds=CLOCK_SKEW_SECONDS)
 
     def enough_left(self, now: datetime) -> bool:
-        """As its owner sees it: whether a request may still begin."""
+        """Return whether the owner may still begin a request. `now` is by the owner's clock."""
         return now + timedelta(seconds=SEND_NEEDS_SECONDS) <= self.until
 
 
@@ -77,17 +74,21 @@ _NO_LEASE = Lease(owner="", until=_NEVER, fence=0)
 
 @dataclass(frozen=True)
 class TokenState:
-    """version: number of the secret version, 0 before the first. generation: of the pair in it, 0 before the first.
+    """The document `sync_state/token`, without a secret.
 
-    attempts: refreshes of this generation that were begun. retry_at: none begins before. reason: machine word of the
-    last failure. rejected_at: when a refresh was last begun because the API had refused the access token.
+    version: number of the secret version with the current pair; 0 before the first.
+    generation: counts pairs; 0 before the first.
+    attempts: how often the refresh token of this generation was sent.
+    retry_at: no refresh begins before this time.
+    reason: machine word of the last failure.
+    rejected_at: when a refresh last began because the API had rejected the access token (401).
     """
 
     version: int = 0
     generation: int = 0
     validity: Validity = _NO_VALIDITY
     scope: str = ""
-    state: Phase = Phase.OK
+    phase: Phase = Phase.OK
     lease: Lease = _NO_LEASE
     attempts: int = 0
     retry_at: datetime | None = None
@@ -96,6 +97,7 @@ class TokenState:
 
     @classmethod
     def from_document(cls, data: Mapping[str, Any] | None) -> TokenState:
+        """Return the state that `to_document` wrote. Without a document, return the state before any authorization."""
         if data is None:
             return cls()
         return cls(
@@ -103,7 +105,7 @@ class TokenState:
             generation=data["generation"],
             validity=Validity(data["obtained_at"], data["expires_at"]),
             scope=data["scope"],
-            state=Phase(data["state"]),
+            phase=Phase(data["state"]),
             lease=Lease(**data["lease"]),
             attempts=data["attempts"],
             retry_at=data["retry_at"],
@@ -118,7 +120,7 @@ class TokenState:
             "obtained_at": self.validity.obtained_at,
             "expires_at": self.validity.expires_at,
             "scope": self.scope,
-            "state": self.state.value,
+            "state": self.phase.value,
             "lease": {"owner": self.lease.owner, "until": self.lease.until, "fence": self.lease.fence},
             "attempts": self.attempts,
             "retry_at": self.retry_at,
@@ -127,6 +129,7 @@ class TokenState:
         }
 
     def leased(self, owner: str, now: datetime, *, rejected: bool) -> TokenState:
+        """Return the state with a new lease and the next fencing token. rejected: a 401 is why `owner` refreshes."""
         lease = Lease(owner=owner, until=now + timedelta(seconds=LEASE_SECONDS), fence=self.lease.fence + 1)
         return replace(self, lease=lease, rejected_at=now if rejected else self.rejected_at)
 
@@ -134,18 +137,18 @@ class TokenState:
         return replace(self, lease=replace(self.lease, owner=""))
 
     def sent(self) -> TokenState:
-        return replace(self, state=Phase.SENT, attempts=self.attempts + 1)
+        """Return the state to record before the refresh token is sent."""
+        return replace(self, phase=Phase.SENT, attempts=self.attempts + 1)
 
-    def put_off(self, state: Phase, reason: str, until: datetime) -> TokenState:
-        return replace(self, state=state, reason=reason, retry_at=until).released()
+    def failed(self, phase: Phase, reason: str, retry_at: datetime | None) -> TokenState:
+        """Return the state after a refresh without a new pair. It releases the lease."""
+        return replace(self, phase=phase, reason=reason, retry_at=retry_at).released()
 
-    def ended(self, state: Phase, reason: str) -> TokenState:
-        return replace(self, state=state, reason=reason, retry_at=None).released()
+    def replaced_by(self, version: int, token: Token) -> TokenState:
+        """Return the state for the newer pair in `version`: phase `ok`, no failures, lease released.
 
-    def moved(self, version: int, token: Token) -> TokenState:
-        """To a newer pair: nothing of the old one's troubles is left. The generation never goes back.
-
-        Done twice, it changes nothing: a commit whose answer was lost is tried again.
+        The generation never decreases. Applied twice, this changes nothing, since a commit whose answer was lost is
+        repeated.
         """
         if self.version == version:
             return self
@@ -157,81 +160,3 @@ class TokenState:
             lease=self.lease,
             rejected_at=self.rejected_at,
         ).released()
-
-
-class Step(Enum):
-    """What to do about a pointer."""
-
-    USE = "its token is good"
-    REFRESH = "take the lease and refresh"
-    WAIT = "another instance is refreshing"
-    POSTPONE = "not before a stated time"
-    STOP = "only a new authorization helps"
-
-
-def next_step(pointer: TokenState, now: datetime, *, unusable: bool) -> Step:
-    """`unusable`: the API refused the pointer's access token, or its secret version cannot be read.
-
-    A token inside its margin is refreshed where that can be done now, and used where it cannot.
-    """
-    if pointer.state.final:
-        return Step.STOP
-    if not unusable and pointer.validity.fresh(now):
-        return Step.USE
-    serves = not unusable and pointer.validity.alive(now)
-    if pointer.lease.held(now):
-        return Step.USE if serves else Step.WAIT
-    if postponed_until(pointer, now, unusable=unusable) is not None:
-        return Step.USE if serves else Step.POSTPONE
-    return Step.REFRESH
-
-
-def postponed_until(pointer: TokenState, now: datetime, *, unusable: bool) -> datetime | None:
-    """The time before which no refresh may begin, or None."""
-    times = [pointer.retry_at] if pointer.retry_at is not None else []
-    if unusable and pointer.rejected_at is not None:
-        times.append(pointer.rejected_at + timedelta(seconds=REJECTED_PAUSE_SECONDS))
-    return max((time for time in times if now < time), default=None)
-
-
-def refresh_is_due(pointer: TokenState, now: datetime) -> bool:
-    """For the scheduled job: an open end is closed by it, too, however long the token still lives."""
-    return pointer.state is Phase.SENT or pointer.validity.half_gone(now)
-
-
-def backoff(attempts: int, random: float) -> timedelta:
-    """The pause after `attempts` refreshes in vain; `random` (0-1) spreads the instances over half of it."""
-    seconds = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(attempts - 1, 10), LONGEST_BACKOFF_SECONDS)
-    return timedelta(seconds=seconds * (1 - random / 2))
-
-
-def missing() -> TokenMissing:
-    return TokenMissing(f"DrChrono was never authorized: run `{AUTHORIZE}`")
-
-
-def revoked(pointer: TokenState) -> TokenRevoked:
-    """What to tell after DrChrono's clear no."""
-    if pointer.state is Phase.LOST:
-        return TokenRevoked(
-            "the answer to a token refresh was lost, and DrChrono refuses the refresh token that was sent with it; "
-            f"records wait in the work queue: run `{AUTHORIZE}`"
-        )
-    if pointer.state.final:
-        return TokenRevoked(
-            "DrChrono refused the refresh token: it was revoked, or the same user was authorized elsewhere; "
-            f"records wait in the work queue: run `{AUTHORIZE}`"
-        )
-    return TokenRevoked(
-        f"DrChrono refused to refresh the token ({pointer.reason}): correct DRCHRONO_CLIENT_ID, DRCHRONO_CLIENT_SECRET "
-        f"or DRCHRONO_URL; if they are right, run `{AUTHORIZE}`"
-    )
-
-
-def postponed(pointer: TokenState, now: datetime, *, unusable: bool) -> TokenUnavailable | TokenRevoked:
-    """What to tell while no refresh may begin."""
-    if pointer.state is Phase.REFUSED:
-        return revoked(pointer)
-    until = postponed_until(pointer, now, unusable=unusable)
-    when = f"after {until:%Y-%m-%d %H:%M:%S} UTC" if until is not None else "soon"
-    why = pointer.reason or "DrChrono refuses the access token, too, that was just refreshed"
-    return TokenUnavailable(f"the token could not be refreshed ({why}): it is tried again {when}")

@@ -1,4 +1,8 @@
-"""Where DrChrono's token pair is kept: the pair in a vault, the pointer to it in a document that fences its writers."""
+"""Storage of the token pair: pairs as versions of one secret, the token state with its lease in one document.
+
+Every write of the document is conditional on the lease's fencing token, except `seize`, which takes the lease over.
+Adding a secret version has no condition: a late holder's pair may be the only valid one, and `newest` finds it.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,15 @@ T = TypeVar("T")
 
 PATH = "sync_state/token"
 
-# The only long wait, half a minute: a pair in hand is the only one that lives, and storing it is worth more than the
-# caller's time.
+# Half a minute in all. This is the only long wait: a pair that was just issued is the only valid one, and storing it is
+# worth more than the caller's time.
 STORE_PAUSES_SECONDS = (0.1, 0.2, 0.5, 1, 2, 4, 8, 8, 8)
-# The first call after an idle hour may meet a connection that is gone; one repetition heals that.
+# The first call after an idle hour may use a closed connection. One repeat is enough.
 READ_PAUSES_SECONDS = (0.2,)
 
 
-class Vault(Protocol):
-    """The versions of one secret (see `shared.cloud.secret_manager`). Every method may raise TokenUnavailable."""
+class VersionedSecret(Protocol):
+    """The versions of one secret (`shared.cloud.secret_manager`). Every method may raise TokenUnavailable."""
 
     def read(self, number: int) -> str | None: ...
     def newer(self, number: int) -> Iterator[tuple[int, str]]: ...
@@ -43,105 +47,112 @@ class Stored:
     token: Token
 
 
-class Safe:
-    """owner: names this instance in the lease."""
+class TokenStorage:
+    """Methods raise StoreUnavailable for the document, TokenUnavailable for the secret. owner: this instance's name."""
 
     def __init__(
         self,
         *,
         documents: Documents,
-        vault: Vault,
+        secret: VersionedSecret,
         now: Callable[[], datetime],
         sleep: Callable[[float], None],
         owner: str,
     ) -> None:
         self._documents = documents
-        self._vault = vault
+        self._secret = secret
         self._now = now
         self._sleep = sleep
         self._owner = owner
 
-    def pointer(self) -> TokenState:
-        return TokenState.from_document(self._documents.get(PATH))
+    # The secret
 
-    def open(self, pointer: TokenState) -> Stored | None:
-        """The pair that `pointer` names; None if there is none, or it cannot be read (any more)."""
-        if not pointer.version:
+    def read(self, state: TokenState) -> Stored | None:
+        """Return the pair of `state.version`; None if there is none, or the version cannot be read."""
+        if not state.version:
             return None
-        payload = self._repeat(lambda: self._vault.read(pointer.version), READ_PAUSES_SECONDS)
+        payload = self._repeat(lambda: self._secret.read(state.version), READ_PAUSES_SECONDS)
         token = Token.from_json(payload) if payload is not None else None
-        return Stored(pointer.version, token) if token is not None else None
+        return Stored(state.version, token) if token is not None else None
 
-    def newest(self, pointer: TokenState) -> Stored | None:
-        """The pair of the highest generation beyond the pointer's: stored by one who could not move the pointer."""
-        newer = self._repeat(lambda: list(self._vault.newer(pointer.version)), READ_PAUSES_SECONDS)
+    def newest(self, state: TokenState) -> Stored | None:
+        """Return the pair of the highest generation beyond `state`: stored, but not yet recorded in the document."""
+        newer = self._repeat(lambda: list(self._secret.newer(state.version)), READ_PAUSES_SECONDS)
         found = [
             Stored(number, token)
             for number, payload in newer
-            if (token := Token.from_json(payload)) is not None and token.generation > pointer.generation
+            if (token := Token.from_json(payload)) is not None and token.generation > state.generation
         ]
         return max(found, key=lambda stored: (stored.token.generation, stored.number), default=None)
 
     def writable(self) -> bool:
-        return self._repeat(self._vault.writable, READ_PAUSES_SECONDS)
+        """Return whether a version can be added to the secret."""
+        return self._repeat(self._secret.writable, READ_PAUSES_SECONDS)
 
-    def take(self, seen: TokenState, *, rejected: bool) -> TokenState | None:
-        """Take the lease; None if it is held, or was since the pointer was `seen`."""
+    def store(self, token: Token) -> Stored:
+        """Add a version. A failed attempt may have added one as well; `destroy_before` removes it."""
+        return Stored(self.persist(lambda: self._secret.add(token.to_json())), token)
+
+    def destroy_before(self, number: int) -> None:
+        """Destroy the versions before `number`. Those that cannot be destroyed now are left to the next refresh."""
+        try:
+            self._secret.destroy_before(number)
+        except TokenUnavailable:
+            log("token.old_version_kept", "WARNING", reason="secret_unavailable")
+
+    # The document
+
+    def state(self) -> TokenState:
+        return TokenState.from_document(self._documents.get(PATH))
+
+    def take_lease(self, seen: TokenState, *, rejected: bool) -> TokenState | None:
+        """Take the lease. Return None if another instance holds it, or has held it since `seen` was read."""
 
         def work(transaction: Transaction) -> TokenState | None:
-            pointer = TokenState.from_document(transaction.get(PATH))
+            state = TokenState.from_document(transaction.get(PATH))
             now = self._now()
-            if pointer.lease.fence != seen.lease.fence or pointer.lease.held(now):
+            if state.lease.fence != seen.lease.fence or state.lease.held(now):
                 return None
-            leased = pointer.leased(self._owner, now, rejected=rejected)
+            leased = state.leased(self._owner, now, rejected=rejected)
             transaction.set(PATH, leased.to_document())
             return leased
 
         return self._documents.transact(work)
 
-    def change(self, lease: TokenState, change: Callable[[TokenState], TokenState]) -> TokenState:
-        """Change the pointer if nobody has taken the lease since. Raises LeaseLost."""
+    def update(self, lease: TokenState, change: Callable[[TokenState], TokenState]) -> TokenState:
+        """Write the result of `change`. Raises LeaseLost if the fencing token is no longer that of `lease`."""
 
         def work(transaction: Transaction) -> TokenState:
-            pointer = TokenState.from_document(transaction.get(PATH))
-            if pointer.lease.fence != lease.lease.fence:
-                raise LeaseLost("another instance has taken over the refresh of the token")
-            changed = change(pointer)
+            state = TokenState.from_document(transaction.get(PATH))
+            if state.lease.fence != lease.lease.fence:
+                raise LeaseLost("another instance has taken over the token refresh")
+            changed = change(state)
             transaction.set(PATH, changed.to_document())
             return changed
 
         return self._documents.transact(work)
 
-    def release(self, lease: TokenState) -> None:
-        """Give the lease back where nothing was sent; if that fails, it lapses."""
+    def release_lease(self, lease: TokenState) -> None:
+        """Release the lease before anything was sent. If that fails, it expires by itself."""
         with suppress(StoreUnavailable, LeaseLost):
-            self.change(lease, TokenState.released)
+            self.update(lease, TokenState.released)
 
     def seize(self, stored: Stored) -> TokenState:
-        """Point to `stored`, whoever holds the lease: its holder loses the fence."""
+        """Record `stored` as the current pair, whoever holds the lease. The holder's fencing token becomes invalid."""
 
         def work(transaction: Transaction) -> TokenState:
-            pointer = TokenState.from_document(transaction.get(PATH))
-            fenced = pointer.leased(self._owner, self._now(), rejected=False)
-            seized = fenced.moved(stored.number, stored.token)
+            state = TokenState.from_document(transaction.get(PATH))
+            fenced = state.leased(self._owner, self._now(), rejected=False)
+            seized = fenced.replaced_by(stored.number, stored.token)
             transaction.set(PATH, seized.to_document())
             return seized
 
         return self.persist(lambda: self._documents.transact(work))
 
-    def store(self, token: Token) -> Stored:
-        """Add a version. An attempt that failed may have added one, too: `tidy` takes care of it."""
-        return Stored(self.persist(lambda: self._vault.add(token.to_json())), token)
-
-    def tidy(self, number: int) -> None:
-        """Destroy the versions before `number`. What cannot be destroyed now is destroyed after the next refresh."""
-        try:
-            self._vault.destroy_before(number)
-        except TokenUnavailable:
-            log("token.old_version_kept", "WARNING", reason="vault_unavailable")
+    # Repeats
 
     def persist(self, work: Callable[[], T]) -> T:
-        """`work`, and again for half a minute if the vault or the document store fails."""
+        """Return the result of `work`, repeated for half a minute while the secret or the document is unavailable."""
         return self._repeat(work, STORE_PAUSES_SECONDS)
 
     def _repeat(self, work: Callable[[], T], pauses_seconds: Sequence[float]) -> T:

@@ -1,8 +1,8 @@
-"""DrChrono's token pair: the value, how long it counts as good, and what the token endpoint may answer.
+"""DrChrono's token pair: its value, its lifetime, and the possible answers of the token endpoint.
 
-A refresh token works once (DrChrono's OAuth is a fork of django-oauth-toolkit with rotation on and no grace): with
-the answer to a refresh the old pair is dead, access token included. Access tokens live 48 hours on the live service
-and one hour in the guide, so `expires_in` is used and never assumed.
+A refresh token works once: DrChrono's OAuth is a fork of django-oauth-toolkit with rotation and without a grace period.
+A refresh invalidates the whole old pair, including the access token. Access tokens live 48 hours on the live service
+and one hour in the guide, so the code relies on `expires_in`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-# Two machines' clocks may differ by two minutes, and a request that begins with a good token may take one or two.
+# Clocks of two machines may differ by two minutes, and a request may take one or two minutes after the check.
 EXPIRY_MARGIN_SECONDS = 300
-# Of a token that lives minutes, the margin above would leave nothing.
+# For a token that lives only minutes, the margin above would cover the whole lifetime.
 LARGEST_MARGIN_SHARE = 0.1
-# Only for an answer without `expires_in`, which RFC 6749 allows: the guide's hour. A pair is never lost over it.
+# For an answer without `expires_in`, which RFC 6749 allows: the guide's hour. Such an answer must not lose the pair.
 UNSTATED_LIFETIME_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Validity:
-    """When an access token was obtained and when it ends, by the clock of the instance that obtained it (UTC)."""
+    """When an access token was obtained and when it expires (UTC), by the clock of the instance that obtained it."""
 
     obtained_at: datetime
     expires_at: datetime
@@ -35,18 +35,18 @@ class Validity:
         return now < self.expires_at
 
     def fresh(self, now: datetime) -> bool:
-        """Alive, and for longer than the margin: good for a request that begins now."""
+        """Return whether the token is good for a request that begins now: alive for longer than the margin."""
         margin = min(timedelta(seconds=EXPIRY_MARGIN_SECONDS), self.lifetime * LARGEST_MARGIN_SHARE)
         return now < self.expires_at - margin
 
     def half_gone(self, now: datetime) -> bool:
-        """When the scheduled job refreshes: a refresh that fails then leaves half a lifetime to repair it."""
+        """Return whether the scheduled job refreshes. If that fails, half of the lifetime is left for a repair."""
         return now >= self.expires_at - self.lifetime / 2
 
 
 @dataclass(frozen=True)
 class Token:
-    """A pair as it is stored. `generation` counts the pairs of this project: each refresh or authorization adds one."""
+    """A pair as it is stored. `generation` counts pairs: each refresh or authorization adds one."""
 
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
@@ -68,7 +68,7 @@ class Token:
 
     @classmethod
     def from_json(cls, payload: str) -> Token | None:
-        """What `to_json` wrote, or None: a payload of another shape is no token, and its content is not repeated."""
+        """Return the token that `to_json` wrote, or None for any other payload. Never raises."""
         try:
             value = json.loads(payload)
             token = cls(
@@ -94,7 +94,7 @@ def _instant(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class Granted:
-    """A new pair. `refresh_token` is None where the server kept the old one valid; `expires_in` in seconds."""
+    """A new pair. `refresh_token` is None if the answer has none: the old one stays valid. expires_in: seconds."""
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
@@ -104,20 +104,21 @@ class Granted:
 
 @dataclass(frozen=True)
 class Refused:
-    """A clear no. `reason` is OAuth's word; only `invalid_grant` says that the token or code itself is dead."""
+    """A definite refusal. `reason` is OAuth's error code, or `status_<code>`."""
 
     reason: str
 
     @property
     def final(self) -> bool:
+        """Whether the token or code itself is invalid. Other reasons concern the application or the request."""
         return self.reason == "invalid_grant"
 
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Not now: throttled, down or not reached. `unspent`: it is certain that the token was not used up.
+    """A temporary failure: throttled, down or unreachable.
 
-    until: when the server said to come back, or None.
+    unspent: the refresh token was certainly not spent. until: when the server allows the next request, or None.
     """
 
     reason: str
@@ -127,7 +128,7 @@ class Unavailable:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Sent, and no readable answer: the token may be used up, with the new pair lost on the way."""
+    """The request was sent and got no readable answer: the token may be spent, and the new pair lost."""
 
     reason: str
 
@@ -136,7 +137,7 @@ Answer = Granted | Refused | Unavailable | Unknown
 
 
 def read_grant(body: Any) -> Granted | None:
-    """The token endpoint's 2xx body, parsed; None where it holds no access token."""
+    """Return the grant in the parsed body of a 2xx answer; None if it has no access token."""
     if not isinstance(body, dict):
         return None
     access_token, refresh_token, scope = body.get("access_token"), body.get("refresh_token"), body.get("scope")
@@ -152,17 +153,17 @@ def read_grant(body: Any) -> Granted | None:
 
 def _seconds(value: object) -> float | None:
     try:
-        seconds = float(value)  # type: ignore[arg-type]  # whatever it cannot read is caught
+        seconds = float(value)  # type: ignore[arg-type]  # any other type is caught
     except (TypeError, ValueError, OverflowError):
         return None
-    # Less than a second or more than a century is no lifetime (and `nan` compares false with everything).
+    # Reject lifetimes below a second or above a century, and `nan`, which compares false with everything.
     return seconds if 1 <= seconds < 100 * 365 * 86400 else None
 
 
 def to_token(granted: Granted, *, now: datetime, generation: int, before: Token | None = None) -> Token:
-    """The pair to store. `before` is the pair whose refresh token was used: what the answer leaves out stays.
+    """Return the pair to store. `before` is the pair whose refresh token was sent; it fills in what the answer omits.
 
-    The lifetime counts from `now`, when the answer was read; it ends some milliseconds early on DrChrono's side,
+    The lifetime counts from `now`, when the answer was read. On DrChrono's side it ends some milliseconds earlier,
     which the margin covers.
     """
     lifetime = timedelta(seconds=granted.expires_in or UNSTATED_LIFETIME_SECONDS)

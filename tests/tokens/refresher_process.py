@@ -1,4 +1,4 @@
-"""An instance of the system in a process of its own, which a test drives through a pipe and may let die at a step."""
+"""An instance of the system in its own process. A test controls it through a pipe and can kill it at a step."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from workstation.embedded_documents import EmbeddedDocuments
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where everything is. `file` is the embedded store; without it the documents are in the Firestore emulator.
+class Services:
+    """Addresses of the services. file: the embedded store; without it, documents are in the Firestore emulator.
 
-    pace: how much faster than in earnest an instance waits for another, where only the order matters.
+    pace: divides all waiting times, for tests in which only the order matters.
     """
 
     drchrono_url: str
-    vault_address: str
+    secrets_address: str
     firestore_host: str | None = None
     project: str = "p"
     file: Path | None = None
@@ -46,19 +46,21 @@ class Place:
         os.environ["FIRESTORE_EMULATOR_HOST"] = self.firestore_host
         return FirestoreDocuments(firestore.Client(project=self.project))
 
-    def token_refresher(self, *, ahead: Callable[[], float], owner: str, step: Callable[[str], None]) -> TokenRefresher:
-        """`ahead`: by how many seconds this instance's clock is ahead of the machine's."""
+    def token_refresher(
+        self, *, clock_offset_seconds: Callable[[], float], owner: str, step: Callable[[str], None]
+    ) -> TokenRefresher:
+        """Return an instance whose clock differs from the machine's by `clock_offset_seconds`."""
 
         def now() -> datetime:
-            return datetime.now(timezone.utc) + timedelta(seconds=ahead())
+            return datetime.now(timezone.utc) + timedelta(seconds=clock_offset_seconds())
 
-        environment = {"GCP_PROJECT": "p", "SECRET_MANAGER_EMULATOR_HOST": self.vault_address}
+        environment = {"GCP_PROJECT": "p", "SECRET_MANAGER_EMULATOR_HOST": self.secrets_address}
         endpoint = TokenEndpoint(
             url=self.drchrono_url, client_id="simulator-client", client_secret="simulator-secret", now=now
         )
         return TokenRefresher(
             documents=self.documents(),
-            vault=SecretVersions(connect(cloud_settings(environment)), project="p", secret="drchrono-oauth-token"),
+            secret=SecretVersions(connect(cloud_settings(environment)), project="p", secret="drchrono-oauth-token"),
             refresh=endpoint.refresh,
             now=now,
             sleep=lambda seconds: time.sleep(seconds / self.pace),
@@ -68,39 +70,41 @@ class Place:
         )
 
 
-def serve(place: Place, pipe: Connection) -> None:
-    """Answer commands until the pipe ends: `(ahead_seconds, threads, die_at)`, answered by each thread's outcome."""
-    ahead_seconds, die_at = 0.0, ""
+def serve(services: Services, pipe: Connection) -> None:
+    """Answer commands `(offset_seconds, threads, crash_at)` with the outcome of each thread, until the pipe ends."""
+    offset_seconds, crash_at = 0.0, ""
 
     def step(name: str) -> None:
-        if name == die_at:
+        if name == crash_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    token_refresher = place.token_refresher(ahead=lambda: ahead_seconds, owner=f"process-{os.getpid()}", step=step)
+    token_refresher = services.token_refresher(
+        clock_offset_seconds=lambda: offset_seconds, owner=f"process-{os.getpid()}", step=step
+    )
     while True:
         try:
-            ahead_seconds, threads, die_at = pipe.recv()
+            offset_seconds, threads, crash_at = pipe.recv()
         except EOFError:
             return
         with ThreadPoolExecutor(threads) as pool:
             pipe.send(
-                [future.result() for future in [pool.submit(_use, token_refresher, place) for _ in range(threads)]]
+                [future.result() for future in [pool.submit(_use, token_refresher, services) for _ in range(threads)]]
             )
 
 
-def _use(token_refresher: TokenRefresher, place: Place) -> str:
-    """A request to DrChrono as the client makes it: `works`, or the reason why not."""
+def _use(token_refresher: TokenRefresher, services: Services) -> str:
+    """Send a request to DrChrono as the client does. Return `works`, or the reason why it failed."""
     try:
         access_token = token_refresher.current()
-        if _status(place, access_token) == 401:
-            return "works" if _status(place, token_refresher.rejected(access_token)) == 200 else "rejected twice"
+        if _status(services, access_token) == 401:
+            return "works" if _status(services, token_refresher.rejected(access_token)) == 200 else "rejected twice"
     except SyncError as error:
         return error.reason
     return "works"
 
 
-def _status(place: Place, access_token: str) -> int:
+def _status(services: Services, access_token: str) -> int:
     with requests.Session() as session:
         session.trust_env = False
         headers = {"Authorization": f"Bearer {access_token}"}
-        return session.get(f"{place.drchrono_url}/api/patients", headers=headers, timeout=10).status_code
+        return session.get(f"{services.drchrono_url}/api/patients", headers=headers, timeout=10).status_code

@@ -1,4 +1,4 @@
-"""The token endpoint over real HTTP: what each answer, and each way of not answering, means."""
+"""The token endpoint over real HTTP: the meaning of each answer and of each missing answer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_refresh_gives_a_new_pair_with_its_lifetime(sim: Simulator, endpoint: 
     assert granted.refresh_token != issued["refresh_token"]
 
 
-def test_a_spent_refresh_token_is_refused_for_good(sim: Simulator, endpoint: TokenEndpoint) -> None:
+def test_a_spent_refresh_token_is_refused_finally(sim: Simulator, endpoint: TokenEndpoint) -> None:
     issued = sim.issue_token()
     endpoint.refresh(issued["refresh_token"])
     refused = endpoint.refresh(issued["refresh_token"])
@@ -54,7 +54,7 @@ def test_a_spent_refresh_token_is_refused_for_good(sim: Simulator, endpoint: Tok
     assert refused.final
 
 
-def test_a_code_is_exchanged_once_and_for_its_own_address(sim: Simulator, endpoint: TokenEndpoint) -> None:
+def test_a_code_is_exchanged_once_and_with_its_own_redirect_uri(sim: Simulator, endpoint: TokenEndpoint) -> None:
     assert endpoint.exchange(sim.tokens.new_code(CALLBACK, "user:read"), CALLBACK + "/") == Refused("invalid_grant")
     code = sim.tokens.new_code(CALLBACK, "user:read")
     granted = endpoint.exchange(code, CALLBACK)
@@ -63,10 +63,10 @@ def test_a_code_is_exchanged_once_and_for_its_own_address(sim: Simulator, endpoi
     assert endpoint.exchange(code, CALLBACK) == Refused("invalid_grant")
 
 
-def test_a_wrong_client_secret_is_refused_but_says_nothing_of_the_token(sim: Simulator) -> None:
+def test_a_wrong_client_secret_is_refused_without_invalidating_the_token(sim: Simulator) -> None:
     issued = sim.issue_token()
-    mistaken = TokenEndpoint(url=sim.url, client_id="simulator-client", client_secret="wrong", now=lambda: NOON)
-    refused = mistaken.refresh(issued["refresh_token"])
+    wrong = TokenEndpoint(url=sim.url, client_id="simulator-client", client_secret="wrong", now=lambda: NOON)
+    refused = wrong.refresh(issued["refresh_token"])
     assert refused == Refused("invalid_client")
     assert not refused.final
     assert isinstance(endpoint_at(sim.url).refresh(issued["refresh_token"]), Granted)
@@ -91,14 +91,14 @@ def test_a_wrong_client_secret_is_refused_but_says_nothing_of_the_token(sim: Sim
     ],
     ids=lambda value: value["fault"] if isinstance(value, dict) else "",
 )
-def test_what_a_failure_says_about_the_token(
+def test_each_failure_tells_whether_the_token_was_spent(
     sim: Simulator, endpoint: TokenEndpoint, fault: dict[str, Any], expected: object
 ) -> None:
     sim.faults.set([{"match": {"path": "/o/token"}, **fault}], replace=True)
     assert endpoint.refresh(sim.issue_token()["refresh_token"]) == expected
 
 
-def test_a_port_where_nobody_listens_has_not_spent_the_token() -> None:
+def test_a_refused_connection_has_not_spent_the_token() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -129,7 +129,7 @@ def test_a_redirect_is_not_followed_with_the_clients_secret() -> None:
             server.accept()
 
 
-def test_the_request_is_the_guides_form_without_anything_in_the_address() -> None:
+def test_the_request_is_the_guides_form_with_nothing_in_the_url() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         received = []
@@ -158,12 +158,12 @@ def test_the_request_is_the_guides_form_without_anything_in_the_address() -> Non
 
 
 @given(st.integers(min_value=100, max_value=599), st.binary(max_size=200))
-def test_no_answer_raises_and_none_but_a_2xx_is_a_pair(status: int, content: bytes) -> None:
+def test_no_answer_raises_and_only_a_2xx_is_a_pair(status: int, content: bytes) -> None:
     answer = read_answer(status, {}, content, NOON)
     if not 200 <= status < 300:
         assert isinstance(answer, Refused | Unavailable)
 
 
-def test_a_word_that_is_not_oauths_own_is_not_repeated() -> None:
+def test_an_error_code_that_oauth_does_not_define_is_not_repeated() -> None:
     assert read_answer(401, {}, b'{"error": "r-token"}', NOON) == Refused("status_401")
     assert read_answer(400, {}, b'{"error": "invalid_grant"}', NOON) == Refused("invalid_grant")

@@ -1,4 +1,7 @@
-"""The token refresher on both stores, against a token endpoint and a Secret Manager over HTTP; one clock for all."""
+"""The token refresher on both stores, against the simulator's token endpoint and the stand-in for Secret Manager.
+
+All instances and the simulator share one virtual clock.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ import pytest
 
 from local.secret_manager import SecretManagerStandIn
 from local.secret_manager.secrets import State
-from shared.cloud.secret_manager import SecretVersions, by_hand, connect
+from shared.cloud.secret_manager import SecretVersions, connect, legacy_tokens
 from shared.documents import Data, Documents, Transaction
 from shared.drchrono.client import DrChrono
 from shared.errors import StoreUnavailable, TokenMissing, TokenRevoked, TokenUnavailable
@@ -28,12 +31,12 @@ from shared.tokens.token import Answer, Granted, Unknown
 from simulator import Config, Simulator
 
 SECRET = "projects/p/secrets/drchrono-oauth-token"
-POINTER = "sync_state/token"
+STATE = "sync_state/token"
 
 
 @dataclass
 class World:
-    """One practice: DrChrono, its vault, its documents. `steps` gathers what the custodies report."""
+    """One practice: DrChrono, its secrets, its documents. `steps` collects the completed steps of all instances."""
 
     sim: Simulator
     stand_in: SecretManagerStandIn
@@ -53,26 +56,26 @@ class World:
         )
 
     def instance(self, **changes: Any) -> TokenRefresher:
-        """A new instance of the system, with nothing in its memory."""
+        """Return a new instance of the system with an empty memory."""
         self.owners += 1
         client = connect(
             cloud_settings({"GCP_PROJECT": "p", "SECRET_MANAGER_EMULATOR_HOST": self.stand_in.address}),
         )
         parts: dict[str, Any] = {
             "documents": self.documents,
-            "vault": SecretVersions(client, project="p", secret="drchrono-oauth-token"),
+            "secret": SecretVersions(client, project="p", secret="drchrono-oauth-token"),
             "refresh": self.endpoint().refresh,
             "now": self.now,
             "sleep": self.advance,
             "random": lambda: 0.5,
             "owner": f"instance-{self.owners}",
-            "by_hand": lambda: by_hand(client, "p"),
+            "legacy_tokens": lambda: legacy_tokens(client, "p"),
             "step": self.steps.append,
         }
         return TokenRefresher(**{**parts, **changes})
 
     def authorize(self) -> str:
-        """As `ops authorize` does it; returns the access token."""
+        """Authorize as `ops authorize` does, and return the access token."""
         code = self.sim.tokens.new_code("http://127.0.0.1:8765/callback", "patients:read user:read")
         granted = self.endpoint().exchange(code, "http://127.0.0.1:8765/callback")
         assert isinstance(granted, Granted)
@@ -82,19 +85,19 @@ class World:
     def works(self, access_token: str) -> bool:
         return self.sim.tokens.find_valid(access_token) is not None
 
-    def pointer(self) -> Data:
-        data = self.documents.get(POINTER)
+    def state(self) -> Data:
+        data = self.documents.get(STATE)
         assert data is not None
         return data
 
     def edit(self, **fields: Any) -> None:
-        self.documents.transact(lambda transaction: transaction.update(POINTER, fields))
+        self.documents.transact(lambda transaction: transaction.update(STATE, fields))
 
     def count(self, name: str) -> int:
         return int(self.sim.stats()["tokens"][name])
 
     def readable(self) -> list[int]:
-        """Numbers of the versions that still hold a payload."""
+        """Return the numbers of the versions that hold a payload."""
         return sorted(number for number, version in self.stand_in.secrets.shown(SECRET) if version.payload is not None)
 
     def fail_tokens(self, *faults: str) -> None:
@@ -118,8 +121,8 @@ def world(documents: Documents) -> Iterator[World]:
 
 
 @pytest.fixture
-def generous(documents: Documents) -> Iterator[World]:
-    """DrChrono's server, had it a grace for lost answers."""
+def lenient(documents: Documents) -> Iterator[World]:
+    """A DrChrono with a grace period, in which it accepts a spent refresh token again."""
     with practice(documents, grace_seconds=600) as made:
         yield made
 
@@ -131,22 +134,22 @@ class TestServing:
     def test_without_an_authorization_the_error_names_the_command(self, world: World) -> None:
         with pytest.raises(TokenMissing, match="python -m ops authorize"):
             world.instance().current()
-        assert world.documents.get(POINTER) is None
+        assert world.documents.get(STATE) is None
 
     def test_an_authorized_token_is_served_to_every_instance(self, world: World) -> None:
         access_token = world.authorize()
         assert world.instance().current() == access_token
         assert world.works(access_token)
 
-    def test_a_token_in_hand_costs_nothing(self, world: World) -> None:
+    def test_a_cached_token_is_served_without_reading_anything(self, world: World) -> None:
         access_token = world.authorize()
         counting = Counting(world.documents)
         token_refresher = world.instance(documents=counting)
         token_refresher.current()
-        asked = counting.calls
+        before = counting.calls
         world.stand_in.secrets.denied.add("secretmanager.versions.access")
         assert {token_refresher.current() for _ in range(100)} == {access_token}
-        assert counting.calls == asked == 1
+        assert counting.calls == before == 1
 
     def test_an_expired_token_is_refreshed_before_it_is_served(self, world: World) -> None:
         before = world.authorize()
@@ -157,16 +160,16 @@ class TestServing:
         assert after != before
         assert world.works(after)
         assert not world.works(before)
-        assert world.steps == ["leased", "shown", "sent", "answered", "stored", "moved", "destroyed"]
+        assert world.steps == ["leased", "checked", "sent", "answered", "stored", "recorded", "destroyed"]
 
-    def test_the_old_version_is_destroyed_and_the_pointer_names_the_new(self, world: World) -> None:
+    def test_the_old_version_is_destroyed_and_the_state_names_the_new(self, world: World) -> None:
         world.authorize()
         assert world.instance().refresh_if_due(force=True).generation == 2
         assert world.readable() == [2]
-        assert world.pointer()["version"] == 2
-        assert world.pointer()["state"] == "ok"
+        assert world.state()["version"] == 2
+        assert world.state()["state"] == "ok"
 
-    def test_the_pair_in_the_vault_is_the_one_json_value(self, world: World) -> None:
+    def test_the_pair_is_stored_as_one_json_value(self, world: World) -> None:
         world.authorize()
         stored = json.loads(world.stand_in.secrets.access(SECRET, "1")[1])
         assert sorted(stored) == [
@@ -181,13 +184,13 @@ class TestServing:
     def test_no_secret_is_in_the_document_or_the_report(self, world: World) -> None:
         world.authorize()
         stored = json.loads(world.stand_in.secrets.access(SECRET, "1")[1])
-        shown = repr(world.pointer()) + repr(world.instance().report())
+        shown = repr(world.state()) + repr(world.instance().report())
         assert stored["access_token"] not in shown
         assert stored["refresh_token"] not in shown
 
 
 class Counting:
-    """Documents that count how often they are asked."""
+    """Counts the calls of documents."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -199,7 +202,7 @@ class Counting:
 
 
 class TestRejected:
-    def test_a_pair_that_was_replaced_elsewhere_is_read_again_without_a_refresh(self, world: World) -> None:
+    def test_a_pair_that_another_instance_replaced_is_read_again_without_a_refresh(self, world: World) -> None:
         first = world.authorize()
         token_refresher = world.instance()
         token_refresher.current()
@@ -217,17 +220,17 @@ class TestRejected:
         assert world.works(after)
         assert token_refresher.current() == after
 
-    def test_a_401_for_a_token_of_before_gives_the_one_in_hand(self, world: World) -> None:
+    def test_a_401_for_an_older_token_returns_the_cached_one(self, world: World) -> None:
         first = world.authorize()
         token_refresher = world.instance()
         second = token_refresher.rejected(first)
         assert token_refresher.rejected(first) == second
         assert world.count("refreshed") == 1
 
-    def test_a_token_refused_right_after_it_was_refreshed_is_not_refreshed_at_once(self, world: World) -> None:
+    def test_a_token_rejected_right_after_its_refresh_is_not_refreshed_at_once(self, world: World) -> None:
         token_refresher = world.instance()
         second = world.instance().rejected(world.authorize())
-        with pytest.raises(TokenUnavailable, match="refuses the access token, too"):
+        with pytest.raises(TokenUnavailable, match="also rejects the access token"):
             token_refresher.rejected(second)
         with pytest.raises(TokenUnavailable):
             token_refresher.current()
@@ -237,7 +240,7 @@ class TestRejected:
 
 
 class TestAuthorizedElsewhere:
-    def test_the_refusal_is_final_and_is_asked_once_only_by_all(self, world: World) -> None:
+    def test_the_refusal_is_final_and_all_instances_together_send_one_request(self, world: World) -> None:
         first = world.authorize()
         instances = [world.instance() for _ in range(3)]
         for token_refresher in instances:
@@ -252,9 +255,9 @@ class TestAuthorizedElsewhere:
             with pytest.raises(TokenRevoked):
                 token_refresher.refresh_if_due(force=True)
         assert world.count("dead_refresh_used") == 1
-        assert world.pointer()["state"] == "revoked"
+        assert world.state()["state"] == "revoked"
 
-    def test_a_dead_token_is_not_served_again_while_there_is_no_other(self, world: World) -> None:
+    def test_a_revoked_token_is_not_served_again_while_there_is_no_other(self, world: World) -> None:
         first = world.authorize()
         token_refresher = world.instance()
         token_refresher.current()
@@ -264,7 +267,7 @@ class TestAuthorizedElsewhere:
         with pytest.raises(TokenRevoked):
             token_refresher.current()
 
-    def test_authorizing_again_resumes_by_itself(self, world: World) -> None:
+    def test_instances_resume_by_themselves_after_a_new_authorization(self, world: World) -> None:
         first = world.authorize()
         token_refresher = world.instance()
         token_refresher.current()
@@ -274,10 +277,10 @@ class TestAuthorizedElsewhere:
         again = world.authorize()
         assert token_refresher.rejected(first) == again
         assert token_refresher.current() == again
-        assert world.pointer()["generation"] == 2
+        assert world.state()["generation"] == 2
         assert world.readable() == [2]
 
-    def test_an_authorization_takes_the_fence_from_a_refresh_that_is_under_way(self, world: World) -> None:
+    def test_an_authorization_fences_off_a_running_refresh(self, world: World) -> None:
         world.authorize()
         authorized: list[str] = []
 
@@ -290,24 +293,24 @@ class TestAuthorizedElsewhere:
         world.advance(172_800)
         assert token_refresher.current() == authorized[0]
         assert world.works(authorized[0])
-        assert world.pointer()["state"] == "ok"
+        assert world.state()["state"] == "ok"
 
-    def test_a_refusal_to_one_who_was_overtaken_is_no_revocation(self, world: World) -> None:
+    def test_a_refusal_after_losing_the_lease_is_no_revocation(self, world: World) -> None:
         world.authorize()
         authorized: list[str] = []
 
-        def overtaken(refresh_token: str) -> Answer:
+        def lose_lease(refresh_token: str) -> Answer:
             authorized.append(world.authorize())
             return world.endpoint().refresh(refresh_token)
 
-        token_refresher = world.instance(refresh=overtaken)
+        token_refresher = world.instance(refresh=lose_lease)
         world.advance(172_800)
         assert token_refresher.current() == authorized[0]
-        assert world.pointer()["state"] == "ok"
+        assert world.state()["state"] == "ok"
 
 
-class TestEndpointTroubles:
-    def test_while_it_is_down_nobody_hammers_and_afterwards_it_goes_on(self, world: World) -> None:
+class TestEndpointFailures:
+    def test_during_an_outage_requests_are_spaced_and_afterwards_refreshing_resumes(self, world: World) -> None:
         world.authorize()
         world.advance(172_800)
         world.fail_tokens("503", "503")
@@ -323,7 +326,7 @@ class TestEndpointTroubles:
         assert world.works(world.instance().current())
         assert world.count("dead_refresh_used") == 0
 
-    def test_a_429_is_obeyed_by_all_instances(self, world: World) -> None:
+    def test_after_a_429_no_instance_sends_a_request_until_the_stated_time(self, world: World) -> None:
         world.authorize()
         world.advance(172_800)
         world.sim.faults.set([{"match": {"path": "/o/token"}, "fault": "429", "retry_after": 600}], replace=True)
@@ -335,7 +338,7 @@ class TestEndpointTroubles:
         world.advance(602)
         assert world.works(world.instance().current())
 
-    def test_trouble_long_before_the_end_leaves_the_token_in_use(self, world: World) -> None:
+    def test_a_failure_long_before_expiry_leaves_the_token_in_use(self, world: World) -> None:
         first = world.authorize()
         world.advance(HALF)
         world.fail_tokens("503")
@@ -346,22 +349,22 @@ class TestEndpointTroubles:
         world.advance(300)
         assert token_refresher.refresh_if_due().refreshed
 
-    def test_an_answer_lost_on_the_way_is_repeated_once_at_once(self, world: World) -> None:
-        """Here the request was lost, not only its answer: the repeat is the first that arrives."""
+    def test_a_request_without_an_answer_is_repeated_once_immediately(self, world: World) -> None:
+        """Here the request itself was lost: the repeat is the first that arrives."""
         world.authorize()
         world.fail_tokens("reset")
         assert world.instance().refresh_if_due(force=True).refreshed
         assert world.count("dead_refresh_used") == 0
 
-    def test_an_answer_lost_after_the_rotation_is_told_plainly(self, world: World) -> None:
+    def test_an_answer_lost_after_the_rotation_is_reported_with_the_remedy(self, world: World) -> None:
         world.authorize()
         world.fail_tokens("drop_after_write")
         with pytest.raises(TokenRevoked, match=r"answer to a token refresh was lost.*python -m ops authorize"):
             world.instance().refresh_if_due(force=True)
-        assert world.pointer()["state"] == "lost"
+        assert world.state()["state"] == "lost"
         assert world.count("dead_refresh_used") == 1
 
-    def test_an_hour_of_silence_needs_no_person(self, world: World) -> None:
+    def test_an_hour_without_answers_needs_no_person(self, world: World) -> None:
         world.authorize()
         token_refresher = world.instance(refresh=lambda _: Unknown("no_answer"))
         world.advance(172_800)
@@ -372,10 +375,10 @@ class TestEndpointTroubles:
         assert world.works(world.instance().current())
         assert world.count("dead_refresh_used") == 0
 
-    def test_a_wrong_client_secret_names_the_settings_and_heals_with_them(self, world: World) -> None:
+    def test_a_wrong_client_secret_names_the_settings_and_recovers_with_correct_ones(self, world: World) -> None:
         first = world.authorize()
-        mistaken = TokenEndpoint(url=world.sim.url, client_id="simulator-client", client_secret="x", now=world.now)
-        token_refresher = world.instance(refresh=mistaken.refresh)
+        wrong = TokenEndpoint(url=world.sim.url, client_id="simulator-client", client_secret="x", now=world.now)
+        token_refresher = world.instance(refresh=wrong.refresh)
         with pytest.raises(TokenRevoked, match="DRCHRONO_CLIENT_SECRET"):
             token_refresher.refresh_if_due(force=True)
         assert token_refresher.current() == first
@@ -383,8 +386,8 @@ class TestEndpointTroubles:
         assert world.works(world.instance().current())
 
 
-class TestVaultTroubles:
-    def test_a_vault_that_takes_no_version_leaves_the_refresh_token_unspent(self, world: World) -> None:
+class TestSecretFailures:
+    def test_the_refresh_token_is_not_sent_if_no_version_can_be_added(self, world: World) -> None:
         world.authorize()
         world.stand_in.secrets.denied.add("secretmanager.versions.add")
         with pytest.raises(TokenUnavailable, match="secretVersionManager"):
@@ -393,7 +396,7 @@ class TestVaultTroubles:
         world.stand_in.secrets.denied.clear()
         assert world.instance().refresh_if_due(force=True).refreshed
 
-    def test_a_hiccup_of_the_vault_is_healed_by_one_repetition(self, world: World) -> None:
+    def test_one_failed_read_is_repeated_once(self, world: World) -> None:
         access_token = world.authorize()
         world.stand_in.secrets.fail("AccessSecretVersion", grpc.StatusCode.UNAVAILABLE)
         assert world.instance().current() == access_token
@@ -401,7 +404,7 @@ class TestVaultTroubles:
         with pytest.raises(TokenUnavailable, match="ServiceUnavailable"):
             world.instance().current()
 
-    def test_storing_is_tried_again_until_it_works(self, world: World) -> None:
+    def test_storing_is_repeated_until_it_succeeds(self, world: World) -> None:
         world.authorize()
         world.stand_in.secrets.fail("AddSecretVersion", grpc.StatusCode.UNAVAILABLE, times=9)
         token_refresher = world.instance()
@@ -418,9 +421,9 @@ class TestVaultTroubles:
         assert world.works(token_refresher.rejected(first))
         assert world.count("refreshed") == 1
         assert world.count("dead_refresh_used") == 0
-        assert world.pointer()["state"] == "ok"
+        assert world.state()["state"] == "ok"
 
-    def test_that_pair_heals_even_what_others_gave_up(self, world: World) -> None:
+    def test_that_pair_ends_even_the_phase_lost_that_another_instance_recorded(self, world: World) -> None:
         first = world.authorize()
         world.stand_in.secrets.fail("AddSecretVersion", grpc.StatusCode.UNAVAILABLE, times=10)
         late = world.instance()
@@ -432,34 +435,34 @@ class TestVaultTroubles:
             other.rejected(first)
         assert world.works(late.rejected(first))
         assert world.works(other.rejected(first))
-        assert world.pointer()["state"] == "ok"
+        assert world.state()["state"] == "ok"
         assert world.count("dead_refresh_used") == 1
 
-    def test_a_pointer_whose_version_is_gone_leads_to_the_newer_one(self, world: World) -> None:
-        """As after a restore of the database from a backup."""
+    def test_a_state_with_a_destroyed_version_recovers_to_the_newest(self, world: World) -> None:
+        """As after restoring the database from a backup."""
         world.authorize()
-        old = world.pointer()
+        old = world.state()
         world.instance().refresh_if_due(force=True)
         world.instance().refresh_if_due(force=True)
         world.edit(**old)
         assert world.works(world.instance().current())
-        assert world.pointer()["generation"] == 3
+        assert world.state()["generation"] == 3
         assert world.count("dead_refresh_used") == 0
 
-    def test_a_lost_pointer_is_found_again_from_the_vault(self, world: World) -> None:
+    def test_a_lost_state_is_rebuilt_from_the_secret(self, world: World) -> None:
         access_token = world.authorize()
-        world.documents.transact(lambda transaction: transaction.delete(POINTER))
+        world.documents.transact(lambda transaction: transaction.delete(STATE))
         assert world.instance().current() == access_token
 
-    def test_a_version_that_cannot_be_read_and_no_newer_one_is_told(self, world: World) -> None:
+    def test_an_unreadable_version_without_a_newer_one_is_an_error_that_names_it(self, world: World) -> None:
         world.authorize()
         world.stand_in.secrets.change(SECRET, "1", State.DISABLED)
         with pytest.raises(TokenMissing, match="version 1"):
             world.instance().current()
 
 
-class TestStoreTroubles:
-    def test_a_pointer_that_cannot_be_moved_leaves_a_good_token_which_the_next_one_finds(self, world: World) -> None:
+class TestStoreFailures:
+    def test_a_pair_that_cannot_be_recorded_is_usable_and_found_by_the_next_instance(self, world: World) -> None:
         world.authorize()
         flaky = Failing(world.documents)
 
@@ -470,18 +473,18 @@ class TestStoreTroubles:
         world.advance(172_800)
         access_token = token_refresher.current()
         assert world.works(access_token)
-        assert world.pointer()["state"] == "sent"
+        assert world.state()["state"] == "sent"
         world.advance(181)
         assert world.instance().refresh_if_due().generation == 2
         assert world.instance().current() == access_token
         assert world.count("refreshed") == 1
 
-    def test_an_unreachable_store_spends_nothing(self, world: World) -> None:
+    def test_the_refresh_token_is_not_sent_if_the_store_is_unreachable(self, world: World) -> None:
         world.authorize()
         flaky = Failing(world.documents)
 
         def fail_before_sending(step: str) -> None:
-            flaky.failing = flaky.failing or step == "shown"
+            flaky.failing = flaky.failing or step == "checked"
 
         with pytest.raises(StoreUnavailable):
             world.instance(documents=flaky, step=fail_before_sending).refresh_if_due(force=True)
@@ -489,7 +492,7 @@ class TestStoreTroubles:
 
 
 class Failing:
-    """Documents that can be made to fail."""
+    """Documents with injected failures."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -500,16 +503,16 @@ class Failing:
 
     def transact(self, work: Callable[[Transaction], Any]) -> Any:
         if self.failing:
-            raise StoreUnavailable("made to fail")
+            raise StoreUnavailable("injected failure")
         return self._documents.transact(work)
 
 
-class TestLateHolder:
-    def test_one_whose_lease_lapsed_before_sending_sends_nothing(self, world: World) -> None:
+class TestExpiredLease:
+    def test_with_too_little_of_the_lease_left_nothing_is_sent(self, world: World) -> None:
         world.authorize()
 
         def pause(step: str) -> None:
-            if step == "shown":
+            if step == "checked":
                 world.advance(40)
 
         with pytest.raises(TokenUnavailable, match="lease"):
@@ -517,22 +520,22 @@ class TestLateHolder:
         assert world.count("refreshed") == 0
         assert world.instance().refresh_if_due(force=True).refreshed
 
-    def test_one_who_was_overtaken_before_sending_sends_nothing(self, world: World) -> None:
+    def test_after_losing_the_lease_nothing_is_sent(self, world: World) -> None:
         world.authorize()
         reports = []
 
-        def overtaken(step: str) -> None:
-            if step == "shown":
-                world.edit(lease={**world.pointer()["lease"], "until": world.now() - timedelta(minutes=3)})
+        def lose_lease(step: str) -> None:
+            if step == "checked":
+                world.edit(lease={**world.state()["lease"], "until": world.now() - timedelta(minutes=3)})
                 reports.append(world.instance().refresh_if_due(force=True))
 
-        assert not world.instance(step=overtaken).refresh_if_due(force=True).refreshed
+        assert not world.instance(step=lose_lease).refresh_if_due(force=True).refreshed
         assert reports[0].refreshed
         assert world.count("refreshed") == 1
         assert world.count("dead_refresh_used") == 0
 
-    def test_one_who_was_overtaken_while_waiting_overwrites_nothing(self, world: World) -> None:
-        """It sleeps for four minutes with its answer in hand; the other's repeat is refused, then it wakes."""
+    def test_after_losing_the_lease_during_the_request_nothing_is_overwritten(self, world: World) -> None:
+        """The first instance pauses for four minutes after its answer; DrChrono refuses the repeat of the other."""
         first = world.authorize()
         seen: list[str] = []
 
@@ -547,28 +550,28 @@ class TestLateHolder:
         late.current()
         after = late.rejected(first)
         assert world.works(after)
-        assert world.pointer()["state"] == "ok"
+        assert world.state()["state"] == "ok"
         assert world.instance().current() == after
         assert world.count("dead_refresh_used") == 1
 
-    def test_within_a_servers_grace_both_end_with_the_same_pair(self, generous: World) -> None:
-        first = generous.authorize()
+    def test_within_a_grace_period_both_instances_end_with_the_same_pair(self, lenient: World) -> None:
+        first = lenient.authorize()
         seen: list[str] = []
 
         def pause(step: str) -> None:
             if step == "answered" and not seen:
-                generous.advance(240)
-                seen.append(generous.instance().rejected(first))
+                lenient.advance(240)
+                seen.append(lenient.instance().rejected(first))
 
-        late = generous.instance(step=pause)
+        late = lenient.instance(step=pause)
         late.current()
         assert late.rejected(first) == seen[0]
-        assert generous.works(seen[0])
-        assert generous.pointer()["generation"] == 2
-        assert generous.count("dead_refresh_used") == 0
+        assert lenient.works(seen[0])
+        assert lenient.state()["generation"] == 2
+        assert lenient.count("dead_refresh_used") == 0
 
 
-class TestTakenOver:
+class TestLegacyTokens:
     def put(self, world: World) -> dict[str, Any]:
         issued = world.sim.issue_token()
         for name in ("access", "refresh"):
@@ -577,29 +580,29 @@ class TestTakenOver:
             world.stand_in.secrets.add(secret, issued[f"{name}_token"].encode())
         return issued
 
-    def test_the_guides_two_secrets_are_taken_over_without_a_new_authorization(self, world: World) -> None:
+    def test_the_guides_two_secrets_are_imported_without_a_new_authorization(self, world: World) -> None:
         issued = self.put(world)
         access_token = world.instance().current()
         assert world.works(access_token)
         assert access_token != issued["access_token"]
-        assert world.pointer()["generation"] == 2
+        assert world.state()["generation"] == 2
         assert world.count("dead_refresh_used") == 0
 
-    def test_the_job_takes_them_over_and_refreshes_in_one_run(self, world: World) -> None:
+    def test_the_job_imports_them_and_refreshes_in_one_run(self, world: World) -> None:
         self.put(world)
         report = world.instance().refresh_if_due()
         assert (report.generation, report.refreshed) == (2, True)
 
-    def test_where_another_pair_was_ever_stored_they_are_left_alone(self, world: World) -> None:
+    def test_they_are_ignored_if_a_pair_was_ever_stored(self, world: World) -> None:
         access_token = world.authorize()
         self.put(world)
-        world.documents.transact(lambda transaction: transaction.delete(POINTER))
+        world.documents.transact(lambda transaction: transaction.delete(STATE))
         assert world.instance().current() == access_token
         assert world.works(access_token)
 
 
 class TestJob:
-    def test_before_half_time_nothing_is_done(self, world: World) -> None:
+    def test_before_half_of_the_lifetime_nothing_is_done(self, world: World) -> None:
         world.authorize()
         world.advance(HALF - 10)
         report = world.instance().refresh_if_due()
@@ -608,7 +611,7 @@ class TestJob:
         assert report.expires_in_seconds == pytest.approx(172_800 - HALF + 10, abs=1)
         assert json.loads(json.dumps(report.as_json()))["scope"] == "patients:read user:read"
 
-    def test_after_half_time_the_pair_is_renewed(self, world: World) -> None:
+    def test_after_half_of_the_lifetime_the_pair_is_refreshed(self, world: World) -> None:
         world.authorize()
         world.advance(HALF)
         report = world.instance().refresh_if_due()
@@ -616,11 +619,11 @@ class TestJob:
         assert report.expires_in_seconds == pytest.approx(172_800, abs=5)
         assert not world.instance().refresh_if_due().refreshed
 
-    def test_force_refreshes_once_at_any_time(self, world: World) -> None:
+    def test_force_refreshes_once_at_any_age(self, world: World) -> None:
         world.authorize()
         assert world.instance().refresh_if_due(force=True).generation == 2
 
-    def test_while_another_instance_is_at_it_the_job_reports_and_leaves_it(self, world: World) -> None:
+    def test_while_another_instance_refreshes_the_job_only_reports(self, world: World) -> None:
         world.authorize()
         world.advance(HALF)
         reports = []
@@ -635,7 +638,7 @@ class TestJob:
 
 
 class Unlimited:
-    """RateLimiter where there is no quota."""
+    """A rate limiter without a limit."""
 
     def acquire(self, lane: Lane) -> None: ...
 
@@ -653,7 +656,7 @@ class TestWithTheClient:
             random=lambda: 0.5,
         )
 
-    def test_a_request_goes_on_with_the_pair_that_another_instance_refreshed(self, world: World) -> None:
+    def test_a_request_continues_with_the_pair_that_another_instance_refreshed(self, world: World) -> None:
         world.authorize()
         client = self.client(world, world.instance())
         client.current_user()
@@ -669,7 +672,7 @@ class TestWithTheClient:
         assert client.current_user()
         assert world.count("refreshed") == 1
 
-    def test_after_a_revocation_no_more_requests_are_made_with_the_dead_token(self, world: World) -> None:
+    def test_after_a_revocation_the_revoked_token_is_not_used_again(self, world: World) -> None:
         world.authorize()
         client = self.client(world, world.instance())
         client.current_user()
@@ -681,7 +684,7 @@ class TestWithTheClient:
         assert world.count("dead_refresh_used") == 1
 
 
-def test_sixteen_threads_with_one_dead_token_refresh_once(world: World) -> None:
+def test_sixteen_threads_with_one_expired_token_refresh_once(world: World) -> None:
     first = world.authorize()
     token_refresher = world.instance()
     token_refresher.current()
@@ -698,26 +701,26 @@ def test_sixteen_threads_with_one_dead_token_refresh_once(world: World) -> None:
     assert world.count("refreshed") == 1
 
 
-def test_clocks_two_minutes_apart_neither_steal_a_lease_nor_serve_a_dead_token(world: World) -> None:
+def test_clocks_two_minutes_apart_neither_steal_a_lease_nor_serve_an_expired_token(world: World) -> None:
     world.authorize()
-    ahead = world.instance(now=lambda: world.now() + timedelta(minutes=2))
-    behind: list[str] = []
+    fast = world.instance(now=lambda: world.now() + timedelta(minutes=2))
+    served: list[str] = []
 
     def pause(step: str) -> None:
         if step == "sent":
             with pytest.raises(TokenUnavailable, match="another instance"):
-                ahead.current()
+                fast.current()
 
     world.advance(172_800)
-    behind.append(world.instance(step=pause).current())
-    assert world.works(behind[0])
-    assert ahead.current() == behind[0]
+    served.append(world.instance(step=pause).current())
+    assert world.works(served[0])
+    assert fast.current() == served[0]
     assert world.count("refreshed") == 1
-    # The last moment at which the slow clock still serves it, DrChrono still takes it.
+    # At the last moment at which the slow clock still serves it, DrChrono still accepts it.
     slow = world.instance(now=lambda: world.now() - timedelta(minutes=2))
     world.advance(172_800 - 181)
-    assert slow.current() == behind[0]
-    assert world.works(behind[0])
+    assert slow.current() == served[0]
+    assert world.works(served[0])
 
 
 def test_logs_and_tracebacks_hold_no_token(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -733,21 +736,21 @@ def test_logs_and_tracebacks_hold_no_token(world: World, capsys: pytest.CaptureF
     remember()
     world.instance().refresh_if_due(force=True)
     remember()
-    said = ""
+    output = ""
     world.stand_in.secrets.fail("AddSecretVersion", grpc.StatusCode.PERMISSION_DENIED, times=10)
     token_refresher = world.instance()
-    for deed in (lambda: token_refresher.refresh_if_due(force=True), world.instance().current):
+    for call in (lambda: token_refresher.refresh_if_due(force=True), world.instance().current):
         try:
-            deed()
+            call()
         except Exception as error:
-            said += "".join(traceback.format_exception(error))
+            output += "".join(traceback.format_exception(error))
     world.sim.tokens.revoke_all()
     try:
         world.instance().rejected(secrets[2])
     except Exception as error:
-        said += "".join(traceback.format_exception(error))
-    said += "".join(capsys.readouterr())
-    assert "token.refreshed" in said
-    assert "TokenUnavailable" in said
+        output += "".join(traceback.format_exception(error))
+    output += "".join(capsys.readouterr())
+    assert "token.refreshed" in output
+    assert "TokenUnavailable" in output
     assert len(set(secrets)) == 4
-    assert [secret for secret in secrets if secret in said] == []
+    assert [secret for secret in secrets if secret in output] == []

@@ -1,6 +1,6 @@
-"""Instances that die, one by one and at every step of a refresh: the system works again without a person.
+"""Instances that crash at every step of a refresh: the system recovers without a person.
 
-The judge is the simulator: whether the token works, how often a pair was rotated, how often a dead token was used.
+The simulator tells whether a token works, how often a pair was rotated, and how often a dead token was used.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from shared.tokens.refresher import TokenRefresher
 from shared.tokens.state import CLOCK_SKEW_SECONDS, LEASE_SECONDS
 from shared.tokens.token import Granted, Token
 from simulator import Config, Simulator
-from tests.tokens.refresher_process import Place, serve
+from tests.tokens.refresher_process import Services, serve
 
 SECRET = "projects/p/secrets/drchrono-oauth-token"
-STEPS = ("leased", "shown", "sent", "answered", "stored", "moved", "destroyed")
-LAPSED_SECONDS = LEASE_SECONDS + CLOCK_SKEW_SECONDS + 1
+STEPS = ("leased", "checked", "sent", "answered", "stored", "recorded", "destroyed")
+EXPIRED_SECONDS = LEASE_SECONDS + CLOCK_SKEW_SECONDS + 1
 
-# Processes are forked from a server that has everything imported and nothing running: milliseconds, not a second each.
+# The fork server has everything imported and no threads: starting a process takes milliseconds instead of a second.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.tokens.refresher_process"])
 
@@ -44,7 +44,7 @@ class Instance:
     pipe: Connection
 
     def outcomes(self) -> list[str]:
-        """What each thread met; nothing where the process died."""
+        """Return the outcome of each thread; none if the process died."""
         try:
             assert self.pipe.poll(60), "the instance hangs"
             return self.pipe.recv()  # type: ignore[no-any-return]
@@ -57,13 +57,15 @@ class Instance:
 class Practice:
     sim: Simulator
     stand_in: SecretManagerStandIn
-    place: Place
-    ahead_seconds: float = 0.0
+    services: Services
+    clock_offset_seconds: float = 0.0
     instances: list[Instance] = field(default_factory=list)
 
     def token_refresher(self, step: Any = lambda _: None) -> TokenRefresher:
-        """An instance in this process."""
-        return self.place.token_refresher(ahead=lambda: self.ahead_seconds, owner="in-process", step=step)
+        """Return an instance in this process."""
+        return self.services.token_refresher(
+            clock_offset_seconds=lambda: self.clock_offset_seconds, owner="in-process", step=step
+        )
 
     def authorize(self) -> str:
         issued = self.sim.issue_token()
@@ -76,25 +78,25 @@ class Practice:
         started = []
         for _ in range(count):
             ours, theirs = FORKS.Pipe()
-            process = FORKS.Process(target=serve, args=(self.place, theirs), daemon=True)
+            process = FORKS.Process(target=serve, args=(self.services, theirs), daemon=True)
             process.start()
             theirs.close()
             started.append(Instance(process, ours))
         self.instances += started
         return started
 
-    def ask(self, instances: list[Instance], *, threads: int = 1, die_at: str = "") -> list[list[str]]:
-        """All at once make a request to DrChrono, with so many threads each; one that gets to `die_at` dies there."""
+    def ask(self, instances: list[Instance], *, threads: int = 1, crash_at: str = "") -> list[list[str]]:
+        """Let all instances send requests at once, each from `threads` threads. They die at the step `crash_at`."""
         for instance in instances:
-            instance.pipe.send((self.ahead_seconds, threads, die_at))
+            instance.pipe.send((self.clock_offset_seconds, threads, crash_at))
         return [instance.outcomes() for instance in instances]
 
     def advance(self, seconds: float) -> None:
         self.sim.clock.advance(seconds)
-        self.ahead_seconds += seconds
+        self.clock_offset_seconds += seconds
 
     def tokens(self) -> tuple[int, int]:
-        """Pairs rotated, and dead refresh tokens used."""
+        """Return how many pairs were rotated, and how many dead refresh tokens were used."""
         counts = self.sim.stats()["tokens"]
         return counts["refreshed"], counts["dead_refresh_used"]
 
@@ -108,12 +110,12 @@ class Practice:
 
 
 @contextmanager
-def practice(place: dict[str, Any], grace_seconds: float = 0) -> Iterator[Practice]:
+def practice(store: dict[str, Any], grace_seconds: float = 0) -> Iterator[Practice]:
     with ExitStack() as stack:
         sim = stack.enter_context(Simulator(Config(patients=0, form="live", grace_seconds=grace_seconds)))
         stand_in = stack.enter_context(SecretManagerStandIn())
         stand_in.secrets.create(SECRET)
-        made = Practice(sim, stand_in, Place(drchrono_url=sim.url, vault_address=stand_in.address, **place))
+        made = Practice(sim, stand_in, Services(drchrono_url=sim.url, secrets_address=stand_in.address, **store))
         stack.callback(made.stop)
         yield made
 
@@ -128,20 +130,20 @@ def on_embedded(tmp_path: Path) -> dict[str, Any]:
     return {"file": tmp_path / "store.sqlite3"}
 
 
-def let_one_die(made: Practice, instances: list[Instance], step: str) -> list[str]:
-    """All want a new token at once; the one that gets the lease dies at `step`. What the others met."""
+def let_one_crash(made: Practice, instances: list[Instance], step: str) -> list[str]:
+    """Let all instances need a new token at once. The lease holder dies at `step`. Return the others' outcomes."""
     made.sim.tokens.expire_access()
-    outcomes = made.ask(instances, die_at=step)
+    outcomes = made.ask(instances, crash_at=step)
     assert outcomes.count([]) == 1
     return list(itertools.chain(*outcomes))
 
 
 def use_all(made: Practice) -> set[str]:
-    """What the survivors and a newcomer meet, once the lease of the dead has lapsed.
+    """Return the outcomes of the survivors and of a new instance after the dead instance's lease has expired.
 
-    Who finds another instance at work for longer than it waits (a twentieth of a second here) asks again.
+    They ask again if another instance refreshes for longer than they wait (a twentieth of a second here).
     """
-    made.advance(LAPSED_SECONDS)
+    made.advance(EXPIRED_SECONDS)
     survivors = [instance for instance in made.instances if instance.process.is_alive()]
     asked = survivors + made.start(1)
     for _ in range(50):
@@ -153,11 +155,11 @@ def use_all(made: Practice) -> set[str]:
 
 def check_recovery(made: Practice, count: int, step: str) -> None:
     made.authorize()
-    meanwhile = let_one_die(made, made.start(count), step)
-    # Before the pointer has moved, nobody gets past the lease of the dead.
-    assert set(meanwhile) <= {"token_unavailable", *(["works"] if step in ("moved", "destroyed") else [])}
+    meanwhile = let_one_crash(made, made.start(count), step)
+    # Before the new version is recorded, the lease of the dead instance blocks all others.
+    assert set(meanwhile) <= {"token_unavailable", *(["works"] if step in ("recorded", "destroyed") else [])}
     if step == "answered":
-        # The one window that no protocol closes: rotated, and the new pair died with the instance.
+        # The one window that no protocol closes: DrChrono rotated, and the new pair was lost with the instance.
         assert use_all(made) == {"token_revoked"}
         assert made.tokens() == (1, 1)
         with pytest.raises(TokenRevoked, match=r"answer to a token refresh was lost.*python -m ops authorize"):
@@ -171,28 +173,28 @@ def check_recovery(made: Practice, count: int, step: str) -> None:
 @pytest.mark.emulator
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("count", [1, 2, 8])
-def test_one_of_several_instances_dies_at_a_step(on_emulator: dict[str, Any], count: int, step: str) -> None:
+def test_one_of_several_instances_crashes_at_a_step(on_emulator: dict[str, Any], count: int, step: str) -> None:
     with practice(on_emulator) as made:
         check_recovery(made, count, step)
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_one_of_two_instances_dies_at_a_step_on_the_embedded_store(on_embedded: dict[str, Any], step: str) -> None:
+def test_one_of_two_instances_crashes_at_a_step_on_the_embedded_store(on_embedded: dict[str, Any], step: str) -> None:
     with practice(on_embedded) as made:
         check_recovery(made, 2, step)
 
 
 @pytest.mark.emulator
-def test_a_lost_answer_is_no_loss_where_the_server_grants_a_grace(on_emulator: dict[str, Any]) -> None:
+def test_a_lost_answer_loses_no_pair_within_a_grace_period(on_emulator: dict[str, Any]) -> None:
     with practice(on_emulator, grace_seconds=600) as made:
         made.authorize()
-        let_one_die(made, made.start(2), "answered")
+        let_one_crash(made, made.start(2), "answered")
         assert use_all(made) == {"works"}
         assert made.tokens() == (1, 0)
 
 
 @pytest.mark.emulator
-def test_four_processes_of_four_threads_with_one_dead_token_refresh_once(on_emulator: dict[str, Any]) -> None:
+def test_four_processes_of_four_threads_with_one_expired_token_refresh_once(on_emulator: dict[str, Any]) -> None:
     with practice({**on_emulator, "pace": 1}) as made:
         made.authorize()
         instances = made.start(4)
@@ -201,29 +203,29 @@ def test_four_processes_of_four_threads_with_one_dead_token_refresh_once(on_emul
         assert made.tokens() == (1, 0)
 
 
-class Died(BaseException):
-    """Ends an instance in this process as a kill would: nothing of it is tidied up."""
+class Crashed(BaseException):
+    """Ends an instance in this process as a kill would: no handler for errors runs."""
 
 
-def dying_at(step: str) -> Any:
-    def die(name: str) -> None:
+def crashing_at(step: str) -> Any:
+    def crash(name: str) -> None:
         if name == step:
-            raise Died
+            raise Crashed
 
-    return die
+    return crash
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(STEPS, STEPS)))
-def test_two_instances_die_one_after_the_other(on_embedded: dict[str, Any], first: str, second: str) -> None:
+def test_two_instances_crash_one_after_the_other(on_embedded: dict[str, Any], first: str, second: str) -> None:
     with practice(on_embedded) as made:
         access_token = made.authorize()
         made.sim.tokens.expire_access()
         for step in (first, second):
-            with suppress(Died, SyncError):
-                made.token_refresher(dying_at(step)).rejected(access_token)
-            made.advance(LAPSED_SECONDS)
-        # The second one dies with an answer in hand only if it asked: after `stored` there was nothing left to ask.
-        lost = first == "answered" or (second == "answered" and first in ("leased", "shown", "sent"))
+            with suppress(Crashed, SyncError):
+                made.token_refresher(crashing_at(step)).rejected(access_token)
+            made.advance(EXPIRED_SECONDS)
+        # The second instance loses an answer only if it sends a request. After `stored`, it recovers without one.
+        lost = first == "answered" or (second == "answered" and first in ("leased", "checked", "sent"))
         if lost:
             with pytest.raises(TokenRevoked, match="lost"):
                 made.token_refresher().rejected(access_token)
@@ -231,7 +233,7 @@ def test_two_instances_die_one_after_the_other(on_embedded: dict[str, Any], firs
         else:
             access_token = made.token_refresher().rejected(access_token)
         assert made.sim.tokens.find_valid(access_token) is not None
-        # A repeat that died before its answer was read is repeated again, so each lost answer costs one dead token.
+        # A repeat that crashed before its answer was read is repeated again: each lost answer costs one dead token.
         refreshed, dead = made.tokens()
         assert refreshed == 1
         assert dead == (0 if not lost else 2 if (first, second) == ("answered", "answered") else 1)
@@ -252,81 +254,81 @@ def test_the_window_in_which_a_crash_loses_the_pair_is_measured(
     assert times["answered"] < times["stored"]
 
 
-TROUBLES = st.one_of(
-    st.tuples(st.just("die"), st.sampled_from(STEPS)),
+FAILURES = st.one_of(
+    st.tuples(st.just("crash"), st.sampled_from(STEPS)),
     st.tuples(st.just("endpoint"), st.sampled_from(["503", "429", "reset", "garbage", "drop_after_write", "truncate"])),
-    st.tuples(st.just("vault"), st.sampled_from([1, 5, 10])),
-    st.tuples(st.just("wait"), st.sampled_from([1, 70, LAPSED_SECONDS, 86_400])),
+    st.tuples(st.just("secret"), st.sampled_from([1, 5, 10])),
+    st.tuples(st.just("wait"), st.sampled_from([1, 70, EXPIRED_SECONDS, 86_400])),
     st.tuples(st.just("expire"), st.none()),
 )
 
 
 class Three:
-    """Three instances in this process, any of which may die and be replaced."""
+    """Three instances in this process. One that crashes is replaced."""
 
     def __init__(self, made: Practice) -> None:
         self.made = made
-        self.dying_step = ""
+        self.crash_step = ""
         self.lost = False
         self.instances = [made.token_refresher(self.step) for _ in range(3)]
         self.held = [token_refresher.current() for token_refresher in self.instances]
 
     def step(self, name: str) -> None:
-        if name == self.dying_step:
-            raise Died
+        if name == self.crash_step:
+            raise Crashed
 
     def ask(self, number: int) -> None:
-        """One of them needs a token for a request; DrChrono refuses the one it holds if that is dead."""
+        """Let one instance get a token for a request. DrChrono rejects the one it has if that is dead."""
         rotated, _ = self.made.tokens()
-        carried = self.instances[number]._unstored is not None
+        carried = self.instances[number]._refresh._unstored is not None
         try:
             if not self.works(self.held[number]):
                 self.held[number] = self.instances[number].rejected(self.held[number])
             self.held[number] = self.instances[number].current()
         except SyncError:
             pass
-        except Died:
+        except Crashed:
             self.instances[number] = self.made.token_refresher(self.step)
             self.lost = self.lost or (carried and not self.is_stored())
         new = self.made.tokens()[0] > rotated
-        self.lost = self.lost or (new and not self.is_stored() and self.instances[number]._unstored is None)
+        self.lost = self.lost or (new and not self.is_stored() and self.instances[number]._refresh._unstored is None)
 
     def works(self, access_token: str) -> bool:
         return self.made.sim.tokens.find_valid(access_token) is not None
 
     def is_stored(self) -> bool:
-        """Whether the newest version holds the pair whose refresh token lives."""
+        """Return whether the newest version holds the pair with the valid refresh token."""
         token = Token.from_json(self.made.stand_in.secrets.access(SECRET, "latest")[1].decode())
         return token is not None and not self.made.sim.tokens._by_refresh[token.refresh_token].revoked
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(TROUBLES, st.integers(min_value=0, max_value=2)), min_size=1, max_size=8))
-def test_whatever_happens_a_pair_is_lost_only_with_the_answer_that_held_it(
-    tmp_path_factory: pytest.TempPathFactory, troubles: list[tuple[tuple[str, Any], int]]
+@given(st.lists(st.tuples(FAILURES, st.integers(min_value=0, max_value=2)), min_size=1, max_size=8))
+def test_a_pair_is_lost_only_with_the_answer_that_held_it(
+    tmp_path_factory: pytest.TempPathFactory, failures: list[tuple[tuple[str, Any], int]]
 ) -> None:
-    """Each trouble meets one of three instances, which then asks for a token."""
+    """Each failure meets one of three instances, which then asks for a token."""
     with practice({"file": tmp_path_factory.mktemp("token_refresher") / "store.sqlite3"}) as made:
         made.authorize()
         three = Three(made)
-        for (trouble, detail), number in troubles:
-            three.dying_step = detail if trouble == "die" else ""
-            if trouble == "endpoint":
+        for (failure, detail), number in failures:
+            three.crash_step = detail if failure == "crash" else ""
+            if failure == "endpoint":
                 made.sim.faults.set([{"match": {"path": "/o/token"}, "fault": detail, "times": 1}], replace=True)
-            elif trouble == "vault":
+            elif failure == "secret":
                 made.stand_in.secrets.fail("AddSecretVersion", grpc.StatusCode.UNAVAILABLE, times=detail)
-            elif trouble == "wait":
+            elif failure == "wait":
                 made.advance(detail)
-            elif trouble == "expire":
+            elif failure == "expire":
                 made.sim.tokens.expire_access()
             three.ask(number)
-        # The troubles end, what they left behind lapses, and everybody asks again.
-        three.dying_step = ""
+        # The failures end, leases and pauses expire, and all instances ask again.
+        three.crash_step = ""
         made.sim.faults.set([], replace=True)
         made.stand_in.secrets.heal()
         made.advance(2 * 3600)
         for number in (0, 1, 2) * 3:
             three.ask(number)
-            made.advance(LAPSED_SECONDS)
+            made.advance(EXPIRED_SECONDS)
         assert [three.works(access_token) for access_token in three.held] == [not three.lost] * 3
         assert made.token_refresher().report().state == ("lost" if three.lost else "ok")

@@ -1,4 +1,4 @@
-"""The token pair's value, its lifetime and the token endpoint's body; the pointer and what it allows."""
+"""The token pair's value, its lifetime, and the body of the token endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TWO_DAYS = Validity(NOON, NOON + timedelta(seconds=172_800))
 TOKEN = Token("an-access-token", "a-refresh-token", TWO_DAYS, scope="patients:read", generation=7)
 
 
-def test_a_pair_is_stored_as_one_json_object_and_comes_back() -> None:
+def test_a_pair_is_stored_as_one_json_object_and_read_back() -> None:
     assert TOKEN.to_json() == (
         '{"access_token": "an-access-token", "refresh_token": "a-refresh-token", '
         '"expires_at": "2026-03-03T12:00:00+00:00", "scope": "patients:read", "generation": 7, '
@@ -48,7 +48,7 @@ def test_no_payload_raises(payload: str) -> None:
     assert Token.from_json(payload) is None
 
 
-def test_no_text_of_a_pair_shows_its_tokens() -> None:
+def test_no_representation_of_a_pair_shows_its_tokens() -> None:
     granted = Granted("an-access-token", "a-refresh-token", 60, "")
     for shown in (repr(TOKEN), str(TOKEN), f"{TOKEN}", repr(granted), repr([TOKEN, granted])):
         assert "an-access-token" not in shown
@@ -62,18 +62,18 @@ def test_a_token_counts_as_expired_five_minutes_early() -> None:
     assert not TWO_DAYS.alive(TWO_DAYS.expires_at)
 
 
-def test_a_token_of_one_minute_is_good_for_nine_tenths_of_it() -> None:
+def test_a_token_of_one_minute_is_good_for_nine_tenths_of_that() -> None:
     short = Validity(NOON, NOON + timedelta(seconds=60))
     assert short.fresh(NOON + timedelta(seconds=53))
     assert not short.fresh(NOON + timedelta(seconds=54))
 
 
-def test_half_of_the_lifetime_is_when_the_job_refreshes() -> None:
+def test_the_job_refreshes_at_half_of_the_lifetime() -> None:
     assert not TWO_DAYS.half_gone(NOON + timedelta(hours=23, minutes=59))
     assert TWO_DAYS.half_gone(NOON + timedelta(hours=24))
 
 
-def test_the_endpoints_answer_is_read_with_its_own_lifetime() -> None:
+def test_the_lifetime_is_taken_from_the_answer() -> None:
     granted = read_grant(
         {
             "access_token": "a",
@@ -89,7 +89,7 @@ def test_the_endpoints_answer_is_read_with_its_own_lifetime() -> None:
     assert token == Token("a", "r", TWO_DAYS, "user:read", 8)
 
 
-def test_what_an_answer_leaves_out_stays_as_it_was() -> None:
+def test_the_pair_before_fills_in_what_an_answer_omits() -> None:
     """The guide's own code: `data.refresh_token || refreshToken`."""
     granted = read_grant({"access_token": "a", "expires_in": "60"})
     assert granted is not None
@@ -105,7 +105,7 @@ def test_a_body_without_an_access_token_is_no_grant(body: object) -> None:
 
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())))
 @example(5e-324)
-def test_no_lifetime_whatever_it_is_loses_a_pair(expires_in: object) -> None:
+def test_no_value_of_expires_in_loses_a_pair(expires_in: object) -> None:
     granted = read_grant({"access_token": "a", "refresh_token": "r", "expires_in": expires_in})
     assert granted is not None
     token = to_token(granted, now=NOON, generation=1)
@@ -118,7 +118,7 @@ def test_no_lifetime_whatever_it_is_loses_a_pair(expires_in: object) -> None:
     texts=st.tuples(st.text(), st.text(), st.text()),
     seconds=st.integers(min_value=0, max_value=10**9),
 )
-def test_whatever_is_stored_comes_back(generation: int, texts: tuple[str, str, str], seconds: int) -> None:
+def test_every_stored_pair_is_read_back(generation: int, texts: tuple[str, str, str], seconds: int) -> None:
     access, refresh, scope = texts
     validity = Validity(NOON, NOON + timedelta(seconds=seconds))
     token = Token(access, refresh, validity, scope, generation)
