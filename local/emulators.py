@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.watchdog import Watchdog
+
 START_SECONDS = 60
 STOP_SECONDS = 10
 
@@ -94,13 +96,22 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], name: str) -> Non
 
 @dataclass
 class Emulators:
-    """Both emulators for the length of a `with` block; `environment` points Google's clients at them."""
+    """Both emulators for the length of a `with` block; `environment` points Google's clients at them.
+
+    They end with this process, however it ends.
+    """
 
     def __enter__(self) -> Emulators:
         installed = find()
         firestore, pubsub = free_port(), free_port()
+        self._watchdog = Watchdog()
         self._processes = [
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            subprocess.Popen(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                process_group=self._watchdog.pid,
+            )
             for command in (firestore_command(installed, firestore), pubsub_command(installed, pubsub))
         ]
         self.environment = {
@@ -124,6 +135,8 @@ class Emulators:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self._watchdog.release()
+        self._watchdog.wait()
 
 
 def required(environ: os._Environ[str] | dict[str, str]) -> bool:

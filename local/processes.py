@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +12,12 @@ from pathlib import Path
 from typing import Self
 
 from local.emulators import wait_for_port
+from local.watchdog import Watchdog
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # Between the request to stop and the end by force: a function that is in the middle of a page has begun no other.
 STOP_SECONDS = 3.0
-
-# Leads the process group that all others join, and ends the group, itself included, as soon as its input does: that
-# is, when the pipe is closed or the process that holds its other end is gone, even by SIGKILL.
-_WATCHDOG = "import os, signal, sys; sys.stdin.read(); os.killpg(0, signal.SIGKILL)"
 
 
 @dataclass(frozen=True)
@@ -47,9 +43,7 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        self._watchdog = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _WATCHDOG], stdin=subprocess.PIPE, process_group=0
-        )
+        self._watchdog = Watchdog()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,10 +96,10 @@ class Processes:
         for process in running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
-        if self._watchdog.stdin is not None:
-            self._watchdog.stdin.close()
-        for process in (*running.values(), self._watchdog):
+        self._watchdog.release()
+        for process in running.values():
             process.wait()
+        self._watchdog.wait()
 
     def pids(self) -> dict[str, int]:
         return {name: process.pid for name, process in self._running.items()}

@@ -50,5 +50,5 @@ def test_the_copy_is_read_as_drchrono_sent_it_and_without_what_is_deleted(docume
     kept = {"id": 1, "nested": [[1], [2]], "huge": 2**70}  # neither fits into Firestore as it is
     records.store(PATIENTS, "1", kept, NOW, Source("sync"))
     records.store(PATIENTS, "2", {"id": 2}, NOW, Source("sync"))
-    records.mark_deleted(PATIENTS, "2", NOW + timedelta(seconds=1), Source("sync"), "not_found")
+    records.mark_deleted(PATIENTS, "2", NOW + timedelta(minutes=1), Source("sync"), "not_found")
     assert copied(documents, PATIENTS) == {"1": kept}

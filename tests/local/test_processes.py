@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.emulators import free_port
+from local.emulators import Emulators, free_port
 from local.processes import ROOT, ProcessDied, Processes, Program
 
 # Listens until it is ended.
@@ -68,6 +68,23 @@ programs = [Program(str(port), [sys.executable, "-S", "-c", {LISTENER!r}, str(po
 with Processes(Path({str(tmp_path)!r})) as processes:
     processes.start(programs)
     print(*processes.pids().values(), flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        pids = [int(pid) for pid in started.stdout.readline().split()]
+        started.kill()
+    assert len(pids) == 2
+    assert gone(dict(zip("ab", pids, strict=True)))
+
+
+@pytest.mark.emulator
+def test_no_emulator_is_left_when_the_test_run_that_started_it_is_killed(emulators: Emulators) -> None:
+    starter = """
+import time
+from local.emulators import Emulators
+with Emulators() as started:
+    print(*(process.pid for process in started._processes), flush=True)
     time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT, stdout=subprocess.PIPE, text=True) as started:
