@@ -43,7 +43,7 @@ def show(chart: Chart) -> None:
     print(f"Medications:  {names(chart.medications, 'name')}")
     print(f"Problems:     {names(chart.problems, 'name')}")
     visits = sorted(chart.appointments, key=lambda visit: str(visit.get("scheduled_time")))
-    print(f"Last visit:   {visits[-1].get('scheduled_time') if visits else 'none'}")
+    print(f"Appointments: {len(visits)}, the latest {visits[-1].get('scheduled_time') if visits else None}")
     print(f"Notes:        {len(chart.clinical_notes)}")
 
 
