@@ -39,7 +39,10 @@ class Status:
 
     @property
     def proven_until(self) -> datetime | None:
-        """`complete_until`, but not later than the oldest pending change. None where either is not known."""
+        """`complete_until`, but not later than the oldest pending change. None where either is not known.
+
+        The writer already bounds `complete_until` by what is pending. A document that contradicts itself claims less.
+        """
         if self.complete_until is None or self.pending is None:
             return None
         if self.pending == 0:
