@@ -28,16 +28,15 @@ def read_body(request: Request, seconds: float = LONGEST_SECONDS) -> bytes:
     Raises WebhookRejected.
     """
     connection = next((request.environ[name] for name in SOCKETS if name in request.environ), None)
-    watch = threading.Timer(seconds, _shut, [connection])
+    late = threading.Event()
+    watch = threading.Timer(seconds, _shut, [connection, late])
     watch.daemon = True
     watch.start()
     try:
         return _read(request)
     finally:
-        # One that has fired has ended the reading, whatever that looked like.
-        late = watch.finished.is_set()
         watch.cancel()
-        if late:
+        if late.is_set():  # that ended the reading, whatever it looked like
             raise WebhookRejected("body_too_slow", 408)
 
 
@@ -55,7 +54,8 @@ def _read(request: Request) -> bytes:
     return b"".join(pieces)
 
 
-def _shut(connection: Any) -> None:
+def _shut(connection: Any, late: threading.Event) -> None:
+    late.set()
     if isinstance(connection, socket.socket):
         try:
             connection.shutdown(socket.SHUT_RD)

@@ -34,20 +34,20 @@ def copied(documents: Documents, kind: Kind) -> dict[str, dict[str, Any]]:
 
 
 def differences(kind: Kind, truth: Records, copy: Records) -> list[Difference]:
-    """In the order of ids. What changes with every read (`Kind.volatile`) makes no difference."""
+    """In the order of ids. The signatures of URLs make no difference."""
     found = []
     for key in sorted(truth.keys() | copy.keys()):
         if key not in copy:
             found.append(Difference(kind.name, key, "missing"))
         elif key not in truth:
             found.append(Difference(kind.name, key, "extra"))
-        elif fields := _differing(kind, truth[key], copy[key]):
+        elif fields := _differing(truth[key], copy[key]):
             found.append(Difference(kind.name, key, "differs", fields))
     return found
 
 
-def _differing(kind: Kind, truth: Mapping[str, Any], copy: Mapping[str, Any]) -> tuple[str, ...]:
+def _differing(truth: Mapping[str, Any], copy: Mapping[str, Any]) -> tuple[str, ...]:
     def seen(record: Mapping[str, Any], name: str) -> str | None:
-        return digest({name: record[name]}, kind.volatile) if name in record else None
+        return digest({name: record[name]}) if name in record else None
 
     return tuple(name for name in sorted(truth.keys() | copy.keys()) if seen(truth, name) != seen(copy, name))

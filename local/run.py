@@ -205,6 +205,9 @@ def _say_how_to_go_on(options: Options, terminal: Terminal, folder: Path, system
     else:
         firestore, project = stack.url(options, "firestore"), options.settings["GCP_PROJECT"]
         terminal.say(f"curl '{firestore}/v1/projects/{project}/databases/(default)/documents/patients/{patient}'")
+    terminal.say("# read the copy as a program does")
+    terminal.say("export $(grep -E '^(EMBEDDED_FOLDER|FIRESTORE_EMULATOR_HOST|GCP_PROJECT)=' .local/environment)")
+    terminal.say(f"PYTHONPATH=reader .venv/bin/python examples/chart.py {patient}")
     terminal.say("# run a job: sync, backfill, reconcile or refresh-token")
     terminal.say(f"""curl -d '{{"job":"reconcile"}}' {jobs}""")
     terminal.say("# see how complete the copy is, and what waits for what")

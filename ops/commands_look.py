@@ -93,7 +93,7 @@ def show(
         if not diff:
             show_stored(screen, stored, utc_now(), json=json)
             return
-        compared = compare.compared(row, stored, compare.fetch(target.system.drchrono(), row, record))
+        compared = compare.compared(stored, compare.fetch(target.system.drchrono(), row, record))
         show_compared(screen, target, f"{kind}/{record}", compared, json=json)
         if not compared.equal:
             raise typer.Exit(OUT_OF_ORDER)

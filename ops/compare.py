@@ -14,7 +14,7 @@ from shared.errors import NotFound, SyncError
 from shared.queue.entries import Entry, Target
 from shared.queue.work_queue import WorkQueue
 from shared.records.prepared import path_of
-from shared.records.storable import META, join
+from shared.records.storable import META, digest, join
 
 
 class NotStored(SyncError):
@@ -90,20 +90,20 @@ def fetch(api: Api, kind: Kind, key: str) -> dict[str, Any] | None:
     return next((note for note in notes if key_of(kind, note) == key), None)
 
 
-def compared(kind: Kind, stored: Stored, now: Mapping[str, Any] | None) -> Compared:
+def compared(stored: Stored, now: Mapping[str, Any] | None) -> Compared:
     """now: what `fetch` brought."""
-    found = differences(kind, stored.record, now) if now is not None else []
+    found = differences(stored.record, now) if now is not None else []
     return Compared(deleted=stored.meta["deleted"], gone=now is None, differences=found)
 
 
-def differences(kind: Kind, stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
-    """By path. What differs with every read (`Kind.volatile`) is no difference."""
-    return [each for each in _compared("", stored, now) if each.path not in kind.volatile]
+def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+    """By path. The signatures of URLs, which differ with every read, are no difference."""
+    return list(_compared("", stored, now))
 
 
 def _compared(path: str, stored: Any, now: Any) -> Iterator[Difference]:
     if isinstance(stored, Mapping) and isinstance(now, Mapping):
         for name in sorted(stored.keys() | now.keys()):
             yield from _compared(f"{path}.{name}" if path else name, stored.get(name), now.get(name))
-    elif stored != now:
+    elif stored != now and digest({"": stored}) != digest({"": now}):
         yield Difference(path, stored, now)

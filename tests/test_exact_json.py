@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -42,10 +43,12 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_what_is_written_is_read_again(value: Any) -> None:
-    again = exact_json.loads(exact_json.dumps(value))
-    assert again == value or str(value) != str(again)  # -0 and 0, 1 and 1.0 are equal
-    assert exact_json.dumps(again) == exact_json.dumps(exact_json.loads(exact_json.dumps(again)))
+def test_what_is_written_is_read_with_the_same_values(value: Any) -> None:
+    written = exact_json.dumps(value)
+    # The value that a reader with unlimited precision finds in the text.
+    exact = json.loads(written, parse_float=Decimal, parse_int=Decimal)
+    again = json.loads(exact_json.dumps(exact_json.loads(written)), parse_float=Decimal, parse_int=Decimal)
+    assert again == exact
 
 
 def test_a_text_that_looks_like_the_mark_of_a_number_stays_a_text() -> None:
@@ -63,6 +66,6 @@ def test_a_record_with_such_a_number_comes_back_from_the_store_as_it_was_sent(do
     found = documents.get("medications/1")
     assert found is not None
     assert join(found) == record
-    assert digest(join(found), ()) == digest(record, ())
+    assert digest(join(found)) == digest(record)
     other = exact_json.loads(f'{{"id": 1, "dose": {text}}}')
-    assert digest(other, ()) != digest({**other, "dose": float(text)}, ())
+    assert digest(other) != digest({**other, "dose": float(text)})

@@ -34,6 +34,7 @@ PURE = [
         "rate_limit/ledger",
         "records/deletion_limit",
         "records/ordering",
+        "records/signed_urls",
         "records/storable",
         "tokens/decisions",
         "tokens/failures",

@@ -28,7 +28,6 @@ class Kind:
     window_days: the longest date window the list takes, or None where `since` alone is enough.
     key_fields: the first of these that a record has is its id.
     children: kinds whose per-patient lists may have changed with a record of this kind.
-    volatile: dotted paths that differ with every read (signed links) and so say nothing about a change.
     writable: whether this system may create and update it.
     sync_minutes: how often `run_job sync` asks for changes.
     """
@@ -42,7 +41,6 @@ class Kind:
     window_days: int | None = None
     key_fields: tuple[str, ...] = ("id",)
     children: tuple[str, ...] = ()
-    volatile: tuple[str, ...] = ()
     writable: bool = False
     sync_minutes: int = 15
 
@@ -60,7 +58,6 @@ KINDS: Mapping[str, Kind] = {
             page_size=1000,
             order_by="id",
             children=_CHILDREN,
-            volatile=("patient_photo",),
             writable=True,
         ),
         Kind(
@@ -71,8 +68,6 @@ KINDS: Mapping[str, Kind] = {
             page_size=1000,
             order_by="scheduled_time",
             window_days=180,
-            # The link to the PDF is signed anew with each read and lives one hour.
-            volatile=("clinical_note.pdf",),
             writable=True,
         ),
         Kind(

@@ -46,7 +46,7 @@ def prepare(kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
         key=key,
         path=path_of(kind, key),
         parts=split(record),
-        digest=digest(record, kind.volatile),
+        digest=digest(record),
         updated_at=updated_at if isinstance(updated_at, str) else None,
     )
 

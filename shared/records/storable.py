@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from shared import exact_json
 from shared.documents import Data
 from shared.errors import RecordTooLarge
+from shared.records.signed_urls import without_signatures
 
 META = "_sync"
 
@@ -55,22 +56,10 @@ def join(document: Mapping[str, Any]) -> dict[str, Any]:
     return native | exact_json.loads(text) if text else native
 
 
-def digest(record: Mapping[str, Any], volatile: Sequence[str]) -> str:
-    """SHA-256 of the record without its `volatile` paths: equal exactly when nothing that counts has changed."""
-    for path in volatile:
-        record = _without(record, path.split("."))
+def digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 of the record: equal exactly when nothing but the signatures of its URLs differs."""
     canonical = exact_json.dumps(record, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _without(record: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
-    name, *rest = path
-    if name not in record:
-        return record
-    if not rest:
-        return {key: value for key, value in record.items() if key != name}
-    inner = record[name]
-    return {**record, name: _without(inner, rest)} if isinstance(inner, dict) else record
+    return hashlib.sha256(without_signatures(canonical).encode()).hexdigest()
 
 
 def _is_native_name(name: str) -> bool:

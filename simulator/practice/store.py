@@ -18,7 +18,8 @@ from simulator.practice.kinds import APPOINTMENTS, KINDS, Kind
 Fields = dict[str, Any]
 
 # Signed links differ in every response. The stored text holds this placeholder instead of the signature.
-SIGNATURE_MARK = "?Signature=~signature~"
+_PLACEHOLDER = "~signature~"
+SIGNATURE_MARK = f"?Signature={_PLACEHOLDER}&AWSAccessKeyId=SIMULATED&Expires=1773154800"
 _MARK_BYTES = SIGNATURE_MARK.encode()
 # A lagging read sees at least this far back.
 _KEPT_VERSIONS, _KEPT_SECONDS = 5, 3600.0
@@ -167,7 +168,7 @@ def unsigned(body: bytes) -> bytes:
 
 def signed(body: bytes, signature: str) -> bytes:
     """Return `body` with `signature` in its links."""
-    return body.replace(_MARK_BYTES, b"?Signature=" + signature.encode())
+    return body.replace(_MARK_BYTES, SIGNATURE_MARK.replace(_PLACEHOLDER, signature).encode())
 
 
 def join(versions: Iterable[Version], *, verbose: bool) -> bytes:

@@ -196,7 +196,7 @@ def hostile_webhooks(running: Served) -> None:
     running.post(door, chart, **signed, **{"X-drchrono-event": NAME})
     running.post(door, chart, **signed, **{"X-drchrono-event": "PATIENT_MODIFY", "X-drchrono-delivery": f"{NAME} 1"})
     running.post(door, chart, **signed, **{"X-drchrono-event": "LAB_ORDER_CREATE"})
-    running.post(door, {"object": {"id": f"{NAME} 1"}}, **signed, **{"X-drchrono-event": "PATIENT_MODIFY"})
+    running.post(door, {"object": {"id": [f"{NAME} 1"]}}, **signed, **{"X-drchrono-event": "PATIENT_MODIFY"})
     running.post(door, {"event": "PATIENT_MODIFY", "object_id": {"name": NAME}}, **signed)
     running.post(door, NAME.encode() * 100_000, **signed)
     running.post(door, NAME.encode(), **signed)
@@ -216,7 +216,7 @@ def changes_under_faults(running: Served) -> None:
         simulator.lock(sorted(simulator.truth("clinical_notes"))[0], locked=bool(number % 2))
         simulator.settle()
         time.sleep(0.3)  # real processes
-        running.job("sync")
+        running.job("sync", force=True)
     simulator.refusal = None
     for fault in ("html", "truncate"):
         simulator.faults.set([{"match": {"path": "/api/"}, "fault": fault, "times": 2}], replace=True)

@@ -38,8 +38,8 @@ def test_text_is_not_a_number_and_null_is_not_absence() -> None:
 
 
 def test_a_link_that_is_signed_anew_with_each_read_makes_no_difference() -> None:
-    truth = {"1": {"id": "1", "clinical_note": {"locked": True, "pdf": "https://x/?signature=1"}}}
-    copy: Kept = {"1": {"id": "1", "clinical_note": {"locked": True, "pdf": "https://x/?signature=2"}}}
+    truth = {"1": {"id": "1", "clinical_note": {"locked": True, "pdf": "https://x/?Signature=1&AWSAccessKeyId=A"}}}
+    copy: Kept = {"1": {"id": "1", "clinical_note": {"locked": True, "pdf": "https://x/?Signature=2&AWSAccessKeyId=A"}}}
     assert differences(APPOINTMENTS, truth, copy) == []
     copy["1"]["clinical_note"]["locked"] = False
     assert differences(APPOINTMENTS, truth, copy) == [Difference("appointments", "1", "differs", ("clinical_note",))]

@@ -1,0 +1,65 @@
+"""The copy as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from google.cloud import firestore
+
+from drchrono_reader.chart import CHART_KINDS, Chart, chart_of
+from drchrono_reader.embedded import EmbeddedFile
+from drchrono_reader.firestore import FirestoreStore
+from drchrono_reader.query import Records
+from drchrono_reader.status import COLLECTION, Status, status_of
+from drchrono_reader.store import Store
+
+KINDS = ("patients", *CHART_KINDS)
+
+
+class Copy:
+    """Errors of the store are its own: `google.api_core.exceptions` of Firestore, `sqlite3.Error` of the file."""
+
+    def __init__(self, client: firestore.Client | EmbeddedFile) -> None:
+        self._store: Store = client if isinstance(client, EmbeddedFile) else FirestoreStore(client)
+        self.patients = self.kind("patients")
+        self.appointments = self.kind("appointments")
+        self.clinical_notes = self.kind("clinical_notes")
+        self.medications = self.kind("medications")
+        self.problems = self.kind("problems")
+        self.allergies = self.kind("allergies")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Copy:
+        """Return the copy that the settings of the functions name.
+
+        EMBEDDED_FOLDER: of `make run` in the embedded form. Otherwise GCP_PROJECT or GOOGLE_CLOUD_PROJECT, and
+        FIRESTORE_DATABASE; the client itself reads FIRESTORE_EMULATOR_HOST.
+        """
+        if folder := environ.get("EMBEDDED_FOLDER"):
+            return cls(EmbeddedFile(Path(folder) / "documents.sqlite3"))
+        project = environ.get("GCP_PROJECT") or environ.get("GOOGLE_CLOUD_PROJECT")
+        return cls(firestore.Client(project=project, database=environ.get("FIRESTORE_DATABASE") or "(default)"))
+
+    def kind(self, name: str) -> Records:
+        """Return the records of a kind, by the name of its collection."""
+        return Records(self._store, name)
+
+    def status(self, kind: str) -> Status:
+        """Return what the copy knows of its completeness. Read it before the records that it shall speak of."""
+        return status_of(kind, self._store.get(COLLECTION, kind))
+
+    def is_complete(self, kind: str, *, at: datetime) -> bool:
+        """Return whether every change made at DrChrono before `at` (aware) is in the copy.
+
+        It speaks of what the user who authorized the copy may see; `status(kind).coverage` says what that is.
+        Ask before reading the records. False where it is not known.
+        """
+        return self.status(kind).is_complete(at=at)
+
+    def chart(self, patient: str | int, *, deleted: bool = False) -> Chart:
+        """Return all records of a patient, with their completeness. deleted: with tombstones. Raises ValueError."""
+        statuses = {kind: self.status(kind) for kind in KINDS}
+        records = {kind: self.kind(kind) for kind in KINDS}
+        return chart_of(str(patient), records, statuses, deleted=deleted)
