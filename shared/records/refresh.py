@@ -39,13 +39,15 @@ class Api(Protocol):
 @dataclass(frozen=True)
 class Known:
     """What is known before the fetch. last_seen: when the newest event was received; updated_at: the newest version
-    that one of them named; deletes: the newest announced a deletion; reason: of the queue entry, if it has one.
+    that one of them named; deletes: the newest announced a deletion; reason, absent_since: of the queue entry, if it
+    has one.
     """
 
     last_seen: datetime
     updated_at: str | None = None
     deletes: bool = False
     reason: str = ""
+    absent_since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,12 @@ class Refresh:
         believable = self._absences.believable_from(copy, known.last_seen, announced=known.deletes)
         if began < believable:
             raise LookAgain("absent", believable)
-        if copy is not None and not copy.deleted:
-            if not known.deletes:
-                self._absences.allow(kind, key, lambda other: self._is_shown(kind, other))
+        living = copy is not None and not copy.deleted
+        if not known.deletes:
+            # What was seen or announced since the first look makes this one the first.
+            first = known.absent_since if known.absent_since and known.absent_since >= believable else None
+            self._absences.allow(kind, key, first, began, lambda other: self._is_shown(kind, other), living=living)
+        if living:
             self._queue.enqueue(_marks_of_deleted(kind, key, began))
         return _done(self._records.mark_deleted(kind, key, began, source, "not_found"), known, began)
 
