@@ -86,7 +86,7 @@ class Refresh:
         if target.by == "patient":
             return self._list_of_patient(kind, target.id, known, source)
         if target.by == "appointment":
-            return self._notes_of(kind, target.id, source)
+            return self._notes_of(kind, target.id, source)[0]
         return self._record(kind, target.id, known, source)
 
     def _record(self, kind: Kind, key: str, known: Known, source: Source) -> Done:
@@ -95,8 +95,10 @@ class Refresh:
             fetched = self._api.get(kind, key)
         except NotFound:
             if kind.listed_by == "appointment":
-                listed = self._notes_of(kind, key, source)
-                if listed.outcome is not Outcome.GONE:
+                listed, shown_keys = self._notes_of(kind, key, source)
+                copy = self._records.copy(kind, key)
+                # A note that is kept under this id, and is not one of these, has its id in common with an appointment.
+                if shown_keys and (key in shown_keys or copy is None or copy.deleted):
                     self._queue.enqueue([_mark(Target("appointments", key), known.last_seen)])
                     return listed
             return self._absent(kind, key, began, known, source)
@@ -139,15 +141,18 @@ class Refresh:
             return kind.listed_by == "appointment" and any(page.records for page in self._api.list_notes(key))
         return True
 
-    def _notes_of(self, kind: Kind, appointment: str, source: Source) -> Done:
+    def _notes_of(self, kind: Kind, appointment: str, source: Source) -> tuple[Done, set[str]]:
+        """Also the ids of the notes that were shown."""
         began: datetime | None = None
         outcome = Outcome.GONE
+        shown: set[str] = set()
         for page in self._api.list_notes(appointment):
             began = began or page.began
             result = store_page(self._records, self._queue, self._absences, kind, page, source)
+            shown |= result.keys
             if result.keys:
                 outcome = Outcome.STORED if result.stored else Outcome.UNCHANGED
-        return Done(outcome, Evidence(shown_until(began or self._now())))
+        return Done(outcome, Evidence(shown_until(began or self._now()))), shown
 
     def _list_of_patient(self, kind: Kind, patient: str, known: Known, source: Source) -> Done:
         """The list is the full set: what is stored of this patient and not in it is looked at by itself."""
