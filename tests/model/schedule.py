@@ -90,7 +90,7 @@ def planned(seed: int) -> Plan:
         permissions=rng.random() < 0.4,
         dated_events=rng.random() < 0.5,
         steps=rng.randint(10, 50),
-        seconds=rng.choice((10, 30, 60, 120)) * MINUTE,
+        seconds=rng.choice((10, 20, 30, 90)) * MINUTE,
     )
 
 
@@ -437,10 +437,10 @@ class Schedule:
             Loss(one.kind, one.begins, min(one.ends, now), one.hidden) for one in self.world.losses if one.begins < now
         ]
         self.trace("the faults end")
-        self._syncs(5 * MINUTE, 6)
+        self._syncs(5 * MINUTE, 4)
         if not self._backfilled():
             self.start_backfill()
-        self._syncs(30 * MINUTE, 5)
+        self._syncs(40 * MINUTE, 3)
 
     def _settle(self) -> None:
         """The daily pass over each kind, and the slow round over all patients."""
@@ -450,7 +450,7 @@ class Schedule:
         self._idle()
         self._syncs(5 * MINUTE, 3)
         if self._waiting():
-            self._syncs(15 * MINUTE, 8)
+            self._syncs(15 * MINUTE, 6)
 
     def _accept(self) -> None:
         """What is held after everything has settled, a person looks at."""
@@ -461,7 +461,9 @@ class Schedule:
             parts.absences.accept(kind)
         if held:
             self._syncs(5 * MINUTE, 3)
-            self._settle()
+            self.start_reconcile()
+            self._idle()
+            self._syncs(5 * MINUTE, 3)
 
     def _parts(self) -> Parts:
         return self.parts(Instance(0.0, Turns(self.scheduler)))
