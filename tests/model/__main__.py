@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import io
 import sys
 import tempfile
@@ -23,12 +24,14 @@ def main() -> int:
     options = parser.parse_args()
     failed: list[int] = []
     began = time.monotonic()
+    gc.freeze()
+    gc.set_threshold(50_000)
     memory = Path("/dev/shm")  # noqa: S108 (a folder of its own is made in it)
     folder = options.folder or (memory if memory.is_dir() else None)
     with tempfile.TemporaryDirectory(dir=folder) as store:
         for seed in range(options.seed, options.seed + options.schedules):
-            with contextlib.redirect_stdout(io.StringIO()) as logged:
-                schedule = run_one(seed, Path(store) / "store.sqlite3", tracing=options.trace, logged=logged)
+            with contextlib.redirect_stdout(io.StringIO()):
+                schedule = run_one(seed, Path(store) / "store.sqlite3", tracing=options.trace)
             if options.trace:
                 print("\n".join(schedule.lines))
             if schedule.wrong:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import sqlite3
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from local.embedded import EmbeddedDocuments
 from tests.model.schedule import Schedule
 
 
-def run_one(seed: int, file: Path, *, tracing: bool = False, logged: io.StringIO | None = None) -> Schedule:
-    """logged: where the log lines go, for a trace."""
+def run_one(seed: int, file: Path, *, tracing: bool = False) -> Schedule:
     documents = EmbeddedDocuments(file)
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("pragma synchronous=off")

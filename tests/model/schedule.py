@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from threading import Lock
 from typing import Any, TypeVar, cast
@@ -101,10 +102,12 @@ class Turns(SingleFlight):
         super().__init__()
         self._scheduler = scheduler
 
-    def turn(self, target: Target, received_at: datetime) -> contextlib.AbstractContextManager[Flight]:
+    @contextlib.contextmanager
+    def turn(self, target: Target, received_at: datetime) -> Iterator[Flight]:
         lock = cast(Lock, Turn(self._scheduler))
         self._flights.setdefault(target, Flight(received_at, turn=lock))
-        return super().turn(target, received_at)
+        with super().turn(target, received_at) as flight:
+            yield flight
 
 
 class Interleaved:
@@ -190,7 +193,7 @@ class Schedule:
 
     def trace(self, line: str) -> None:
         if self.tracing:
-            self.lines.append(f"{utc(self.scheduler.now):%d %H:%M:%S.%f} [{id(self.scheduler.current) % 9973}] {line}")
+            self.lines.append(f"{utc(self.scheduler.now):%d %H:%M:%S.%f} [{self.scheduler.current.number}] {line}")
 
     def operation(self, what: str) -> None:
         """Before each operation of the store."""
@@ -287,9 +290,9 @@ class Schedule:
             return
         self._deliveries += 1
         times = 2 if self.rng.random() < self.plan.doubled else 1
+        received = partial(self.receive, hint, self._deliveries)
         for _ in range(times):
-            arrives = self.rng.uniform(0.05, 3.0) + self._delay()
-            self.scheduler.at(self.scheduler.now + arrives, lambda number=self._deliveries: self.receive(hint, number))
+            self.scheduler.at(self.scheduler.now + self.rng.uniform(0.05, 3.0) + self._delay(), received)
 
     def _delay(self) -> float:
         if self.rng.random() >= self.plan.delayed:

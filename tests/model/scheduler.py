@@ -19,6 +19,7 @@ class Thread:
     def __init__(self) -> None:
         self.turn = threading.Lock()
         self.turn.acquire()
+        self.number = 0
 
 
 class Scheduler:
@@ -72,7 +73,7 @@ class Scheduler:
             self.current = what
         else:
             worker = self._idle.pop() if self._idle else _Worker(self)
-            worker.work = what
+            worker.work, worker.number = what, next(self._numbers)
             self.current = worker
         if self.current is me:
             return

@@ -109,7 +109,7 @@ class World:
         return {
             key: state.record
             for key in self.histories[kind]
-            if (state := self.at(kind, key, instant)) is not None and is_alive(state)
+            if (state := self.at(kind, key, instant)) is not None and is_alive(state) and state.record is not None
         }
 
     def alive_since(self, kind: str, key: str, instant: float) -> float | None:
@@ -141,7 +141,8 @@ class World:
                 return None
             appointment = self.rng.choice(sorted(free))
             state = self.at("appointments", appointment, now)
-            assert state is not None and state.record is not None
+            assert state is not None
+            assert state.record is not None
             record = {"appointment": int(appointment), "patient": state.record["patient"]}
             key = appointment if self.live else self._new_id(kind)
             if not self.live:
