@@ -105,7 +105,8 @@ def _settle(change: Change, store: Store) -> Settled:
         if copy is not None and _shares_fetch(change, copy):
             store.queue.enqueue([_confirmation(change, copy)])
             return Settled(Outcome.COVERED, "confirm")
-        known = Known(flight.latest, change.updated_at, deletes=change.deletes)
+        newest = flight.latest <= change.received_at
+        known = Known(flight.latest, change.updated_at, deletes=change.deletes and newest)
         try:
             done = _fetched(target, known, Source("webhook", known.last_seen, change), store)
         except StoreUnavailable:

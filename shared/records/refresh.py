@@ -122,11 +122,13 @@ class Refresh:
     def _absent(self, kind: Kind, key: str, began: datetime, known: Known, source: Source) -> Done:
         """A single read that began at `began` did not find the record."""
         copy = self._records.copy(kind, key)
-        believable = self._absences.believable_from(copy, known.last_seen, announced=known.deletes)
+        living = copy is not None and not copy.deleted
+        # A living copy that was seen after the deletion was announced is of a record that is there again.
+        announced = known.deletes and not (copy and living and copy.events_until >= known.last_seen)
+        believable = self._absences.believable_from(copy, known.last_seen, announced=announced)
         if began < believable:
             raise LookAgain("absent", believable)
-        living = copy is not None and not copy.deleted
-        if not known.deletes:
+        if not announced:
             # What was seen or announced since the first look makes this one the first.
             first = known.absent_since if known.absent_since and known.absent_since >= believable else None
             self._absences.allow(kind, key, first, began, lambda other: self._is_shown(kind, other), living=living)
