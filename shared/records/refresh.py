@@ -113,6 +113,8 @@ class Refresh:
         stored = self._records.store(kind, shown, fetched.record, fetched.began, source)
         if stored.returned or known.reason in ABSENT:
             self._absences.found(kind, returned=stored.returned)
+        if kind.listed_by == "patient" and (patient := id_of(fetched.record.get("patient"))):
+            self._look_at_unknown(patient, fetched.began)
         return replace(
             _done(stored, known, fetched.began),
             fetch_seconds=(answered - fetched.began).total_seconds(),
@@ -132,7 +134,7 @@ class Refresh:
             # What was seen or announced since the first look makes this one the first.
             first = known.absent_since if known.absent_since and known.absent_since >= believable else None
             self._absences.allow(kind, key, first, began, lambda other: self._is_shown(kind, other), living=living)
-        if living:
+        if copy is None or living:
             self._queue.enqueue(_marks_of_deleted(kind, key, began))
         return _done(self._records.mark_deleted(kind, key, began, source, "not_found"), known, began)
 
@@ -172,9 +174,19 @@ class Refresh:
         self._absences.notice(kind, missing, began)
         if known.reason in ABSENT and not missing:
             self._absences.found(kind, returned=False)
-        copy = self._records.copy(KINDS["patients"], patient)
+        copy = self._look_at_unknown(patient, began)
         self._records.mark_orphans(kind, owner, deleted=copy is not None and copy.deleted)
         return Done(Outcome.STORED if stored or missing else Outcome.UNCHANGED, Evidence(shown_until(began)))
+
+    def _look_at_unknown(self, patient: str, seen: datetime) -> Copy | None:
+        """The copy of this patient. Where there is none, the patient is looked at: the lists of what belongs to one
+        are asked for again only because the patient is kept, as a tombstone if need be.
+        """
+        kind = KINDS["patients"]
+        copy = self._records.copy(kind, patient)
+        if copy is None:
+            self._queue.enqueue([_mark(Target(kind.name, patient), seen)])
+        return copy
 
 
 def _done(stored: Stored, known: Known, began: datetime) -> Done:
