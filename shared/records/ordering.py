@@ -151,8 +151,7 @@ def already_settled(change: Change, copy: Copy | None) -> Outcome | None:
     if change.has_delivery_id and change.delivery in copy.deliveries:
         return Outcome.COVERED
     if change.deletes:
-        # A living copy that was seen later is of a record that is there again.
-        return Outcome.COVERED if copy.deleted or proves(copy.evidence, change.received_at, None) else None
+        return Outcome.COVERED if copy.deleted else None
     if proves(copy.evidence, change.received_at, change.updated_at):
         return Outcome.COVERED
     return Outcome.UNCHANGED if is_much_newer(copy.updated_at, change.updated_at) else None
