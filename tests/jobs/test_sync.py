@@ -107,6 +107,15 @@ def test_what_is_missing_from_a_patients_list_becomes_a_tombstone_after_two_sing
     assert clinic.queue.waiting() == 0
 
 
+def test_the_patient_of_listed_records_is_looked_at_when_none_is_kept(clinic: Clinic) -> None:
+    victim = min(clinic.simulator.truth("allergies"))
+    patient = str(clinic.simulator.truth("allergies")[victim]["patient"])
+    clinic.documents.transact(lambda transaction: transaction.delete(f"patients/{patient}"))
+    clinic.queue.enqueue(entries(clinic, [patient], "allergies", by="patient"))
+    clinic.settle()
+    assert patient in clinic.stored("patients")
+
+
 def test_a_patients_list_that_is_empty_deletes_only_what_single_reads_do_not_show(clinic: Clinic) -> None:
     patient = str(clinic.simulator.truth("problems")[min(clinic.simulator.truth("problems"))]["patient"])
     held = {key for key, record in clinic.stored("problems").items() if str(record["patient"]) == patient}

@@ -12,10 +12,14 @@ from shared.documents import Documents
 from tests.model.run import run_one
 from tests.model.schedule import Schedule
 
-# Each showed a fault when it was found; what it was stands in the commit that names the seed's fix.
-FOUND: tuple[int, ...] = ()
+# Each has shown a fault.
+FOUND = (
+    *(3, 31, 43),  # a deleted note stayed, because an appointment with the same id had notes
+    *(35, 56, 70, 77, 100),  # a permission was lost, and records that DrChrono still had became tombstones
+    1484,  # an announced deletion came late, and was believed of a record that was there again
+)
 
-SEEDS = 160
+SEEDS = 120  # about half a minute
 CHUNK = 20
 
 
