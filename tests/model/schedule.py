@@ -186,6 +186,7 @@ class Schedule:
         self.faulty = True
         self.busy = 0
         self._deliveries = 0
+        self._announced: dict[tuple[str, str], int] = {}
         self.hot: list[tuple[str, str]] = []
 
     def _instance(self) -> Instance:
@@ -288,6 +289,7 @@ class Schedule:
         """Let the event of a change reach the front door: perhaps never, late, or twice."""
         if hint is None or (self.faulty and self.rng.random() < self.plan.lost):
             return
+        self._announced[hint.kind, hint.key] = len(self.world.histories[hint.kind][hint.key])
         self._deliveries += 1
         times = 2 if self.rng.random() < self.plan.doubled else 1
         received = partial(self.receive, hint, self._deliveries)
@@ -444,6 +446,7 @@ class Schedule:
         if not self._backfilled():
             self.start_backfill()
         self._syncs(40 * MINUTE, 3)
+        self._compare_announced()
 
     def _settle(self) -> None:
         """The daily pass over each kind, and the slow round over all patients."""
@@ -536,6 +539,21 @@ class Schedule:
                 if truth.get(key) != stored.get(key) and not self._unreachable(kind, truth.get(key)):
                     self.wrong.append(f"{kind.name}:{key} is {stored.get(key)}, and should be {truth.get(key)}")
         self.wrong += [f"waiting: {data}" for _, data in self.documents.query("sync_pending")]
+
+    def _compare_announced(self) -> None:
+        """Before the passes that find everything: what an event told of is in the copy, or waits."""
+        queue = WorkQueue(self.documents, self.now_of(Instance(0.0, Turns(self.scheduler))))
+        for (kind, key), states in self._announced.items():
+            state = self.documents.get(f"sync_state/deletions-{kind}") or {}
+            waits = state.get("held_since") or queue.get(Target(kind, key)) is not None
+            if waits or states != len(self.world.histories[kind][key]):
+                continue
+            truth = self.world.truth(kind, self.scheduler.now).get(key)
+            data = self.documents.get(f"{kind}/{key}")
+            stored = None if data is None or data[META]["deleted"] else join(data)
+            if stored != truth:
+                self.wrong.append(f"{kind}:{key} was announced, is {stored}, and should be {truth}")
+        self._stop_if_wrong()
 
     def _unreachable(self, kind: Kind, record: Record | None) -> bool:
         """What is listed by patient, of one that was deleted before the copy heard of it."""
