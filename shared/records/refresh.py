@@ -125,8 +125,11 @@ class Refresh:
         """A single read that began at `began` did not find the record."""
         copy = self._records.copy(kind, key)
         living = copy is not None and not copy.deleted
-        # A living copy that was seen after the deletion was announced is of a record that is there again.
+        # What was seen or announced after the deletion was announced is of a record that is there again.
         announced = known.deletes and not (copy and living and copy.events_until >= known.last_seen)
+        if announced:
+            entry = self._queue.get(Target(kind.name, key))
+            announced = entry is None or entry.deletes or entry.last_seen <= known.last_seen
         believable = self._absences.believable_from(copy, known.last_seen, announced=announced)
         if began < believable:
             raise LookAgain("absent", believable)
