@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import CLOCK_SKEW, provable_from
 from shared.errors import LookAgain, MessageUnusable, StoreUnavailable, SyncError
 from shared.log import log
-from shared.queue.entries import Entry, Priority, Target, attempted, due_after, of_event
+from shared.queue.entries import Entry, Priority, Target, absent_since, attempted, due_after, of_event
 from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue
 from shared.records.ordering import Copy, Outcome, already_settled, settles
@@ -105,7 +105,8 @@ def _settle(change: Change, store: Store) -> Settled:
         if copy is not None and _shares_fetch(change, copy):
             store.queue.enqueue([_confirmation(change, copy)])
             return Settled(Outcome.COVERED, "confirm")
-        known = Known(flight.latest, change.updated_at, deletes=change.deletes)
+        newest = flight.latest <= change.received_at
+        known = Known(flight.latest, change.updated_at, deletes=change.deletes and newest)
         try:
             done = _fetched(target, known, Source("webhook", known.last_seen, change), store)
         except StoreUnavailable:
@@ -148,13 +149,14 @@ def _confirmation(change: Change, copy: Copy | None) -> Entry:
 def _postponed(change: Change, error: SyncError, store: Store) -> Entry:
     due = due_after(error, 0, store.now(), store.random)
     failed = attempted(error) and not isinstance(error, LookAgain)
-    return of_event(
+    entry = of_event(
         change,
         error.reason,
         due,
         attempts=int(failed),
         priority=Priority.RETRY if failed else Priority.EVENT,
     )
+    return replace(entry, absent_since=absent_since(error, entry))
 
 
 def _fetched(target: Target, known: Known, source: Source, store: Store) -> Done:

@@ -100,13 +100,15 @@ class QuotaExhausted(SyncError):
 class LookAgain(SyncError):
     """The answer may be older than what is asked about. `reason` is `lag`, or `absent` where it shows no record.
 
-    `due` (UTC) is when an answer proves more.
+    `due` (UTC) is when an answer proves more. `absent_since` is when the record was not found though a request sent
+    then had to show it, None where that has not happened.
     """
 
-    def __init__(self, reason: str, due: datetime) -> None:
+    def __init__(self, reason: str, due: datetime, *, absent_since: datetime | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.due = due
+        self.absent_since = absent_since
 
 
 class DeletionsHeld(SyncError):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from shared.errors import StoreUnavailable, SyncError
 from shared.jobs.run import Run, Stopped, is_unavailable, stop_reason
 from shared.log import log
-from shared.queue.entries import Entry, Priority, due_after, priority_after
+from shared.queue.entries import Entry, Priority, absent_since, due_after, priority_after
 from shared.records.ordering import Outcome
 from shared.records.refresh import Known
 from shared.records.store import Source
@@ -57,7 +57,7 @@ def _work_all(run: Run, entries: list[Entry]) -> int:
 def _work(run: Run, entry: Entry) -> bool:
     """Whether the target could be read. Raises Stopped where the next entry would fare no better."""
     parts = run.parts
-    known = Known(entry.last_seen, entry.updated_at, deletes=entry.deletes, reason=entry.reason)
+    known = Known(entry.last_seen, entry.updated_at, entry.deletes, entry.reason, entry.absent_since)
     refresh = parts.events if entry.priority == Priority.EVENT else parts.children
     source = Source("webhook" if entry.deliveries else "pending", entry.last_seen, deliveries=entry.deliveries)
     try:
@@ -83,7 +83,8 @@ def _postponed(run: Run, entry: Entry, error: SyncError) -> bool:
     parts = run.parts
     due = due_after(error, entry.attempts, parts.now(), parts.random)
     failed = is_unavailable(error)
-    parts.queue.retry(entry, error.reason, due, priority=priority_after(error, entry))
+    priority = priority_after(error, entry)
+    parts.queue.retry(entry, error.reason, due, priority=priority, absent_since=absent_since(error, entry))
     run.counts[Outcome.DEFERRED] += 1
     log(
         "pending.postponed",

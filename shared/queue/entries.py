@@ -77,7 +77,8 @@ class Target:
 class Entry:
     """first_seen, last_seen: when the first and the last of the events it stands for were received: it is done when
     everything that changed until `last_seen` is in the copy. updated_at: the newest version that an event named.
-    deletes: the last event announced a deletion. lease_until: until then one worker has it.
+    deletes: the last event announced a deletion. lease_until: until then one worker has it. absent_since: when a single
+    read, sent late enough to be believed, did not find the record.
     """
 
     target: Target
@@ -91,6 +92,7 @@ class Entry:
     deletes: bool = False
     deliveries: tuple[str, ...] = ()
     lease_until: datetime | None = None
+    absent_since: datetime | None = None
 
 
 def merge(old: Entry | None, new: Entry) -> Entry:
@@ -108,6 +110,7 @@ def merge(old: Entry | None, new: Entry) -> Entry:
         due=old.due if old.lease_until is not None else min(old.due, new.due),
         updated_at=max(filter(None, (old.updated_at, new.updated_at)), default=None),
         deletes=newest.deletes,
+        absent_since=newest.absent_since,
         deliveries=tuple(dict.fromkeys(old.deliveries + new.deliveries))[-MOST_DELIVERIES:],
     )
 
@@ -144,6 +147,13 @@ def due_after(error: SyncError, attempts: int, now: datetime, random: Callable[[
     return now + growing * (0.5 + random())
 
 
+def absent_since(error: SyncError, entry: Entry) -> datetime | None:
+    """What a failed attempt leaves of `Entry.absent_since`. Where deletions are held, the first look was worthless."""
+    if isinstance(error, LookAgain):
+        return error.absent_since
+    return None if isinstance(error, DeletionsHeld) else entry.absent_since
+
+
 def of_event(
     change: Change, reason: str, due: datetime, *, attempts: int = 0, priority: Priority = Priority.EVENT
 ) -> Entry:
@@ -177,6 +187,7 @@ def to_document(entry: Entry) -> dict[str, Any]:
         "deletes": entry.deletes,
         "deliveries": list(entry.deliveries),
         "lease_until": entry.lease_until,
+        "absent_since": entry.absent_since,
     }
 
 
@@ -204,8 +215,10 @@ def target_of(key: str) -> Target | None:
 
 def _read(data: Mapping[str, Any]) -> Entry:
     times = {name: data[name] for name in ("first_seen", "last_seen", "due")}
-    lease_until, updated_at = data["lease_until"], data["updated_at"]
-    if not all(_is_instant(value) for value in times.values()) or not (lease_until is None or _is_instant(lease_until)):
+    lease_until, absent_since = data["lease_until"], data.get("absent_since")
+    updated_at = data["updated_at"]
+    given = [value for value in (lease_until, absent_since) if value is not None]
+    if not all(map(_is_instant, [*times.values(), *given])):
         raise TypeError
     if data["kind"] not in KINDS or not isinstance(updated_at, str | None):
         raise ValueError
@@ -218,6 +231,7 @@ def _read(data: Mapping[str, Any]) -> Entry:
         deletes=data["deletes"] is True,
         deliveries=tuple(str(one) for one in data["deliveries"]),
         lease_until=lease_until,
+        absent_since=absent_since,
         **times,
     )
 

@@ -130,7 +130,16 @@ class WorkQueue:
             completed += self._documents.transact(work)
         return completed
 
-    def retry(self, entry: Entry, reason: str, due: datetime, *, priority: int, failed: bool = True) -> None:
+    def retry(
+        self,
+        entry: Entry,
+        reason: str,
+        due: datetime,
+        *,
+        priority: int,
+        failed: bool = True,
+        absent_since: datetime | None = None,
+    ) -> None:
         """Postpone a claimed entry after an attempt. A newer event that came meanwhile makes it due at once."""
 
         def work(transaction: Transaction) -> None:
@@ -144,6 +153,7 @@ class WorkQueue:
                 priority=there.priority if newer else priority,
                 due=there.last_seen if newer else due,
                 attempts=entry.attempts + (1 if failed else 0),
+                absent_since=None if newer else absent_since,
                 lease_until=None,
             )
             transaction.set(_path(entry.target), to_document(postponed))

@@ -1,18 +1,23 @@
 """The one place where an absent record is taken for a deleted one: of every kind, however the absence was noticed.
 
 DrChrono answers with an empty list and status 200 where a permission is missing, and a replica does not show yet what
-was made a moment ago. So an absence in a list proves nothing: it puts the record into the work queue. There a single
-read decides, under three conditions:
+was made a moment ago. So an absence in a list proves nothing: it puts the record into the work queue. There single
+reads decide, under three conditions:
 
 1. The request was sent so late that no replica can have been unaware of the record (`shared.drchrono.lag`).
-2. Another record of the kind is still shown: the kind as a whole has not become invisible.
+2. Two reads do not find it, and between them another record of the kind is shown; the three are so far apart that they
+   tell of three instants in that order. So no single loss of the permission can be the reason for both.
 3. Not too many are absent at once (`shared.records.deletion_limit`).
+
+An event that announced the deletion stands for the second and third. The second also holds for a record of which no
+living copy is kept: an event named it, and a 404 that is believed settles that event.
 
 Where the second or third fails, the deletions of the kind are held: nothing is marked until the records are there
 again, or a person says that the deletions are real (`ops accept-deletions`). A record that returns after it was marked
 shows that the absence was a fault, so that the other recent tombstones of the kind are looked at again.
 
-State: `sync_state/deletions-<kind>`, {recent, held_since, accepted_until, reviewed_at}.
+State: `sync_state/deletions-<kind>`, {recent, held_since, accepted_until, reviewed_at, asked, shown}. asked: when
+another record was asked for last; shown: when the answer showed it.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from typing import Any
 from shared.documents import Documents, Transaction
 from shared.drchrono.kinds import Kind
 from shared.drchrono.lag import provable_from, shown_until
-from shared.errors import DeletionsHeld
+from shared.errors import DeletionsHeld, LookAgain
 from shared.log import log
 from shared.queue.entries import ABSENT, Entry, Priority, Target
 from shared.queue.work_queue import WorkQueue
@@ -39,9 +44,8 @@ REVIEW_PAUSE = timedelta(hours=1)
 # For how long a person's word holds.
 ACCEPTED = timedelta(hours=24)
 
-# Other records that are asked for before an absence is believed, and for how long one that was shown counts.
+# Other records that are asked for before an absence is believed.
 MOST_CONTROLS = 3
-CONTROL_TRUSTED = timedelta(minutes=1)
 
 
 class Absences:
@@ -52,7 +56,6 @@ class Absences:
         self._records = records
         self._queue = queue
         self._now = now
-        self._shown: dict[str, datetime] = {}
 
     def notice(self, kind: Kind, keys: Iterable[str], began: datetime) -> None:
         """A complete list, begun at `began`, did not show these living records: have each looked at.
@@ -81,19 +84,34 @@ class Absences:
             seen.append(copy.fetched_at)
         return max((provable_from(instant) for instant in seen), default=last_seen)
 
-    def allow(self, kind: Kind, key: str, is_shown: Callable[[str], bool]) -> None:
-        """Before a living record is marked as deleted because a single read did not find it.
+    def allow(
+        self,
+        kind: Kind,
+        key: str,
+        first: datetime | None,
+        began: datetime,
+        is_shown: Callable[[str], bool],
+        *,
+        living: bool,
+    ) -> None:
+        """Before a record is marked as deleted because a single read, sent at `began`, did not find it.
 
-        is_shown: whether DrChrono shows the record with this id. Raises DeletionsHeld, and what `is_shown` raises.
+        first: when an earlier one did not, None if there was none. is_shown: whether DrChrono shows the record with
+        this id. living: the record is kept as a living one. Raises LookAgain where another read has to decide,
+        DeletionsHeld, and what `is_shown` raises.
         """
         if self._accepted(kind):
             return
-        entry = self._queue.get(Target(kind.name, key))
-        self._check(kind, 0 if entry is not None and entry.reason in ABSENT else 1)
-        if not self._kind_is_shown(kind, key, is_shown):
-            self._hold(kind)
-            raise DeletionsHeld(kind.name)
-        self._count(kind)
+        if first is None:
+            now = self._now()
+            raise LookAgain("absent", provable_from(now), absent_since=now)
+        due = provable_from(self._shown_after(kind, key, provable_from(first), is_shown))
+        if began < due:
+            raise LookAgain("absent", due, absent_since=first)
+        if living:
+            entry = self._queue.get(Target(kind.name, key))
+            self._check(kind, 0 if entry is not None and entry.reason in ABSENT else 1)
+            self._count(kind)
 
     def found(self, kind: Kind, *, returned: bool) -> None:
         """What was absent is there: a record, or the records of a list. returned: it had been marked as deleted.
@@ -129,15 +147,26 @@ class Absences:
             self._hold(kind, absent)
             raise DeletionsHeld(kind.name)
 
-    def _kind_is_shown(self, kind: Kind, key: str, is_shown: Callable[[str], bool]) -> bool:
-        shown_at = self._shown.get(kind.name)
-        if shown_at is not None and self._now() - shown_at < CONTROL_TRUSTED:
-            return True
+    def _shown_after(self, kind: Kind, key: str, instant: datetime, is_shown: Callable[[str], bool]) -> datetime:
+        """When another record of the kind was shown in answer to a request that was sent after `instant`.
+
+        Raises DeletionsHeld where none is shown, or no other is kept.
+        """
+        state = self._state(kind)
+        asked, shown = state.get("asked"), state.get("shown")
+        if isinstance(asked, datetime) and isinstance(shown, datetime) and asked >= instant:
+            return shown
+        now = self._now()
+        if now < instant:
+            return instant
         controls = self._records.neighbours(kind, key, MOST_CONTROLS, self._queue.keys_of(kind.name))
-        if controls and not any(map(is_shown, controls)):
-            return False
-        self._shown[kind.name] = self._now()
-        return True
+        controls = controls or self._records.neighbours(kind, key, MOST_CONTROLS, ())
+        if not any(map(is_shown, controls)):
+            self._hold(kind)
+            raise DeletionsHeld(kind.name)
+        shown = self._now()
+        self._change(kind, {"asked": now, "shown": shown})
+        return shown
 
     def _review(self, kind: Kind) -> None:
         """Have the recent tombstones of absent records looked at again."""

@@ -40,13 +40,15 @@ class Api(Protocol):
 @dataclass(frozen=True)
 class Known:
     """What is known before the fetch. last_seen: when the newest event was received; updated_at: the newest version
-    that one of them named; deletes: the newest announced a deletion; reason: of the queue entry, if it has one.
+    that one of them named; deletes: the newest announced a deletion; reason, absent_since: of the queue entry, if it
+    has one.
     """
 
     last_seen: datetime
     updated_at: str | None = None
     deletes: bool = False
     reason: str = ""
+    absent_since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Refresh:
         if target.by == "patient":
             return self._list_of_patient(kind, target.id, known, source)
         if target.by == "appointment":
-            return self._notes_of(kind, target.id, source)
+            return self._notes_of(kind, target.id, source)[0]
         return self._record(kind, target.id, known, source)
 
     def _record(self, kind: Kind, key: str, known: Known, source: Source) -> Done:
@@ -94,8 +96,10 @@ class Refresh:
             fetched = self._api.get(kind, key)
         except NotFound:
             if kind.listed_by == "appointment":
-                listed = self._notes_of(kind, key, source)
-                if listed.outcome is not Outcome.GONE:
+                listed, shown_keys = self._notes_of(kind, key, source)
+                copy = self._records.copy(kind, key)
+                # A note that is kept under this id, and is not one of these, has its id in common with an appointment.
+                if shown_keys and (key in shown_keys or copy is None or copy.deleted):
                     self._queue.enqueue([_mark(Target("appointments", key), known.last_seen)])
                     return listed
             return self._absent(kind, key, began, known, source)
@@ -110,6 +114,8 @@ class Refresh:
         stored = self._records.store(kind, shown, fetched.record, fetched.began, source)
         if stored.returned or known.reason in ABSENT:
             self._absences.found(kind, returned=stored.returned)
+        if kind.listed_by == "patient" and (patient := id_of(fetched.record.get("patient"))):
+            self._look_at_unknown(patient, fetched.began)
         return replace(
             _done(stored, known, fetched.began),
             fetch_seconds=(answered - fetched.began).total_seconds(),
@@ -119,12 +125,20 @@ class Refresh:
     def _absent(self, kind: Kind, key: str, began: datetime, known: Known, source: Source) -> Done:
         """A single read that began at `began` did not find the record."""
         copy = self._records.copy(kind, key)
-        believable = self._absences.believable_from(copy, known.last_seen, announced=known.deletes)
+        living = copy is not None and not copy.deleted
+        # What was seen or announced after the deletion was announced is of a record that is there again.
+        announced = known.deletes and not (copy and living and copy.events_until >= known.last_seen)
+        if announced:
+            entry = self._queue.get(Target(kind.name, key))
+            announced = entry is None or entry.deletes or entry.last_seen <= known.last_seen
+        believable = self._absences.believable_from(copy, known.last_seen, announced=announced)
         if began < believable:
             raise LookAgain("absent", believable)
-        if copy is not None and not copy.deleted:
-            if not known.deletes:
-                self._absences.allow(kind, key, lambda other: self._is_shown(kind, other))
+        if not announced:
+            # What was seen or announced since the first look makes this one the first.
+            first = known.absent_since if known.absent_since and known.absent_since >= believable else None
+            self._absences.allow(kind, key, first, began, lambda other: self._is_shown(kind, other), living=living)
+        if copy is None or living:
             self._queue.enqueue(_marks_of_deleted(kind, key, began))
         return _done(self._records.mark_deleted(kind, key, began, source, "not_found"), known, began)
 
@@ -135,15 +149,18 @@ class Refresh:
             return kind.listed_by == "appointment" and any(page.records for page in self._api.list_notes(key))
         return True
 
-    def _notes_of(self, kind: Kind, appointment: str, source: Source) -> Done:
+    def _notes_of(self, kind: Kind, appointment: str, source: Source) -> tuple[Done, set[str]]:
+        """Also the ids of the notes that were shown."""
         began: datetime | None = None
         outcome = Outcome.GONE
+        shown: set[str] = set()
         for page in self._api.list_notes(appointment):
             began = began or page.began
             result = store_page(self._records, self._queue, self._absences, kind, page, source)
+            shown |= result.keys
             if result.keys:
                 outcome = Outcome.STORED if result.stored else Outcome.UNCHANGED
-        return Done(outcome, Evidence(shown_until(began or self._now())))
+        return Done(outcome, Evidence(shown_until(began or self._now()))), shown
 
     def _list_of_patient(self, kind: Kind, patient: str, known: Known, source: Source) -> Done:
         """The list is the full set: what is stored of this patient and not in it is looked at by itself."""
@@ -161,9 +178,19 @@ class Refresh:
         self._absences.notice(kind, missing, began)
         if known.reason in ABSENT and not missing:
             self._absences.found(kind, returned=False)
-        copy = self._records.copy(KINDS["patients"], patient)
+        copy = self._look_at_unknown(patient, began)
         self._records.mark_orphans(kind, owner, deleted=copy is not None and copy.deleted)
         return Done(Outcome.STORED if stored or missing else Outcome.UNCHANGED, Evidence(shown_until(began)))
+
+    def _look_at_unknown(self, patient: str, seen: datetime) -> Copy | None:
+        """The copy of this patient. Where there is none, the patient is looked at: the lists of what belongs to one
+        are asked for again only because the patient is kept, as a tombstone if need be.
+        """
+        kind = KINDS["patients"]
+        copy = self._records.copy(kind, patient)
+        if copy is None:
+            self._queue.enqueue([_mark(Target(kind.name, patient), seen)])
+        return copy
 
 
 def _done(stored: Stored, known: Known, began: datetime) -> Done:

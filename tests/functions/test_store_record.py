@@ -181,6 +181,8 @@ def test_a_deleted_appointment_becomes_a_tombstone_that_keeps_its_fields(clinic:
 
 @pytest.mark.parametrize("fault", ["", "500"])
 def test_a_404_soon_after_the_event_is_not_believed_whatever_failed_before(clinic: Clinic, fault: str) -> None:
+    handle(push(event("PATIENT_CREATE", first(clinic, "patients"), "patients", clinic.now())), clinic.store())
+    clinic.settle()
     change = event("PATIENT_CREATE", "999999", "patients", clinic.now())
     if fault:
         clinic.simulator.faults.set([{"match": {"path": "/api/patients"}, "fault": fault}], replace=True)
@@ -192,8 +194,9 @@ def test_a_404_soon_after_the_event_is_not_believed_whatever_failed_before(clini
         assert handle(push(change), clinic.store()) is Outcome.DEFERRED
     assert [row.reason for row in clinic.queue.backlog()] == ["absent"]
     assert clinic.documents.get("patients/999999") is None
-    clinic.later(minutes=2)
-    clinic.run(sync)
+    for _ in range(3):
+        clinic.later(minutes=2)
+        clinic.run(sync)
     document = clinic.documents.get("patients/999999")
     assert document is not None
     assert document["_sync"]["deleted"] is True

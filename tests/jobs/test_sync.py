@@ -94,16 +94,26 @@ def test_a_changed_patient_has_its_lists_looked_at(clinic: Clinic) -> None:
     assert clinic.differences() == []
 
 
-def test_what_is_missing_from_a_patients_list_becomes_a_tombstone_after_a_single_read(clinic: Clinic) -> None:
+def test_what_is_missing_from_a_patients_list_becomes_a_tombstone_after_two_single_reads(clinic: Clinic) -> None:
     victim = min(clinic.simulator.truth("allergies"))
     patient = str(clinic.simulator.truth("allergies")[victim]["patient"])
     clinic.simulator.delete("allergies", victim, webhook=False)
     clinic.queue.enqueue(entries(clinic, [patient], "allergies", by="patient"))
     clinic.run(sync)
+    clinic.settle()
     assert victim in clinic.stored("allergies")
     clinic.settle()
     assert victim not in clinic.stored("allergies")
     assert clinic.queue.waiting() == 0
+
+
+def test_the_patient_of_listed_records_is_looked_at_when_none_is_kept(clinic: Clinic) -> None:
+    victim = min(clinic.simulator.truth("allergies"))
+    patient = str(clinic.simulator.truth("allergies")[victim]["patient"])
+    clinic.documents.transact(lambda transaction: transaction.delete(f"patients/{patient}"))
+    clinic.queue.enqueue(entries(clinic, [patient], "allergies", by="patient"))
+    clinic.settle()
+    assert patient in clinic.stored("patients")
 
 
 def test_a_patients_list_that_is_empty_deletes_only_what_single_reads_do_not_show(clinic: Clinic) -> None:
@@ -118,6 +128,7 @@ def test_a_patients_list_that_is_empty_deletes_only_what_single_reads_do_not_sho
     for key in held:
         clinic.simulator.delete("problems", key, webhook=False)
     clinic.queue.enqueue(entries(clinic, [patient], "problems", by="patient"))
+    clinic.settle()
     clinic.settle()
     assert not held & clinic.stored("problems").keys()
     assert clinic.queue.waiting() == 0
