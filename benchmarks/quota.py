@@ -30,10 +30,11 @@ from urllib.parse import urlsplit
 
 from local.embedded import EmbeddedDocuments
 from local.emulators import Emulators
-from shared.documents import Data, Documents, Transaction, Where
+from shared.documents import Data, Documents, Snapshot, Transaction, Where
 from shared.errors import QuotaExhausted, StoreUnavailable
-from shared.rate_limit.ledger import Lane, Window, parse_windows
+from shared.rate_limit.ledger import Lane
 from shared.rate_limit.limiter import RateLimiter
+from shared.rate_limit.windows import Window, parse_windows
 from simulator import Config, Simulator
 from simulator.quota import Limiter
 
@@ -124,6 +125,9 @@ class Counted:
 
     def get(self, path: str) -> Data | None:
         return self._documents.get(path)
+
+    def snapshot(self, path: str) -> Snapshot:
+        return self._documents.snapshot(path)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         return self._documents.get_all(paths, fields)

@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ from shared.jobs import backfill
 from shared.jobs.run import Stopped
 from shared.jobs.sync import sync
 from shared.queue.entries import Priority
-from shared.rate_limit.ledger import parse_windows
 from shared.rate_limit.limiter import RateLimiter
+from shared.rate_limit.windows import parse_windows
 from shared.records.ordering import Outcome
 from shared.webhooks.events import Change, encode
 from simulator import Config, Simulator
@@ -51,12 +51,16 @@ SYNC_EVERY = timedelta(minutes=1)
 LONGEST = timedelta(hours=3)
 
 
+def virtual_now(simulator: Simulator) -> datetime:
+    return datetime.fromtimestamp(simulator.clock.now(), timezone.utc)
+
+
 @contextmanager
 def at_rest(patients: int) -> Iterator[Clinic]:
     """A clinic whose copy is complete, and from then on under the guide's limit."""
     config = Config(patients=patients, appointments=0, notes=0, children=0, form="live", clock="virtual")
     with Simulator(config) as simulator, tempfile.TemporaryDirectory() as folder:
-        documents = EmbeddedDocuments(Path(folder) / "store.sqlite3")
+        documents = EmbeddedDocuments(Path(folder) / "store.sqlite3", now=lambda: virtual_now(simulator))
         filling = Clinic(simulator, documents)
         backfill.start(filling.parts(), ("patients",), date(2009, 1, 1))
         filling.run(backfill.go_on)
@@ -69,7 +73,7 @@ def at_rest(patients: int) -> Iterator[Clinic]:
         filling.run(sync)
         filling.later(minutes=2)
         simulator.quota.set(parse_quota(QUOTA))
-        permits = RateLimiter(
+        limiter = RateLimiter(
             documents,
             parse_windows(QUOTA),
             background_share=0.8,
@@ -77,7 +81,7 @@ def at_rest(patients: int) -> Iterator[Clinic]:
             sleep=filling.sleep,
             instance="storm",
         )
-        yield Clinic(simulator, documents, permits)
+        yield Clinic(simulator, documents, limiter)
 
 
 def storm(name: str, *, events: int, patients: int, seconds: float) -> Row:

@@ -43,7 +43,7 @@ def test_a_complete_copy_says_so(either: Practice) -> None:
     assert row(shown, "medications").endswith("by patient 0 - -")
     assert row(shown, "pending") == "pending nothing: the copy is complete"
     assert row(shown, "token").startswith("token good for 60 min (until ")
-    assert "of 6,000 in a minute; no brake" in row(shown, "quota")
+    assert "of 6,000 in a minute; no cooldown" in row(shown, "quota")
     assert "finished after 1.5 s" in row(shown, "sync")
 
 
@@ -104,7 +104,7 @@ def test_a_dead_token_says_what_to_run(practice: Practice) -> None:
     assert "cannot be refreshed: python -m ops authorize --local" in " ".join(shown.output.split())
 
 
-def test_a_brake_is_shown_with_its_end(practice: Practice) -> None:
+def test_a_cooldown_is_shown_with_its_end(practice: Practice) -> None:
     practice.system.rate_limiter().throttled(now() + timedelta(minutes=20))
     assert "DrChrono refuses all requests for 20 min more" in " ".join(practice.ops("status").output.split())
 
