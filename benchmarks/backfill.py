@@ -41,8 +41,9 @@ from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.seen import Seen
 from shared.jobs.windowed import windows
 from shared.queue.work_queue import WorkQueue
-from shared.rate_limit.ledger import Lane, parse_windows
+from shared.rate_limit.ledger import Lane
 from shared.rate_limit.limiter import RateLimiter
+from shared.rate_limit.windows import parse_windows
 from shared.records.absence import Absences
 from shared.records.refresh import Refresh
 from shared.records.store import Records
@@ -70,13 +71,13 @@ def now() -> datetime:
 
 
 def parts(url: str, documents: Documents, quota: str) -> Parts:
-    permits = RateLimiter(
+    limiter = RateLimiter(
         documents, parse_windows(quota), background_share=0.8, now=now, sleep=time.sleep, instance=str(os.getpid())
     )
     client = DrChrono(
         url=url,
         tokens=Token(_control(url, "tokens", {"action": "issue"})["access_token"]),
-        limiter=permits,
+        limiter=limiter,
         now=now,
         sleep=time.sleep,
         random=lambda: 0.5,

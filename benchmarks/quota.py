@@ -1,9 +1,9 @@
-"""How well one quota is shared: 20 workers in 4 processes against the simulator's limiters, on the true clock.
+"""Measure how instances share one quota: 20 workers in 4 processes against the simulator's limiters, in real time.
 
     python -m benchmarks.quota [--quick] [--store embedded|firestore] [--json FILE]
 
-Baselines of the same run: `each alone` sends until it is refused and then waits as it is told (the guide's code), and
-`one by one` counts every request in a transaction of its own.
+Baselines in the same run: `each alone` sends until DrChrono refuses, then waits as long as stated (the guide's code).
+`one by one` counts every request in its own transaction.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from local.emulators import Emulators
-from shared.documents import Data, Documents, Transaction, Where
+from shared.documents import Data, Documents, Snapshot, Transaction, Where
 from shared.errors import QuotaExhausted, StoreUnavailable
-from shared.rate_limit.ledger import Lane, Window, parse_windows
+from shared.rate_limit.ledger import Lane
 from shared.rate_limit.limiter import RateLimiter
+from shared.rate_limit.windows import Window, parse_windows
 from simulator import Config, Simulator
 from simulator.quota import Limiter
 from workstation.embedded_documents import EmbeddedDocuments
@@ -41,15 +42,15 @@ T = TypeVar("T")
 
 PROCESSES = 4
 THREADS = 5
-LIVE_PER_SECOND = 0.25  # 15 a minute, of the 20 that are theirs
+LIVE_PER_SECOND = 0.25  # 15 a minute; the reserve for live events is 20
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one process does. `store` is a file of the embedded store, or a project of the Firestore emulator."""
+    """The work of one process. `store` is a file of the embedded store or a project of the Firestore emulator."""
 
     instance: str
-    way: str
+    gate: str
     url: str
     token: str
     store: str
@@ -62,7 +63,7 @@ class Task:
 
 @dataclass
 class Result:
-    """`waits`: seconds from the arrival of each live event to its permit."""
+    """`waits`: seconds from each live event to its request."""
 
     sent: int = 0
     refused: int = 0
@@ -77,7 +78,7 @@ class Gate(Protocol):
 
 
 class EachAlone:
-    """No count at all: whoever is refused waits as long as it is told, and knows nothing of the others."""
+    """No shared count: a refused process waits as long as stated and knows nothing of the others."""
 
     def __init__(self) -> None:
         self._until = datetime.min.replace(tzinfo=timezone.utc)
@@ -91,7 +92,7 @@ class EachAlone:
 
 
 class OneByOne:
-    """A transaction for each request, on a counter per minute that all share; no lanes."""
+    """One transaction per request, on a shared counter per minute; no lanes."""
 
     def __init__(self, documents: Documents, window: Window) -> None:
         self._documents = documents
@@ -116,7 +117,7 @@ class OneByOne:
 
 
 class Counted:
-    """Counts the transactions of a store."""
+    """A store that counts transactions."""
 
     def __init__(self, documents: Documents, result: Result) -> None:
         self._documents = documents
@@ -124,6 +125,9 @@ class Counted:
 
     def get(self, path: str) -> Data | None:
         return self._documents.get(path)
+
+    def snapshot(self, path: str) -> Snapshot:
+        return self._documents.snapshot(path)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         return self._documents.get_all(paths, fields)
@@ -139,12 +143,12 @@ class Counted:
         return self._documents.count(collection, where)
 
 
-def gate(task: Task, result: Result) -> Gate:
-    if task.way == "each alone":
+def open_gate(task: Task, result: Result) -> Gate:
+    if task.gate == "each alone":
         return EachAlone()
     documents = Counted(_open(task.store), result)
     windows = parse_windows(task.quota)
-    if task.way == "one by one":
+    if task.gate == "one by one":
         return OneByOne(documents, windows[0])
     skew = timedelta(seconds=task.skew_seconds)
     return RateLimiter(
@@ -168,7 +172,7 @@ def _open(store: str) -> Documents:
 
 
 class Sender:
-    """One kept connection per thread."""
+    """Sends requests on one persistent connection per thread."""
 
     def __init__(self, task: Task, gate: Gate, result: Result, end: float) -> None:
         self._address = urlsplit(task.url).netloc
@@ -181,12 +185,12 @@ class Sender:
         self._lock = threading.Lock()
 
     def work(self) -> None:
-        """A backfill: as much as there is."""
+        """Run a backfill: send as much as is permitted."""
         while time.time() < self._end:
             self._one(Lane.BACKGROUND)
 
     def live(self) -> None:
-        """One event that just came; counted only if it could be served before the end."""
+        """Handle one live event, and record how long it waited."""
         came = time.time()
         while time.time() < self._end:
             if self._one(Lane.LIVE):
@@ -225,10 +229,10 @@ class Sender:
 
 
 def work(task: Task) -> Result:
-    """One process."""
+    """Run one process."""
     result = Result()
     end = time.time() + task.seconds
-    sender = Sender(task, gate(task, result), result, end)
+    sender = Sender(task, open_gate(task, result), result, end)
     threads = [threading.Thread(target=sender.work) for _ in range(task.threads)]
     for thread in threads:
         thread.start()
@@ -244,7 +248,7 @@ def work(task: Task) -> Result:
 
 
 def start(task: Task) -> subprocess.Popen[str]:
-    """`work` in a process of its own; its last line of output is the result."""
+    """Run `work` in a new process; its last line of output is the result."""
     command = [sys.executable, "-m", "benchmarks.quota", "--task", json.dumps(asdict(task))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
 
@@ -256,17 +260,17 @@ def finish(process: subprocess.Popen[str]) -> Result:
 
 @dataclass(frozen=True)
 class Case:
-    """`live`: a trickle of live events comes while the backfill runs."""
+    """`live`: whether live events arrive during the backfill."""
 
     quota: str
     limiter: Limiter
-    way: str
+    gate: str
     windows: int
     live: bool = False
 
 
 def measure(case: Case, store: str) -> dict[str, Any]:
-    """The row of one case. `used`: of what a sliding window lets through at most in that time."""
+    """Return the row of one case. `used` is relative to what a sliding window admits in that time."""
     window = parse_windows(case.quota)[0]
     seconds = case.windows * window.seconds
     with Simulator(Config(patients=5, quota=case.quota, limiter=case.limiter)) as simulator:
@@ -274,8 +278,8 @@ def measure(case: Case, store: str) -> dict[str, Any]:
         processes = [
             start(
                 Task(
-                    instance=f"{case.way} {number}",
-                    way=case.way,
+                    instance=f"{case.gate} {number}",
+                    gate=case.gate,
                     url=simulator.url,
                     token=token,
                     store=store,
@@ -293,7 +297,7 @@ def measure(case: Case, store: str) -> dict[str, Any]:
         results = [finish(process) for process in processes]
     waits = sorted(wait for result in results for wait in result.waits)
     return {
-        "way": case.way,
+        "gate": case.gate,
         "quota": case.quota,
         "limiter": case.limiter,
         "live": len(waits),
@@ -316,7 +320,7 @@ def cases(quick: bool) -> list[Case]:
 
 
 def wanted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    ours = [row for row in rows if row["way"] == "shared"]
+    ours = [row for row in rows if row["gate"] == "shared"]
     saturated = [row for row in ours if not row["live"]]
     live_p95 = max(row["live_p95"] for row in ours if row["live"])
     refused = sum(row["refused"] for row in ours)
@@ -332,11 +336,11 @@ def wanted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def show(rows: list[dict[str, Any]], wants: list[dict[str, Any]]) -> None:
-    print(f"{'way':<11} {'quota':<12} {'limiter':<8} {'used':>6} {'429s':>5} {'tx/s':>6} {'live':>5} {'live p95':>9}")
+    print(f"{'gate':<11} {'quota':<12} {'limiter':<8} {'used':>6} {'429s':>5} {'tx/s':>6} {'live':>5} {'live p95':>9}")
     for row in rows:
         p95 = "-" if row["live_p95"] is None else f"{row['live_p95']:.2f} s"
         print(
-            f"{row['way']:<11} {row['quota']:<12} {row['limiter']:<8} {row['used']:>6.1%} {row['refused']:>5}"
+            f"{row['gate']:<11} {row['quota']:<12} {row['limiter']:<8} {row['used']:>6.1%} {row['refused']:>5}"
             f" {row['transactions']:>6.2f} {row['live']:>5} {p95:>9}"
         )
     for want in wants:
@@ -345,7 +349,7 @@ def show(rows: list[dict[str, Any]], wants: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def stores(name: str) -> Iterator[Callable[[], str]]:
-    """A new store for each case."""
+    """Yield a function that makes a new store for each case."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         if name == "firestore":
@@ -357,7 +361,7 @@ def stores(name: str) -> Iterator[Callable[[], str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one limiter, and two windows of each")
+    parser.add_argument("--quick", action="store_true", help="one limiter, two windows per case")
     parser.add_argument("--store", choices=["embedded", "firestore"], default="firestore")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--task", help=argparse.SUPPRESS)
@@ -365,7 +369,7 @@ def main() -> None:
     if arguments.task:
         print(json.dumps(asdict(work(Task(**json.loads(arguments.task))))))
         return
-    # Most of a minute all of them wait: cases side by side do not disturb each other much.
+    # The processes wait for most of each minute, so two cases at a time hardly disturb each other.
     with stores(arguments.store) as store, ThreadPoolExecutor(2) as pool:
         rows = list(pool.map(lambda case: measure(case, store()), cases(arguments.quick)))
     wants = wanted(rows)

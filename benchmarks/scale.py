@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from benchmarks.report import Report, Row, Want
 from functions.store_record import handle
-from shared.documents import Data, Documents, Transaction, Where
+from shared.documents import Data, Documents, Snapshot, Transaction, Where
 from shared.jobs import backfill, reconcile
 from shared.jobs.sync import sync
 from shared.jobs.worklist import work_off
@@ -65,6 +65,10 @@ class Counted:
         self.reads += 1
         return self._documents.get(path)
 
+    def snapshot(self, path: str) -> Snapshot:
+        self.reads += 1
+        return self._documents.snapshot(path)
+
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         self.reads += len(paths)
         return self._documents.get_all(paths, fields)
@@ -90,6 +94,10 @@ class _CountedTransaction:
     def get(self, path: str) -> Data | None:
         self._bill.reads += 1
         return self._transaction.get(path)
+
+    def snapshot(self, path: str) -> Snapshot:
+        self._bill.reads += 1
+        return self._transaction.snapshot(path)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         self._bill.reads += len(paths)

@@ -1,7 +1,7 @@
-"""A storm of events: how many requests it costs, and how long the quota holds it up.
+"""Measure a storm of events: how many requests it costs, and how long the quota delays it.
 
-The simulator allows 100 requests a minute on a virtual clock, so that minutes of quota pass at once; the rest is real:
-HTTP, the store, the shared quota. What one event costs at rest is measured on the true clock.
+The simulator allows 100 requests a minute on a virtual clock, so minutes of quota pass at once. HTTP, the store and the
+rate limiter are real. The cost of one event at rest is measured in real time.
 
     python -m benchmarks.storm [--quick] [--json FILE]
 """
@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ from shared.jobs import backfill
 from shared.jobs.run import Stopped
 from shared.jobs.sync import sync
 from shared.queue.entries import Priority
-from shared.rate_limit.ledger import parse_windows
 from shared.rate_limit.limiter import RateLimiter
+from shared.rate_limit.windows import parse_windows
 from shared.records.ordering import Outcome
 from shared.webhooks.events import Change, encode
 from simulator import Config, Simulator
@@ -51,25 +51,29 @@ SYNC_EVERY = timedelta(minutes=1)
 LONGEST = timedelta(hours=3)
 
 
+def virtual_now(simulator: Simulator) -> datetime:
+    return datetime.fromtimestamp(simulator.clock.now(), timezone.utc)
+
+
 @contextmanager
 def at_rest(patients: int) -> Iterator[Clinic]:
-    """A clinic whose copy is complete, and from then on under the guide's limit."""
+    """Yield a clinic whose copy is complete, under the guide's limit from then on."""
     config = Config(patients=patients, appointments=0, notes=0, children=0, form="live", clock="virtual")
     with Simulator(config) as simulator, tempfile.TemporaryDirectory() as folder:
-        documents = EmbeddedDocuments(Path(folder) / "store.sqlite3")
+        documents = EmbeddedDocuments(Path(folder) / "store.sqlite3", now=lambda: virtual_now(simulator))
         filling = Clinic(simulator, documents)
         backfill.start(filling.parts(), ("patients",), date(2009, 1, 1))
         filling.run(backfill.go_on)
         for entry in filling.queue.claim(filling.now(), 10 * patients, Priority.BACKFILL):
             filling.queue.complete(
                 entry.target, Evidence(filling.now())
-            )  # nobody here has medications, problems or allergies
+            )  # no patient here has medications, problems or allergies
         filling.run(sync)
         filling.later(hours=4)
         filling.run(sync)
         filling.later(minutes=2)
         simulator.quota.set(parse_quota(QUOTA))
-        permits = RateLimiter(
+        limiter = RateLimiter(
             documents,
             parse_windows(QUOTA),
             background_share=0.8,
@@ -77,11 +81,11 @@ def at_rest(patients: int) -> Iterator[Clinic]:
             sleep=filling.sleep,
             instance="storm",
         )
-        yield Clinic(simulator, documents, permits)
+        yield Clinic(simulator, documents, limiter)
 
 
 def storm(name: str, *, events: int, patients: int, seconds: float) -> Row:
-    """`events` events about changes of all `patients`, in random order; every patient changes once."""
+    """Send `events` events about `patients` patients in random order; every patient changes once."""
     with at_rest(patients) as clinic:
         rng = random.Random(11)
         keys = sorted(clinic.simulator.truth("patients"))
@@ -106,7 +110,7 @@ def storm(name: str, *, events: int, patients: int, seconds: float) -> Row:
             _sync(clinic)
             next_sync = clinic.now() + SYNC_EVERY
         wrong = [key for key in clinic.differences() if key.startswith("patients")]
-        assert not wrong, f"{len(wrong)} patients are not as in DrChrono"
+        assert not wrong, f"{len(wrong)} patients differ from DrChrono"
         after = clinic.simulator.stats()
         spent = {path: count - before["by_endpoint"].get(path, 0) for path, count in after["by_endpoint"].items()}
         requests = sum(count for path, count in spent.items() if "/patients" in path)
@@ -133,7 +137,7 @@ def _push(change: Change) -> dict[str, Any]:
 
 
 class Timed:
-    """An object whose calls are timed, in ms: `spent` adds them up by `part`."""
+    """Time the calls of an object in ms; `spent` adds them up by `part`."""
 
     def __init__(self, inner: Any, part: str, spent: Counter[str]) -> None:
         self._inner, self._part, self._spent = inner, part, spent
@@ -155,7 +159,7 @@ class Timed:
 
 
 def one_event(name: str, documents: Documents, events: int) -> Row:
-    """Medians in ms of one event at rest, on the true clock: from the message to the stored record, and its parts."""
+    """Return medians in ms for one event at rest, in real time: message to stored record, and its parts."""
     with Simulator(Config(patients=events, appointments=0, notes=0, children=0, form="live")) as simulator:
         spent: Counter[str] = Counter()
         clinic = Clinic(simulator, Timed(documents, "store", spent))
@@ -190,7 +194,7 @@ def measure(*, quick: bool) -> Report:
     ]
     report.notes.append(
         "Requests are those for patients. Each of the three lists of a changed patient (medications, problems, "
-        "allergies) is one more, in the background lane: they wait until the quota is idle."
+        "allergies) costs one more, in the background lane; these wait until the quota is idle."
     )
     return report
 
@@ -201,6 +205,6 @@ if __name__ == "__main__":
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     lines = io.StringIO()
-    with contextlib.redirect_stdout(lines):  # the log lines of the system
+    with contextlib.redirect_stdout(lines):  # the system's log lines
         measured = measure(quick=arguments.quick)
     measured.show(arguments.json)

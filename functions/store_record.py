@@ -115,9 +115,9 @@ def _settle(change: Change, store: Store) -> Settled:
             store.queue.enqueue([_postponed(change, error, store)])
             return Settled(Outcome.DEFERRED, error.reason)
         reason = ""
-        if settles(done.before, change, done.after) and done.confirm_at is None:
-            store.queue.complete(target, done.evidence)
-        else:
+        settled = settles(done.before, change, done.after) and done.confirm_at is None
+        # An entry that stays is of another event, which may have named the same version: then it proves neither.
+        if not settled or not store.queue.complete(target, done.evidence):
             # The answer may be some seconds old: one more fetch, later, makes it certain.
             store.queue.enqueue([_confirmation(change, done.after)])
             reason = "confirm"

@@ -143,9 +143,9 @@ def clock(target: TargetSystem, now: Now) -> str:
 
 def quota(target: TargetSystem, now: Now) -> str:
     state = target.system.rate_limiter().state()
-    if state.braked_until is not None:
+    if state.cooldown_until is not None:
         raise Failed(
-            f"DrChrono has refused all requests until {state.braked_until:%H:%M:%S} UTC",
+            f"DrChrono has refused all requests until {state.cooldown_until:%H:%M:%S} UTC",
             "it goes on by itself then; if this comes often, set drchrono_quota to what DrChrono grants",
         )
     return ", ".join(f"{each.used} of {each.limit} used in {each.seconds} s" for each in state.windows)

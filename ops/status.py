@@ -18,7 +18,7 @@ from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
 from shared.queue import work_queue
 from shared.queue.work_queue import Backlog
-from shared.rate_limit.limiter import QuotaState
+from shared.rate_limit.state import QuotaState
 from shared.records.absence import Absences
 from shared.records.storable import META
 from shared.records.store import Records

@@ -10,7 +10,7 @@ from rich.text import Text
 from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, duration, many, table
 from ops.status import JobStatus, KindStatus, Status, Unknown
 from ops.target_system import TargetSystem
-from shared.rate_limit.limiter import QuotaState
+from shared.rate_limit.state import QuotaState
 from shared.tokens.report import TokenReport
 from shared.tokens.state import Phase
 
@@ -118,9 +118,9 @@ def _quota(quota: QuotaState | Unknown, now: datetime) -> str | Text:
     if isinstance(quota, Unknown):
         return _unknown(quota)
     used = ", ".join(f"{each.used:,} of {each.limit:,} in {_window(each.seconds)}" for each in quota.windows)
-    if quota.braked_until is None:
+    if quota.cooldown_until is None:
         return f"{used}; no cooldown"
-    left = duration((quota.braked_until - now).total_seconds())
+    left = duration((quota.cooldown_until - now).total_seconds())
     return Text(f"{used}; DrChrono refuses all requests for {left} more", BAD)
 
 

@@ -7,10 +7,21 @@ Every method may raise `StoreUnavailable`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 Data = dict[str, Any]
 T = TypeVar("T")
+
+
+class Snapshot(NamedTuple):
+    """A document (None: it doesn't exist) and `read_at`, the store's own time (UTC) of the read.
+
+    `read_at` lies between the call and its response on one clock for all callers, whatever their own clocks say.
+    """
+
+    data: Data | None
+    read_at: datetime
 
 
 class Where(NamedTuple):
@@ -30,6 +41,8 @@ class Transaction(Protocol):
 
     def get(self, path: str) -> Data | None: ...
 
+    def snapshot(self, path: str) -> Snapshot: ...
+
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         """The documents that exist, by path; only the top-level `fields` of each where given."""
 
@@ -44,6 +57,8 @@ class Transaction(Protocol):
 
 class Documents(Protocol):
     def get(self, path: str) -> Data | None: ...
+
+    def snapshot(self, path: str) -> Snapshot: ...
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]: ...
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
 from shared.log import SEVERITIES, Severity
-from shared.rate_limit.ledger import Window, parse_windows
+from shared.rate_limit.windows import Window, parse_windows
 
 Environment = Mapping[str, str]
 

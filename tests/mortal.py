@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from shared.documents import Data, Documents, Transaction, Where
+from shared.documents import Data, Documents, Snapshot, Transaction, Where
 
 T = TypeVar("T")
 
@@ -35,6 +35,10 @@ class MortalDocuments:
     def get(self, path: str) -> Data | None:
         self._live()
         return self._documents.get(path)
+
+    def snapshot(self, path: str) -> Snapshot:
+        self._live()
+        return self._documents.snapshot(path)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         self._live()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from shared.documents import Data, Documents, Transaction, Where
+from workstation.embedded_documents import EmbeddedDocuments
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 
@@ -39,6 +40,36 @@ def test_a_missing_document_is_none_and_absent_from_many(documents: Documents) -
     put(documents, "things/1", {"a": 1})
     assert documents.get("things/2") is None
     assert documents.get_all(["things/2", "things/1"]) == {"things/1": {"a": 1}}
+
+
+def test_a_snapshot_has_the_store_s_time_of_the_read(documents: Documents) -> None:
+    """Both stores run on this machine, so its clock and theirs are the same."""
+    put(documents, "things/1", {"a": 1})
+    tolerance = timedelta(milliseconds=5)
+    for read in (documents.snapshot, lambda path: documents.transact(lambda transaction: transaction.snapshot(path))):
+        for path, data in (("things/1", {"a": 1}), ("things/2", None)):
+            called = datetime.now(timezone.utc)
+            snapshot = read(path)
+            returned = datetime.now(timezone.utc)
+            assert snapshot.data == data
+            assert called - tolerance <= snapshot.read_at <= returned + tolerance
+
+
+def test_a_snapshot_in_a_transaction_guards_the_write(documents: Documents) -> None:
+    put(documents, "things/1", {"n": 0})
+    runs = 0
+
+    def work(transaction: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        data = transaction.snapshot("things/1").data
+        assert data is not None
+        if runs == 1 and not isinstance(documents, EmbeddedDocuments):
+            put(documents, "things/1", {"n": 5})
+        transaction.set("things/1", {"n": data["n"] + 1})
+
+    documents.transact(work)
+    assert documents.get("things/1") == {"n": 1 if isinstance(documents, EmbeddedDocuments) else 6}
 
 
 def test_only_the_named_fields_are_read(documents: Documents) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.documents import Data, Transaction, Where
+from shared.documents import Data, Snapshot, Transaction, Where
 from shared.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -31,9 +31,15 @@ create index if not exists due on documents (collection, json_extract(data, '$."
 """
 
 
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
 class EmbeddedDocuments:
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, now: Callable[[], datetime] = utc_now) -> None:
+        """`now` is the store's time; processes that share the file share the machine's clock."""
         self._file = file
+        self._now = now
         self._threads = threading.local()
         with self._connection() as connection:
             connection.execute("pragma journal_mode=wal")
@@ -55,6 +61,9 @@ class EmbeddedDocuments:
     def get(self, path: str) -> Data | None:
         return self.get_all([path]).get(path)
 
+    def snapshot(self, path: str) -> Snapshot:
+        return Snapshot(self.get(path), self._now())
+
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         with self._connection() as connection:
             return _read(connection, paths, fields)
@@ -63,7 +72,7 @@ class EmbeddedDocuments:
         with self._connection() as connection:
             connection.execute("begin immediate")
             try:
-                result = work(_EmbeddedTransaction(connection))
+                result = work(_EmbeddedTransaction(connection, self._now))
             except BaseException:
                 connection.execute("rollback")
                 raise
@@ -100,11 +109,15 @@ class EmbeddedDocuments:
 
 
 class _EmbeddedTransaction:
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, now: Callable[[], datetime]) -> None:
         self._connection = connection
+        self._now = now
 
     def get(self, path: str) -> Data | None:
         return _read(self._connection, [path], ()).get(path)
+
+    def snapshot(self, path: str) -> Snapshot:
+        return Snapshot(self.get(path), self._now())
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         return _read(self._connection, paths, fields)

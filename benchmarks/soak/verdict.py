@@ -14,7 +14,7 @@ from benchmarks.soak.watch import Line, LogLines, Times
 from local.comparison import Difference
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS, key_of
-from shared.rate_limit.ledger import Window
+from shared.rate_limit.windows import Window
 from shared.records.ordering import Outcome
 from shared.records.storable import META, join
 

@@ -26,7 +26,7 @@ from google.cloud import firestore
 from google.cloud.firestore_v1 import _helpers
 from google.cloud.firestore_v1.types import Precondition, Write
 
-from shared.documents import Data, Transaction, Where
+from shared.documents import Data, Snapshot, Transaction, Where
 from shared.errors import RecordTooLarge, StoreUnavailable
 from shared.settings import CloudSettings
 
@@ -77,6 +77,11 @@ class FirestoreDocuments:
     def get(self, path: str) -> Data | None:
         with _translated():
             return self._client.document(path).get(**self._patience).to_dict()
+
+    def snapshot(self, path: str) -> Snapshot:
+        with _translated():
+            found = self._client.document(path).get(**self._patience)
+            return Snapshot(found.to_dict(), found.read_time)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         with _translated():
@@ -140,17 +145,24 @@ class _FirestoreTransaction:
         self._preconditions: dict[str, Precondition] = {}
 
     def get(self, path: str) -> Data | None:
-        return self.get_all([path]).get(path)
+        return self.snapshot(path).data
+
+    def snapshot(self, path: str) -> Snapshot:
+        found = next(iter(self._read([path], ())))
+        return Snapshot(found.to_dict(), found.read_time)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
-        found = {}
-        for snapshot in _snapshots(self._client, paths, fields, self._patience):
-            path = snapshot.reference.path
-            if snapshot.exists:
-                found[path] = cast("Data", snapshot.to_dict())
-                self._preconditions[path] = Precondition(update_time=snapshot.update_time)
-            else:
-                self._preconditions[path] = Precondition(exists=False)
+        found = self._read(paths, fields)
+        return {snapshot.reference.path: cast("Data", snapshot.to_dict()) for snapshot in found if snapshot.exists}
+
+    def _read(
+        self, paths: Sequence[str], fields: Sequence[str]
+    ) -> list[firestore.DocumentSnapshot[firestore.DocumentReference]]:
+        found = list(_snapshots(self._client, paths, fields, self._patience))
+        for snapshot in found:
+            self._preconditions[snapshot.reference.path] = (
+                Precondition(update_time=snapshot.update_time) if snapshot.exists else Precondition(exists=False)
+            )
         return found
 
     def set(self, path: str, data: Data) -> None:

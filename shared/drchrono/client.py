@@ -58,13 +58,13 @@ class Tokens(Protocol):
 
 
 class RateLimiter(Protocol):
-    """Permission to send requests, shared by all instances."""
+    """Permission to send requests, shared by all instances (`shared.rate_limit.limiter`)."""
 
     def acquire(self, lane: Lane) -> None:
-        """Take one permit, which is one HTTP request under `/api`. Raises QuotaExhausted."""
+        """Take permission for one HTTP request under `/api`. Raises QuotaExhausted or StoreUnavailable."""
 
     def throttled(self, until: datetime) -> None:
-        """DrChrono answered 429: no request before `until` (UTC)."""
+        """Start a cooldown after a 429: no request before `until` (UTC)."""
 
 
 class DrChrono:
@@ -102,7 +102,7 @@ class DrChrono:
         return dict(self._list_protocol) or None
 
     def in_lane(self, lane: Lane) -> DrChrono:
-        """The same client, with the same connections, that takes its permits from another lane."""
+        """Return this client, with the same connections, for requests of another lane."""
         other = copy.copy(self)
         other._lane = lane
         return other

@@ -227,7 +227,7 @@ def changes_under_faults(running: Served) -> None:
     huge, odd = sorted(simulator.truth("patients"))[-2:]
     simulator.change("patients", huge, {"nick_name": NAME * 60_000})
     simulator.change("patients", odd, {"custom_demographics": [[NAME, 2**70]], "__x__": NAME})
-    # While the brake of the 429 lasts, events wait in the work queue.
+    # Until the cooldown after the 429 ends, events wait in the work queue.
     documents = running.system.documents()
     running.until(lambda: bool(running.job("sync")) and "__x__" in repr(documents.get(f"patients/{odd}")))
     running.job("reconcile")

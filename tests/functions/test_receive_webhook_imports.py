@@ -56,6 +56,7 @@ ON_THE_WAY = {
     "shared.log",
     "shared.rate_limit",
     "shared.rate_limit.ledger",
+    "shared.rate_limit.windows",
     "shared.settings",
     "shared.webhooks",
     "shared.webhooks.deliveries",

@@ -6,8 +6,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from local.embedded import EmbeddedDocuments
 from tests.model.schedule import Schedule
+from workstation.embedded_documents import EmbeddedDocuments
 
 
 def run_one(seed: int, file: Path, *, tracing: bool = False) -> Schedule:

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any, TypeVar, cast
 
 from functions.store_record import Store, handle
-from shared.documents import Data, Documents, Transaction, Where
+from shared.documents import Data, Documents, Snapshot, Transaction, Where
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import CLOCK_SKEW, LONGEST_LAG
 from shared.errors import LeaseLost, StoreUnavailable
@@ -120,6 +120,10 @@ class Interleaved:
     def get(self, path: str) -> Data | None:
         self._schedule.operation(f"get {path}")
         return self._documents.get(path)
+
+    def snapshot(self, path: str) -> Snapshot:
+        self._schedule.operation(f"snapshot {path}")
+        return self._documents.snapshot(path)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         self._schedule.operation(f"get {paths}")

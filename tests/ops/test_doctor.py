@@ -81,7 +81,7 @@ def test_a_missing_scope_is_named(practice: Practice) -> None:
     assert result.remedy.startswith("python -m ops authorize --local")
 
 
-def test_a_brake_fails_the_quota_and_skips_the_call(practice: Practice) -> None:
+def test_a_cooldown_fails_the_quota_and_skips_the_call(practice: Practice) -> None:
     practice.authorize()
     practice.system.rate_limiter().throttled(now() + timedelta(minutes=5))
     assert found(practice, "quota").verdict == "failed"

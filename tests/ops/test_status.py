@@ -104,7 +104,7 @@ def test_a_dead_token_says_what_to_run(practice: Practice) -> None:
     assert "cannot be refreshed: python -m ops authorize --local" in " ".join(shown.output.split())
 
 
-def test_a_brake_is_shown_with_its_end(practice: Practice) -> None:
+def test_a_cooldown_is_shown_with_its_end(practice: Practice) -> None:
     practice.system.rate_limiter().throttled(now() + timedelta(minutes=20))
     assert "DrChrono refuses all requests for 20 min more" in " ".join(practice.ops("status").output.split())
 

@@ -1,4 +1,4 @@
-"""The rules of sharing a quota, without clocks and stores."""
+"""Windows, the ledger and capacity, without clocks or stores."""
 
 from __future__ import annotations
 
@@ -8,35 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.rate_limit.capacity import ROUNDING_SECONDS, available, free_at, with_reservation
 from shared.rate_limit.ledger import (
-    ROUNDING_SECONDS,
-    Brake,
+    Cooldown,
     Lane,
-    Lease,
     Ledger,
-    Window,
-    braked,
-    free_at,
-    parse_windows,
+    Reservation,
     pruned,
-    room,
     settled,
-    shifted,
     used,
-    wanted,
-    with_lease,
-    with_spent,
+    with_cooldown,
+    with_sent,
 )
+from shared.rate_limit.reservations import demand
+from shared.rate_limit.windows import Window, parse_windows
 
 MINUTE = Window(limit=100, seconds=60)
 NOW = 1_700_000_000.0
 
 
-def room_at(ledger: Ledger, lane: Lane, seconds: float, *windows: Window, share: float = 0.8) -> int:
-    return room(ledger, windows or (MINUTE,), lane, NOW + seconds, share)
+def available_at(ledger: Ledger, lane: Lane, seconds: float, *windows: Window, share: float = 0.8) -> int:
+    return available(ledger, windows or (MINUTE,), lane, NOW + seconds, share)
 
 
-def test_windows_are_read_shortest_first() -> None:
+def test_windows_are_parsed_shortest_first() -> None:
     assert parse_windows("500/hour, 10/second") == (Window(10, 1), Window(500, 3600))
     assert parse_windows("100/minute") == (MINUTE,)
     assert parse_windows("10/second, 100/minute burst 10") == (Window(10, 1), Window(100, 60, 10))
@@ -46,113 +41,119 @@ def test_windows_are_read_shortest_first() -> None:
 @pytest.mark.parametrize(
     "written", ["", "100", "0/minute", "-1/minute", "100/week", "1/minute,2/minute", "٣/minute", "9/minute burst 0"]
 )
-def test_anything_else_is_refused(written: str) -> None:
+def test_other_text_is_rejected(written: str) -> None:
     with pytest.raises(ValueError, match=r"numbers per second|same unit"):
         parse_windows(written)
 
 
-def test_a_request_counts_for_the_window_and_the_time_it_may_have_been_under_way() -> None:
-    ledger = with_spent(Ledger(), [MINUTE], [NOW])
+def test_a_request_counts_for_the_window_and_the_time_it_may_be_in_flight() -> None:
+    ledger = with_sent(Ledger(), [MINUTE], [NOW])
     assert used(ledger, MINUTE, NOW + 60.9) == 1
     assert used(ledger, MINUTE, NOW + 61.51) == 0
 
 
-def test_live_may_use_all_and_background_leaves_a_fifth_while_live_events_come() -> None:
+def test_live_uses_the_whole_window_and_background_leaves_a_fifth_while_live_events_come() -> None:
     ledger = Ledger(live_at=NOW - 5)
-    assert room_at(ledger, Lane.LIVE, 0) == 100
-    assert room_at(ledger, Lane.BACKGROUND, 0) == 80
-    ledger = with_spent(ledger, [MINUTE], [NOW] * 80)
-    assert room_at(ledger, Lane.LIVE, 1) == 20
-    assert room_at(ledger, Lane.BACKGROUND, 1) == 0
+    assert available_at(ledger, Lane.LIVE, 0) == 100
+    assert available_at(ledger, Lane.BACKGROUND, 0) == 80
+    ledger = with_sent(ledger, [MINUTE], [NOW] * 80)
+    assert available_at(ledger, Lane.LIVE, 1) == 20
+    assert available_at(ledger, Lane.BACKGROUND, 1) == 0
 
 
-def test_the_reserve_is_lent_as_a_trickle_when_nothing_live_came_for_a_window() -> None:
-    ledger = with_spent(Ledger(live_at=NOW - 60), [MINUTE], [NOW] * 80)
+def test_background_borrows_from_the_reserve_as_a_trickle_after_a_window_without_live_events() -> None:
+    ledger = with_sent(Ledger(live_at=NOW - 60), [MINUTE], [NOW] * 80)
     asked = {Lane.BACKGROUND: 50}
-    ledger, granted = with_lease(ledger, [MINUTE], asked, instance="a", version=1, until=NOW + 1, early=NOW, share=0.8)
+    ledger, granted = with_reservation(
+        ledger, [MINUTE], asked, instance="a", number=1, until=NOW + 1, now=NOW, share=0.8
+    )
     assert granted[Lane.BACKGROUND] == 1
-    assert room_at(ledger, Lane.BACKGROUND, 1) == 0
-    assert room_at(ledger, Lane.BACKGROUND, 4) == 1
+    assert available_at(ledger, Lane.BACKGROUND, 1) == 0
+    assert available_at(ledger, Lane.BACKGROUND, 4) == 1
 
 
-def test_what_was_lent_does_not_lower_what_background_may_have_at_once() -> None:
-    lent = {60: {MINUTE.slot(NOW - 3 * n): 1 for n in range(1, 21)}}
-    ledger = Ledger(spent=lent, lent=lent)
-    assert room_at(ledger, Lane.BACKGROUND, 0) == 79 + 0  # all but the hundredth that is kept
-    live_came = Ledger(spent=lent, lent=lent, live_at=NOW)
-    assert room_at(live_came, Lane.BACKGROUND, 0) == 60
+def test_borrowed_requests_do_not_reduce_what_background_may_take_outright() -> None:
+    borrowed = {60: {MINUTE.slot(NOW - 3 * n): 1 for n in range(1, 21)}}
+    ledger = Ledger(sent=borrowed, borrowed=borrowed)
+    assert available_at(ledger, Lane.BACKGROUND, 0) == 79  # one request in a hundred is kept
+    live_came = Ledger(sent=borrowed, borrowed=borrowed, live_at=NOW)
+    assert available_at(live_came, Lane.BACKGROUND, 0) == 60
 
 
-def test_the_last_hundredth_is_never_lent() -> None:
-    ledger = with_spent(Ledger(), [MINUTE], [NOW] * 99)
-    assert room_at(ledger, Lane.BACKGROUND, 30) == 0
-    assert room_at(ledger, Lane.LIVE, 30) == 1
+def test_one_request_in_a_hundred_is_never_borrowed() -> None:
+    ledger = with_sent(Ledger(), [MINUTE], [NOW] * 99)
+    assert available_at(ledger, Lane.BACKGROUND, 30) == 0
+    assert available_at(ledger, Lane.LIVE, 30) == 1
 
 
-def test_background_may_use_everything_where_no_share_is_left_to_live() -> None:
-    assert room_at(Ledger(live_at=NOW), Lane.BACKGROUND, 0, share=1.0) == 100
-    assert room_at(Ledger(live_at=NOW), Lane.BACKGROUND, 0, Window(1, 1)) == 1
+def test_background_may_use_everything_without_a_reserve() -> None:
+    assert available_at(Ledger(live_at=NOW), Lane.BACKGROUND, 0, share=1.0) == 100
+    assert available_at(Ledger(live_at=NOW), Lane.BACKGROUND, 0, Window(1, 1)) == 1
 
 
-def test_every_window_must_have_room() -> None:
+def test_every_window_must_have_capacity() -> None:
     second, hour = Window(10, 1), Window(500, 3600)
-    ledger = with_spent(Ledger(), [second, hour], [NOW - 100] * 495)
-    assert room_at(ledger, Lane.LIVE, 0, second, hour) == 5
-    assert room_at(with_spent(ledger, [second, hour], [NOW]), Lane.LIVE, 0, second, hour) == 4
+    ledger = with_sent(Ledger(), [second, hour], [NOW - 100] * 495)
+    assert available_at(ledger, Lane.LIVE, 0, second, hour) == 5
+    assert available_at(with_sent(ledger, [second, hour], [NOW]), Lane.LIVE, 0, second, hour) == 4
 
 
-def test_a_settled_lease_counts_what_was_spent_when_it_was_spent() -> None:
-    ledger = Ledger(leases={"a": Lease(version=7, permits=10, until=NOW + 2)})
+def test_a_settled_reservation_counts_each_request_at_the_time_it_was_sent() -> None:
+    ledger = Ledger(reservations={"a": Reservation(number=7, requests=10, until=NOW + 2)})
     assert used(ledger, MINUTE, NOW) == 10
     ledger = settled(ledger, [MINUTE], "a", 7, [NOW, NOW + 0.1])
     assert used(ledger, MINUTE, NOW) == 2
-    assert ledger.leases == {}
+    assert ledger.reservations == {}
 
 
-def test_a_lease_whose_grant_was_never_heard_of_was_not_spent() -> None:
-    ledger = Ledger(leases={"a": Lease(version=8, permits=10, until=NOW + 2)})
+def test_a_reservation_whose_commit_response_was_lost_was_not_sent() -> None:
+    ledger = Ledger(reservations={"a": Reservation(number=8, requests=10, until=NOW + 2)})
     assert used(settled(ledger, [MINUTE], "a", 7, [NOW]), MINUTE, NOW) == 0
 
 
-def test_a_lease_that_nobody_settles_counts_as_spent_at_its_end() -> None:
-    ledger = Ledger(leases={"a": Lease(version=7, permits=10, until=NOW + 2)})
-    assert pruned(ledger, [MINUTE], NOW + 1.9) == Ledger(spent={60: {}}, lent={60: {}}, leases=ledger.leases)
-    lapsed = pruned(ledger, [MINUTE], NOW + 2)
-    assert lapsed.leases == {}
-    assert used(lapsed, MINUTE, NOW + 62.9) == 10
-    assert used(lapsed, MINUTE, NOW + 64) == 0
-    assert settled(lapsed, [MINUTE], "a", 7, [NOW]) == lapsed
+def test_a_reservation_that_is_never_settled_counts_as_sent_at_its_end() -> None:
+    ledger = Ledger(reservations={"a": Reservation(number=7, requests=10, until=NOW + 2)})
+    assert pruned(ledger, [MINUTE], NOW + 1.9) == Ledger(
+        sent={60: {}}, borrowed={60: {}}, reservations=ledger.reservations
+    )
+    expired = pruned(ledger, [MINUTE], NOW + 2)
+    assert expired.reservations == {}
+    assert used(expired, MINUTE, NOW + 62.9) == 10
+    assert used(expired, MINUTE, NOW + 64) == 0
+    assert settled(expired, [MINUTE], "a", 7, [NOW]) == expired
 
 
-def test_a_brake_voids_leases_and_counts_them_as_spent() -> None:
-    ledger = braked(Ledger(leases={"a": Lease(7, 10, NOW + 2)}), [MINUTE], NOW + 30)
-    assert ledger.leases == {}
+def test_a_cooldown_ends_reservations_and_counts_them_as_sent() -> None:
+    ledger = with_cooldown(Ledger(reservations={"a": Reservation(7, 10, NOW + 2)}), [MINUTE], NOW + 30)
+    assert ledger.reservations == {}
     assert used(ledger, MINUTE, NOW) == 10
-    assert room_at(ledger, Lane.LIVE, 29.9) == 0
+    assert available_at(ledger, Lane.LIVE, 29.9) == 0
 
 
-def test_a_brake_is_made_longer_but_not_shorter() -> None:
-    ledger = braked(Ledger(), [MINUTE], NOW + 30)
-    assert braked(ledger, [MINUTE], NOW + 20) == ledger
-    assert braked(ledger, [MINUTE], NOW + 2700).brake == Brake(NOW + 2700)
+def test_a_cooldown_can_be_extended_but_not_shortened() -> None:
+    ledger = with_cooldown(Ledger(), [MINUTE], NOW + 30)
+    assert with_cooldown(ledger, [MINUTE], NOW + 20) == ledger
+    assert with_cooldown(ledger, [MINUTE], NOW + 2700).cooldown == Cooldown(NOW + 2700)
 
 
-def test_after_a_brake_one_request_goes_alone_and_then_all() -> None:
-    ledger = braked(Ledger(), [MINUTE], NOW)
+def test_after_a_cooldown_one_request_probes_and_then_the_others_follow() -> None:
+    ledger = with_cooldown(Ledger(), [MINUTE], NOW)
     asked = {Lane.LIVE: 9, Lane.BACKGROUND: 9}
-    ledger, granted = with_lease(ledger, [MINUTE], asked, instance="a", version=1, until=NOW + 1, early=NOW, share=0.8)
+    ledger, granted = with_reservation(
+        ledger, [MINUTE], asked, instance="a", number=1, until=NOW + 1, now=NOW, share=0.8
+    )
     assert granted == {Lane.LIVE: 1, Lane.BACKGROUND: 0}
-    assert room_at(ledger, Lane.LIVE, 1.9) == 0
-    assert pruned(ledger, [MINUTE], NOW + 2).brake is None
-    assert room_at(ledger, Lane.LIVE, 2) == 99
+    assert available_at(ledger, Lane.LIVE, 1.9) == 0
+    assert pruned(ledger, [MINUTE], NOW + 2).cooldown is None
+    assert available_at(ledger, Lane.LIVE, 2) == 99
 
 
-def test_demand_is_met_for_the_life_of_a_lease_but_grows_at_most_twofold() -> None:
-    assert wanted(0, elapsed_seconds=1, life_seconds=3) == 0
-    assert wanted(1, elapsed_seconds=0.01, life_seconds=3) == 2
-    assert wanted(40, elapsed_seconds=2, life_seconds=3) == 60
-    assert wanted(40, elapsed_seconds=60, life_seconds=3) == 2
-    assert wanted(1, elapsed_seconds=0, life_seconds=3) == 2
+def test_demand_covers_the_life_of_a_reservation_but_at_most_doubles() -> None:
+    assert demand(0, elapsed_seconds=1, life_seconds=3) == 0
+    assert demand(1, elapsed_seconds=0.01, life_seconds=3) == 2
+    assert demand(40, elapsed_seconds=2, life_seconds=3) == 60
+    assert demand(40, elapsed_seconds=60, life_seconds=3) == 2
+    assert demand(1, elapsed_seconds=0, life_seconds=3) == 2
 
 
 windows = st.sampled_from(
@@ -165,65 +166,55 @@ ages = st.lists(st.floats(0, 4000), max_size=60)
 def ledgers(draw: st.DrawFn) -> tuple[Ledger, tuple[Window, ...]]:
     chosen = draw(windows)
     times = [NOW - age for age in draw(ages)]
-    ledger = with_spent(Ledger(), chosen, times)
-    lent = with_spent(Ledger(), chosen, times[: draw(st.integers(0, 20))]).spent
-    leases = {
-        str(number): Lease(number, permits, NOW + until)
-        for number, (permits, until) in enumerate(
+    ledger = with_sent(Ledger(), chosen, times)
+    borrowed = with_sent(Ledger(), chosen, times[: draw(st.integers(0, 20))]).sent
+    reservations = {
+        str(number): Reservation(number, requests, NOW + until)
+        for number, (requests, until) in enumerate(
             draw(st.lists(st.tuples(st.integers(1, 5), st.floats(-5, 10)), max_size=3))
         )
     }
     live_at = draw(st.none() | st.floats(NOW - 4000, NOW))
-    brake = draw(st.none() | st.builds(Brake, st.floats(NOW - 10, NOW + 3000), st.booleans()))
-    return Ledger(ledger.spent, leases, lent, live_at, brake), chosen
+    cooldown = draw(st.none() | st.builds(Cooldown, st.floats(NOW - 10, NOW + 3000), st.booleans()))
+    return Ledger(ledger.sent, reservations, borrowed, live_at, cooldown), chosen
 
 
 @given(ledgers(), st.sampled_from(Lane), st.floats(0, 100), st.floats(0, 100))
-def test_time_alone_never_takes_room_away(
+def test_capacity_never_shrinks_with_time(
     ledger_windows: tuple[Ledger, tuple[Window, ...]], lane: Lane, first: float, more: float
 ) -> None:
     ledger, chosen = ledger_windows
-    assert room_at(ledger, lane, first, *chosen) <= room_at(ledger, lane, first + more, *chosen)
+    assert available_at(ledger, lane, first, *chosen) <= available_at(ledger, lane, first + more, *chosen)
 
 
 @given(ledgers(), st.sampled_from(Lane))
-def test_there_is_room_at_the_time_that_is_named_and_none_before(
+def test_there_is_capacity_at_the_stated_time_and_none_before(
     ledger_windows: tuple[Ledger, tuple[Window, ...]], lane: Lane
 ) -> None:
     ledger, chosen = ledger_windows
     moment = free_at(ledger, chosen, lane, NOW, 0.8)
-    assert room(ledger, chosen, lane, moment, 0.8) > 0
+    assert available(ledger, chosen, lane, moment, 0.8) > 0
     if moment > NOW:
         flows = any(window.burst for window in chosen)
         before = moment - 2 * ROUNDING_SECONDS if flows else math.nextafter(moment, 0)
-        assert room(ledger, chosen, lane, before, 0.8) == 0
+        assert available(ledger, chosen, lane, before, 0.8) == 0
 
 
 @given(ledgers(), st.sampled_from(Lane))
-def test_forgetting_what_is_over_changes_no_room(ledger_windows: tuple[Ledger, tuple[Window, ...]], lane: Lane) -> None:
+def test_pruning_does_not_change_capacity(ledger_windows: tuple[Ledger, tuple[Window, ...]], lane: Lane) -> None:
     ledger, chosen = ledger_windows
-    assert room(pruned(ledger, chosen, NOW), chosen, lane, NOW, 0.8) == room(ledger, chosen, lane, NOW, 0.8)
-
-
-@given(ledgers(), st.floats(-20, 20))
-def test_moving_all_times_makes_nothing_older(
-    ledger_windows: tuple[Ledger, tuple[Window, ...]], seconds: float
-) -> None:
-    ledger, chosen = ledger_windows
-    moved = shifted(ledger, chosen, seconds)
-    for window in chosen:
-        assert used(moved, window, NOW + seconds) >= used(ledger, window, NOW)
+    assert available(pruned(ledger, chosen, NOW), chosen, lane, NOW, 0.8) == available(ledger, chosen, lane, NOW, 0.8)
 
 
 @given(ledgers(), st.integers(0, 200), st.integers(0, 200), st.floats(0.1, 1.0))
-def test_no_grant_ever_goes_over_a_limit(
+def test_no_reservation_exceeds_a_limit(
     ledger_windows: tuple[Ledger, tuple[Window, ...]], live: int, background: int, share: float
 ) -> None:
     ledger, chosen = ledger_windows
     before = [used(ledger, window, NOW) for window in chosen]
     asked = {Lane.LIVE: live, Lane.BACKGROUND: background}
-    after, granted = with_lease(
-        ledger, chosen, asked, instance="new", version=99, until=NOW + 3, early=NOW, share=share
+    after, granted = with_reservation(
+        ledger, chosen, asked, instance="new", number=99, until=NOW + 3, now=NOW, share=share
     )
     for window, count in zip(chosen, before, strict=True):
         assert used(after, window, NOW) == count + sum(granted.values())

@@ -1,4 +1,4 @@
-"""One quota for every instance: on both stores, with clocks that differ, kills, brakes and hours that pass."""
+"""One quota for all instances: both stores, clocks that differ, killed processes, cooldowns, and hours of traffic."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.quota import Task, finish, start
-from shared.documents import Data, Documents, Transaction, Where
+from shared.documents import Data, Documents, Snapshot, Transaction, Where
 from shared.errors import QuotaExhausted, StoreUnavailable
-from shared.rate_limit.clock import MOST_SKEW_SECONDS
-from shared.rate_limit.ledger import IN_FLIGHT_SECONDS, Lane, Window, parse_windows
-from shared.rate_limit.limiter import LONGEST_WAIT_SECONDS, QUOTA, RateLimiter
+from shared.rate_limit.document import QUOTA
+from shared.rate_limit.ledger import Lane
+from shared.rate_limit.limiter import LONGEST_WAIT_SECONDS, RateLimiter
+from shared.rate_limit.windows import IN_FLIGHT_SECONDS, Window, parse_windows
 from simulator import Config, Simulator
 from simulator.quota import LIMITERS, Quota, parse_quota
 from workstation.embedded_documents import EmbeddedDocuments
@@ -33,7 +34,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
 class Clock:
-    """Moved by hand, and by those who sleep on it."""
+    """Moved by the test, and by `sleep`."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -53,46 +54,57 @@ def clock() -> Clock:
     return Clock()
 
 
-def permits(documents: Documents, clock: Clock, instance: str = "a", quota: str = "100/minute") -> RateLimiter:
+@pytest.fixture
+def documents(documents: Documents, clock: Clock) -> Documents:
+    """Both stores, with the test's clock as the store's time."""
+    return Watched(documents, now=clock.now)
+
+
+@pytest.fixture
+def embedded(embedded: Documents, clock: Clock) -> Documents:
+    return Watched(embedded, now=clock.now)
+
+
+def limiter(documents: Documents, clock: Clock, instance: str = "a", quota: str = "100/minute") -> RateLimiter:
     windows = parse_windows(quota)
     return RateLimiter(documents, windows, background_share=0.8, now=clock.now, sleep=clock.sleep, instance=instance)
 
 
-def take(some: RateLimiter, lane: Lane, most: int = 1000) -> int:
-    """How many permits there are without waiting."""
+def take(one: RateLimiter, lane: Lane, most: int = 1000) -> int:
+    """Return how many requests are permitted without waiting."""
     for count in range(most):
         try:
-            some.acquire(lane, wait_seconds=0)
+            one.acquire(lane, wait_seconds=0)
         except QuotaExhausted:
             return count
     return most
 
 
 def test_the_limit_is_kept_by_all_instances_together(documents: Documents, clock: Clock) -> None:
-    first, second = permits(documents, clock, "a"), permits(documents, clock, "b")
+    first, second = limiter(documents, clock, "a"), limiter(documents, clock, "b")
     assert take(first, Lane.LIVE, 60) == 60
     assert take(second, Lane.LIVE) + take(first, Lane.LIVE) == 40
 
 
 def test_background_leaves_a_fifth_to_live_events(documents: Documents, clock: Clock) -> None:
-    some = permits(documents, clock)
-    some.acquire(Lane.LIVE)
-    assert take(some, Lane.BACKGROUND) == 79
-    assert take(some, Lane.LIVE) == 20
+    one = limiter(documents, clock)
+    one.acquire(Lane.LIVE)
+    assert take(one, Lane.BACKGROUND) == 79
+    assert take(one, Lane.LIVE) == 20
 
 
-def test_background_uses_what_is_live_s_when_nothing_live_came(documents: Documents, clock: Clock) -> None:
-    some = permits(documents, clock)
+def test_background_uses_the_reserve_while_no_live_events_come(documents: Documents, clock: Clock) -> None:
+    one = limiter(documents, clock)
     used = 0
     for _ in range(61):
-        used += take(some, Lane.BACKGROUND)
+        used += take(one, Lane.BACKGROUND)
         clock.seconds += 1
     assert used == 99
-    some.acquire(Lane.LIVE, wait_seconds=0)  # the hundredth is kept for the first live event
+    one.acquire(Lane.LIVE, wait_seconds=0)  # one request in a hundred is kept for the first live event
 
 
 def test_a_live_event_waits_seconds_after_background_used_everything(documents: Documents, clock: Clock) -> None:
-    background, live = permits(documents, clock, "a"), permits(documents, clock, "b")
+    background, live = limiter(documents, clock, "a"), limiter(documents, clock, "b")
     for _ in range(600):
         take(background, Lane.BACKGROUND)
         clock.seconds += 0.5
@@ -103,87 +115,87 @@ def test_a_live_event_waits_seconds_after_background_used_everything(documents: 
     assert clock.seconds - began < 10
 
 
-def test_who_gets_none_is_told_when_there_will_be_one(documents: Documents, clock: Clock) -> None:
-    some = permits(documents, clock)
-    take(some, Lane.LIVE)
+def test_a_refusal_states_when_the_next_request_is_free(documents: Documents, clock: Clock) -> None:
+    one = limiter(documents, clock)
+    take(one, Lane.LIVE)
     clock.seconds = 20
     with pytest.raises(QuotaExhausted) as refused:
-        some.acquire(Lane.LIVE)
+        one.acquire(Lane.LIVE)
     assert clock.seconds == 20
     until = (refused.value.until - NOON).total_seconds()
     assert 60 + IN_FLIGHT_SECONDS <= until <= 62.5
     clock.seconds = until
-    some.acquire(Lane.LIVE, wait_seconds=0)
+    one.acquire(Lane.LIVE, wait_seconds=0)
 
 
-def test_a_wait_of_seconds_is_waited_and_no_longer_one(documents: Documents, clock: Clock) -> None:
-    some = permits(documents, clock, quota="5/second")
-    take(some, Lane.LIVE)
-    some.acquire(Lane.LIVE)
+def test_acquire_waits_seconds_but_not_longer(documents: Documents, clock: Clock) -> None:
+    one = limiter(documents, clock, quota="5/second")
+    take(one, Lane.LIVE)
+    one.acquire(Lane.LIVE)
     assert 1.0 <= clock.seconds <= LONGEST_WAIT_SECONDS
 
 
 def test_an_idle_system_writes_nothing(documents: Documents, clock: Clock) -> None:
     counted = Watched(documents)
-    some = permits(counted, clock)
-    some.acquire(Lane.LIVE)
+    one = limiter(counted, clock)
+    one.acquire(Lane.LIVE)
     assert counted.transactions == 1
     before = documents.get(QUOTA)
     clock.seconds += 7200
-    some.state()
+    one.state()
     assert documents.get(QUOTA) == before
 
 
 def test_a_busy_instance_writes_about_once_a_second(documents: Documents, clock: Clock) -> None:
     counted = Watched(documents)
-    some = permits(counted, clock, quota="3000/minute")
+    one = limiter(counted, clock, quota="3000/minute")
     for _ in range(400):
-        some.acquire(Lane.BACKGROUND)
+        one.acquire(Lane.BACKGROUND)
         clock.seconds += 0.05
-    assert counted.transactions <= 20 + 6  # in 20 seconds, and to find the pace
+    assert counted.transactions <= 20 + 6  # one a second, and a few while the batches grow
 
 
-def test_permits_that_are_not_needed_are_given_back(documents: Documents, clock: Clock) -> None:
-    some = permits(documents, clock)
-    take(some, Lane.LIVE, 35)  # in batches that double: some are left of the last
-    assert some.state().windows[0].used == 63
+def test_reserved_requests_that_are_not_needed_are_returned(documents: Documents, clock: Clock) -> None:
+    one = limiter(documents, clock)
+    take(one, Lane.LIVE, 35)  # batches double, so some of the last one are left
+    assert one.state().windows[0].used == 63
     clock.seconds += 1.9
-    some.acquire(Lane.BACKGROUND)
-    assert some.state().windows[0].used == 35 + 1 + 5  # 4 of the last lease were spent: at that pace 5 are needed
+    one.acquire(Lane.BACKGROUND)
+    assert one.state().windows[0].used == 35 + 1 + 5  # 4 of the last reservation were sent: that pace needs 5
 
 
-def test_permits_in_the_hand_of_a_dead_instance_count_as_spent_and_come_free_in_time(
+def test_requests_reserved_by_a_dead_instance_count_as_sent_and_become_free_in_time(
     documents: Documents, clock: Clock
 ) -> None:
-    dead, other = permits(documents, clock, "a"), permits(documents, clock, "b")
+    dead, other = limiter(documents, clock, "a"), limiter(documents, clock, "b")
     take(dead, Lane.LIVE, 35)
-    in_hand = other.state().windows[0].used - 35
-    assert in_hand > 0
-    assert take(other, Lane.LIVE) == 100 - 35 - in_hand
-    clock.seconds = 60 + IN_FLIGHT_SECONDS + MOST_SKEW_SECONDS + 1
+    reserved = other.state().windows[0].used - 35
+    assert reserved > 0
+    assert take(other, Lane.LIVE) == 100 - 35 - reserved
+    clock.seconds = 60 + IN_FLIGHT_SECONDS + 5 + 1
     assert take(other, Lane.LIVE) == 100
 
 
-def test_permits_in_hand_are_not_spent_after_the_lease_ended(documents: Documents, clock: Clock) -> None:
+def test_reserved_requests_are_not_sent_after_the_reservation_ended(documents: Documents, clock: Clock) -> None:
     counted = Watched(documents)
-    some = permits(counted, clock)
-    take(some, Lane.LIVE, 20)
+    one = limiter(counted, clock)
+    take(one, Lane.LIVE, 20)
     clock.seconds += 30
     before = counted.transactions
-    some.acquire(Lane.LIVE)
+    one.acquire(Lane.LIVE)
     assert counted.transactions == before + 1
 
 
-@pytest.mark.parametrize("ahead", [-4.9, -2.0, 2.0, 4.9])
-def test_a_clock_that_is_ahead_or_behind_frees_nothing_too_early(
-    documents: Documents, clock: Clock, ahead: float
+@pytest.mark.parametrize("skew", [-3600.0, -4.9, -2.0, 2.0, 4.9, 3600.0])
+def test_a_clock_that_is_ahead_or_behind_frees_no_request_too_early(
+    documents: Documents, clock: Clock, skew: float
 ) -> None:
-    first = permits(documents, clock, "a")
+    first = limiter(documents, clock, "a")
     other = RateLimiter(
         documents,
         parse_windows("100/minute"),
         background_share=0.8,
-        now=clock.skewed(ahead),
+        now=clock.skewed(skew),
         sleep=clock.sleep,
         instance="b",
     )
@@ -196,23 +208,22 @@ def test_a_clock_that_is_ahead_or_behind_frees_nothing_too_early(
     assert take(first, Lane.LIVE) == 0
 
 
-def test_a_brake_stops_every_instance_within_a_second(documents: Documents, clock: Clock) -> None:
-    first, second = permits(documents, clock, "a"), permits(documents, clock, "b")
+def test_a_cooldown_stops_every_instance_within_a_second(documents: Documents, clock: Clock) -> None:
+    first, second = limiter(documents, clock, "a"), limiter(documents, clock, "b")
     take(first, Lane.LIVE, 33)
     take(second, Lane.LIVE, 33)
-    second_had_some_in_hand = second.state().held
-    assert second_had_some_in_hand
+    assert second.state().reserved > 0
     first.throttled(clock.now() + timedelta(minutes=45))
     assert take(first, Lane.LIVE) == 0
     clock.seconds += 0.8
     with pytest.raises(QuotaExhausted) as refused:
         second.acquire(Lane.LIVE)
     assert refused.value.until == clock.now() + timedelta(minutes=45, seconds=-0.8)
-    assert second.state().braked_until == refused.value.until
+    assert second.state().cooldown_until == refused.value.until
 
 
-def test_after_a_brake_one_request_goes_alone_and_then_the_others(documents: Documents, clock: Clock) -> None:
-    first, second = permits(documents, clock, "a"), permits(documents, clock, "b")
+def test_after_a_cooldown_one_request_probes_and_then_the_others_follow(documents: Documents, clock: Clock) -> None:
+    first, second = limiter(documents, clock, "a"), limiter(documents, clock, "b")
     first.throttled(clock.now() + timedelta(seconds=90))
     clock.seconds = 90
     assert take(second, Lane.BACKGROUND) + take(first, Lane.LIVE) + take(second, Lane.LIVE) == 1
@@ -220,8 +231,8 @@ def test_after_a_brake_one_request_goes_alone_and_then_the_others(documents: Doc
     assert take(first, Lane.LIVE, 50) == 50
 
 
-def test_a_probe_that_is_refused_brakes_again(documents: Documents, clock: Clock) -> None:
-    first, second = permits(documents, clock, "a"), permits(documents, clock, "b")
+def test_a_refused_probe_starts_another_cooldown(documents: Documents, clock: Clock) -> None:
+    first, second = limiter(documents, clock, "a"), limiter(documents, clock, "b")
     first.throttled(clock.now() + timedelta(seconds=90))
     clock.seconds = 90
     assert take(first, Lane.LIVE) == 1
@@ -232,49 +243,49 @@ def test_a_probe_that_is_refused_brakes_again(documents: Documents, clock: Clock
     assert take(second, Lane.LIVE) + take(first, Lane.LIVE) == 1
 
 
-def test_many_refusals_at_once_are_one_brake(documents: Documents, clock: Clock) -> None:
+def test_many_429s_at_once_are_one_cooldown(documents: Documents, clock: Clock) -> None:
     counted = Watched(documents)
-    some = permits(counted, clock)
+    one = limiter(counted, clock)
     for late in range(20):
-        some.throttled(NOON + timedelta(seconds=30, milliseconds=late))
+        one.throttled(NOON + timedelta(seconds=30, milliseconds=late))
     assert counted.transactions == 1
 
 
-def test_a_store_that_fails_gives_no_permits(documents: Documents, clock: Clock) -> None:
+def test_a_failing_store_permits_no_request(documents: Documents, clock: Clock) -> None:
     flaky = Watched(documents)
-    some = permits(flaky, clock)
+    one = limiter(flaky, clock)
     flaky.broken = "before"
     with pytest.raises(StoreUnavailable):
-        some.acquire(Lane.LIVE)
+        one.acquire(Lane.LIVE)
 
 
-def test_permits_in_hand_are_not_spent_when_the_store_cannot_be_looked_at(documents: Documents, clock: Clock) -> None:
+def test_reserved_requests_are_not_sent_when_the_reservation_cannot_be_checked(
+    documents: Documents, clock: Clock
+) -> None:
     flaky = Watched(documents)
-    some = permits(flaky, clock)
-    take(some, Lane.LIVE, 33)
+    one = limiter(flaky, clock)
+    take(one, Lane.LIVE, 33)
     flaky.broken = "before"
     clock.seconds += 0.8
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
-            some.acquire(Lane.LIVE)
+            one.acquire(Lane.LIVE)
 
 
-def test_a_commit_whose_answer_was_lost_costs_nothing_and_frees_nothing(documents: Documents, clock: Clock) -> None:
+def test_a_commit_whose_response_was_lost_neither_costs_nor_frees_requests(documents: Documents, clock: Clock) -> None:
     flaky = Watched(documents)
-    some = permits(flaky, clock)
-    used = take(some, Lane.LIVE, 31)
+    one = limiter(flaky, clock)
+    used = take(one, Lane.LIVE, 31)
     flaky.broken = "after"
     with pytest.raises(StoreUnavailable):
-        some.acquire(Lane.LIVE, wait_seconds=0)
+        one.acquire(Lane.LIVE, wait_seconds=0)
     flaky.broken = ""
-    assert used + take(some, Lane.LIVE) == 100
+    assert used + take(one, Lane.LIVE) == 100
 
 
-def test_an_instance_that_cannot_tell_of_a_brake_stops_itself_and_tells_later(
-    documents: Documents, clock: Clock
-) -> None:
+def test_an_instance_that_cannot_store_a_cooldown_stops_and_stores_it_later(documents: Documents, clock: Clock) -> None:
     flaky = Watched(documents)
-    first, second = permits(flaky, clock, "a"), permits(documents, clock, "b")
+    first, second = limiter(flaky, clock, "a"), limiter(documents, clock, "b")
     flaky.broken = "before"
     first.throttled(clock.now() + timedelta(seconds=60))
     with pytest.raises(StoreUnavailable):
@@ -285,50 +296,66 @@ def test_an_instance_that_cannot_tell_of_a_brake_stops_itself_and_tells_later(
     assert take(second, Lane.LIVE) == 0
 
 
-def test_the_state_tells_people_what_is_used(documents: Documents, clock: Clock) -> None:
-    some = permits(documents, clock, quota="10/second,500/hour")
-    assert [(window.limit, window.used) for window in some.state().windows] == [(10, 0), (500, 0)]
-    some.acquire(Lane.LIVE)
-    state = some.state()
+def test_the_state_shows_what_is_used(documents: Documents, clock: Clock) -> None:
+    one = limiter(documents, clock, quota="10/second,500/hour")
+    assert [(window.limit, window.used) for window in one.state().windows] == [(10, 0), (500, 0)]
+    one.acquire(Lane.LIVE)
+    state = one.state()
     assert [(window.limit, window.used) for window in state.windows] == [(10, 1), (500, 1)]
-    assert (state.live_at, state.braked_until, state.holders, state.held) == (NOON, None, 1, 1)
+    assert (state.live_at, state.cooldown_until, state.holders, state.reserved) == (NOON, None, 1, 1)
 
 
-def test_the_quota_is_logged_once_a_minute_and_a_brake_when_it_comes(
+def test_the_quota_is_logged_once_a_minute_and_a_cooldown_when_it_starts(
     embedded: Documents, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    some = permits(embedded, clock)
+    one = limiter(embedded, clock)
     for _ in range(20):
-        some.acquire(Lane.LIVE)
+        one.acquire(Lane.LIVE)
         clock.seconds += 5
-    some.throttled(clock.now() + timedelta(seconds=30))
+    one.throttled(clock.now() + timedelta(seconds=30))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["message"] for line in lines] == ["quota.state", "quota.state", "quota.braked"]
+    assert [line["message"] for line in lines] == ["quota.state", "quota.state", "quota.cooldown"]
     assert (lines[0]["quota_left"], lines[0]["share"]) == (99, 0.01)
     assert lines[2]["seconds"] == 30
 
 
 class Watched:
-    """A store that counts its transactions, takes time, and fails on demand."""
+    """A store that counts its transactions, takes time, fails on demand, and reads on the clock of the test."""
 
-    def __init__(self, documents: Documents, *, pause: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        documents: Documents,
+        *,
+        now: Callable[[], datetime] | None = None,
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
         self._documents = documents
+        self._now = now
         self._pause = pause
         self.transactions = 0
         self.broken = ""
 
     def get(self, path: str) -> Data | None:
-        self._pause()
+        return self._documents.get(path)
+
+    def snapshot(self, path: str) -> Snapshot:
         if self.broken:
             raise StoreUnavailable("broken by the test")
-        return self._documents.get(path)
+        return self.read(self._documents, path)
+
+    def read(self, source: Documents | Transaction, path: str) -> Snapshot:
+        self._pause()
+        found = source.snapshot(path)
+        if self._now is not None:
+            found = Snapshot(found.data, self._now())
+        self._pause()
+        return found
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         self.transactions += 1
-        self._pause()
         if self.broken == "before":
             raise StoreUnavailable("broken by the test")
-        result = self._documents.transact(work)
+        result = self._documents.transact(lambda transaction: work(WatchedTransaction(transaction, self)))
         self._pause()
         if self.broken == "after":
             raise StoreUnavailable("broken by the test")
@@ -344,11 +371,34 @@ class Watched:
         raise NotImplementedError
 
 
-class Fleet:
-    """Instances with clocks of their own on one store, in true time that a test lets pass.
+class WatchedTransaction:
+    def __init__(self, transaction: Transaction, watched: Watched) -> None:
+        self._transaction, self._watched = transaction, watched
 
-    Each permit becomes a request that arrives at once, or as late as is allowed for. A store call takes up to `slow`
-    seconds.
+    def get(self, path: str) -> Data | None:
+        return self._transaction.get(path)
+
+    def snapshot(self, path: str) -> Snapshot:
+        return self._watched.read(self._transaction, path)
+
+    def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
+        raise NotImplementedError
+
+    def set(self, path: str, data: Data) -> None:
+        self._transaction.set(path, data)
+
+    def update(self, path: str, data: Data) -> None:
+        self._transaction.update(path, data)
+
+    def delete(self, path: str) -> None:
+        self._transaction.delete(path)
+
+
+class Fleet:
+    """Instances with skewed clocks on one store, in true time that the test advances. The store reads on true time.
+
+    Each permitted request arrives at once or as late as IN_FLIGHT_SECONDS allows. Each half of a store call takes up to
+    `slow` seconds.
     """
 
     def __init__(
@@ -356,7 +406,7 @@ class Fleet:
     ) -> None:
         self.clock = Clock()
         self.random = random.Random(seed)
-        self.store = Watched(store, pause=lambda: self.clock.sleep(self.random.uniform(0, slow)))
+        self.store = Watched(store, now=self.clock.now, pause=lambda: self.clock.sleep(self.random.uniform(0, slow)))
         self.quota = quota
         self.skews = list(skews)
         self.born = 0
@@ -377,11 +427,11 @@ class Fleet:
         )
 
     def kill(self, number: int) -> None:
-        """Its permits in hand are gone, and another takes its place."""
+        """Replace the instance; what it reserved is lost."""
         self.instances[number] = self.start(number)
 
     def send(self, number: int, lane: Lane) -> float | None:
-        """One request without waiting, or the true time when to ask again."""
+        """Send one request without waiting. If refused, return the true time at which to ask again."""
         try:
             self.instances[number].acquire(lane, wait_seconds=0)
         except QuotaExhausted as exhausted:
@@ -390,7 +440,7 @@ class Fleet:
         return None
 
     def saturate(self, seconds: float, *, workers: int = 5, live_per_second: float = 0.0) -> list[float]:
-        """A backfill on every instance, and live events at random; how long each of those waited."""
+        """Run a backfill on every instance and random live events. Return how long each live event waited, sorted."""
         waits = []
         queue: list[tuple[float, int, int, float | None]] = []
         end = self.clock.seconds + seconds
@@ -412,7 +462,7 @@ class Fleet:
         return sorted(waits)
 
     def refused(self) -> int:
-        """How many of the requests any of DrChrono's possible limiters would have refused."""
+        """Return how many requests DrChrono's possible limiters would have refused."""
         count = 0
         windows, _, burst = self.quota.partition(" burst ")
         for kind in LIMITERS:
@@ -421,12 +471,12 @@ class Fleet:
         return count
 
     def used(self, window: Window, since: float) -> float:
-        """Share of what a window allowed in the true time from `since`."""
+        """Return the part used of what the window allowed from `since`, in true time."""
         sent = sum(arrival >= since for arrival in self.arrivals)
         return sent / (window.limit * (self.clock.seconds - since) / window.seconds)
 
 
-skews = st.lists(st.floats(-2.5, 2.5), min_size=3, max_size=3)
+skews = st.lists(st.floats(-2.5, 2.5) | st.floats(-3600, 3600), min_size=3, max_size=3)
 steps = st.lists(
     st.tuples(
         st.sampled_from([0.0, 0.1, 0.9, 2.5, 11.0, 57.0, 61.0, 62.0, 3600.0]) | st.floats(0, 70),
@@ -446,14 +496,14 @@ steps = st.lists(
     steps,
     st.integers(0, 99),
 )
-def test_no_limiter_would_refuse_whatever_happens(
+def test_no_limiter_refuses_a_request_in_any_history(
     tmp_path_factory: pytest.TempPathFactory,
     quota: str,
     skews: list[float],
     steps: list[tuple[float, int, Lane, int, str]],
     seed: int,
 ) -> None:
-    """Kills, lost answers, brakes, clocks that differ by five seconds, a store and a network that take their time."""
+    """Killed instances, lost responses, cooldowns, clocks that differ by up to two hours, a slow store and network."""
     store = EmbeddedDocuments(tmp_path_factory.mktemp("store") / "store.sqlite3")
     fleet = Fleet(store, quota, skews, seed=seed, slow=0.4)
     for later, number, lane, burst, event in steps:
@@ -475,7 +525,7 @@ def test_no_limiter_would_refuse_whatever_happens(
     [
         ("100/minute", Window(100, 60), 1.0, 0.95),
         ("10/second,500/hour", Window(500, 3600), 8.0, 0.95),
-        # RateLimiter in a lease are missing in the small bucket until they are spent or given back.
+        # Reserved requests are missing from the small bucket until they are sent or returned.
         ("100/minute burst 10", Window(100, 60, 10), 1.0, 0.93),
     ],
 )
@@ -506,24 +556,24 @@ def test_a_live_event_after_a_quiet_hour_does_not_wait_for_a_backfill(embedded: 
 
 
 @pytest.fixture(params=["embedded", pytest.param("firestore", marks=pytest.mark.emulator)])
-def place(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> str:
-    """Where processes find the store: a file, or a project of the emulator."""
+def store(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> str:
+    """The store as the processes find it: a file, or a project of the emulator."""
     if request.param == "embedded":
         return str(tmp_path / "store.sqlite3")
     request.getfixturevalue("emulators")
     return project
 
 
-def started(simulator: Simulator, place: str, quota: str, skews: Sequence[float]) -> list[subprocess.Popen[str]]:
+def started(simulator: Simulator, store: str, quota: str, skews: Sequence[float]) -> list[subprocess.Popen[str]]:
     token = simulator.issue_token()["access_token"]
     return [
         start(
             Task(
                 instance=f"instance {number}",
-                way="shared",
+                gate="shared",
                 url=simulator.url,
                 token=token,
-                store=place,
+                store=store,
                 quota=quota,
                 seconds=3.0,
                 skew_seconds=skew,
@@ -533,11 +583,11 @@ def started(simulator: Simulator, place: str, quota: str, skews: Sequence[float]
     ]
 
 
-def test_twenty_workers_in_four_processes_are_never_refused_though_one_is_killed(place: str) -> None:
-    """On the true clock; a process dies with permits in hand, and the clocks differ by four seconds."""
+def test_twenty_workers_in_four_processes_are_never_refused_though_one_is_killed(store: str) -> None:
+    """On the real clock and the store's own time; a process dies with requests reserved; clocks differ by hours."""
     quota = "300/second,400/minute"
     with Simulator(Config(patients=5, quota=quota, limiter="sliding")) as simulator:
-        processes = started(simulator, place, quota, skews=[0.0, 2.0, -2.0, 0.0])
+        processes = started(simulator, store, quota, skews=[0.0, 3600.0, -2.0, 0.0])
         while simulator.stats()["requests"] < 20 and processes[0].poll() is None:
             time.sleep(0.01)
         processes[0].kill()
@@ -549,11 +599,13 @@ def test_twenty_workers_in_four_processes_are_never_refused_though_one_is_killed
     assert by_status["200"] <= 400
 
 
-def test_a_429_that_nobody_expected_stops_all_processes_until_its_time_and_then_one_asks(tmp_path: Path) -> None:
+def test_an_unexpected_429_stops_all_processes_until_the_stated_time_and_then_one_probes(tmp_path: Path) -> None:
     log = tmp_path / "requests.jsonl"
     with Simulator(Config(patients=5, json_log=log)) as simulator:
         simulator.faults.set([{"fault": "429", "times": 1, "after": 100, "retry_after": 2}], replace=True)
-        for process in started(simulator, str(tmp_path / "store.sqlite3"), "1000/second", skews=[0.0, 1.0, -1.0, 0.0]):
+        for process in started(
+            simulator, str(tmp_path / "store.sqlite3"), "1000/second", skews=[0.0, 1.0, -3600.0, 0.0]
+        ):
             finish(process)
     seen = [json.loads(line) for line in log.read_text().splitlines()]
     times = [datetime.fromisoformat(line["time"]).timestamp() for line in seen]
