@@ -37,7 +37,6 @@ GRANTS = {
     (SCHEDULE, "roles/run.invoker", "run-job"),
     (RECEIVER, "roles/pubsub.publisher", "drchrono-events"),
     (RECEIVER, "roles/secretmanager.secretAccessor", "drchrono-webhook-secret"),
-    (RECEIVER, f"projects/{PROJECT}/roles/drchronoFallbackWriter", "database (default)"),
     *((who, "roles/datastore.user", "database (default)") for who in (STORE, JOB)),
     *((who, "roles/secretmanager.secretVersionManager", "drchrono-oauth-token") for who in (STORE, JOB)),
     *(
