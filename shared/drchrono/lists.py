@@ -61,7 +61,8 @@ class Lists:
 
         A position holds `next` (the target of a link), or `page` (its number) and `method` (how it is asked for); and
         while DrChrono is making the list its `uuid`, and `born`, the instant at which it was asked for. With links also
-        `mark`, `steps` and `most`, by which a circle of them shows. An empty one is the start of the list.
+        `mark`, `steps` and `most`, by which a circle of them shows; and `stepped_back` after a page that was read again
+        because the one at this position could not be had. An empty one is the start of the list.
         Raises BulkNotReady with the position to go on at.
         """
         position: Cursor | None = resume or {}
@@ -85,7 +86,7 @@ class Lists:
         that is past the end, records were deleted meanwhile, and those of the last pages have moved. Raises `error`
         where there is neither.
         """
-        known = isinstance(error, BulkExpired | BulkFailed)
+        known, stepped_back = isinstance(error, BulkExpired | BulkFailed), position.get("stepped_back")
         if known or "uuid" in position or "uuid" in query_of(call):
             try:
                 call, position = self._renewed(first, call, position)
@@ -94,6 +95,8 @@ class Lists:
                 error = refusal
             else:
                 return self._read(call, position, data, began)
+        if stepped_back:
+            raise error  # the last page says that there is a next one, and there is none
         for number in range(_number(call) - 1, max(0, _number(call) - 1 - MOST_STEPS_BACK), -1):
             earlier = with_query(call, page=str(number))
             place = {name: value for name, value in position.items() if name not in ("uuid", "next")}
@@ -102,7 +105,8 @@ class Lists:
                 data, began = self._answer(earlier, place)
             except (NotFound, BadRequest):
                 continue
-            return self._read(earlier, place, data, began)
+            page = self._read(earlier, place, data, began)
+            return replace(page, resume={**page.resume, "stepped_back": True}) if page.resume else page
         raise error
 
     def _call(self, first: Call, position: Cursor) -> Call:

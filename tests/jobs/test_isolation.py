@@ -212,3 +212,74 @@ def test_a_list_that_is_never_ready_keeps_no_other_kind_waiting(embedded: Docume
         assert set(run.unfinished.values()) == {"bulk_not_ready"}
         assert {kind for _, kind in run.unfinished} >= {"patients", "appointments"}
         assert clinic.queue.get(Target("patients", "1")) is None
+
+
+@pytest.mark.parametrize("form", ["guide", "guide-uuid", "live"])
+@pytest.mark.parametrize("words", [{"detail": "Not found."}, {"detail": "This list is gone."}])
+def test_a_list_that_expired_in_other_words_is_begun_anew_at_the_same_page(
+    form: str, words: dict[str, str], embedded: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pages(monkeypatch)
+    with simulator(form=form, patients=23, appointments=0, notes=0, children=0) as running:
+        clinic = Clinic(running, embedded)
+        backfill.start(clinic.parts(), ("patients",), date(2020, 1, 1))
+        rule = {"match": {"kind": "patients", "page": 3}, "fault": "answer", "status": 404, "body": words, "times": 1}
+        running.faults.set([rule], replace=True)
+        clinic.run(backfill.go_on)
+        runs(clinic, hours=0.5)
+        assert running.faults.set([], replace=True) == []
+        assert clinic.positions.get("patients").backfilled_at is not None
+        assert clinic.differences() == []
+
+
+@pytest.mark.parametrize("form", ["guide", "guide-uuid", "live"])
+def test_a_list_that_shrank_below_the_page_is_read_to_its_new_end(
+    form: str, embedded: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pages(monkeypatch)
+    with simulator(form=form, patients=11, appointments=0, notes=0, children=0) as running:
+        clinic = Clinic(running, embedded)
+        backfill.start(clinic.parts(), ("patients",), date(2020, 1, 1))
+        rule = {
+            "match": {"kind": "patients", "page": 3},
+            "fault": "answer",
+            "status": 404,
+            "body": {"detail": "Invalid page."},
+        }
+        running.faults.set([rule], replace=True)
+        run = clinic.run(backfill.go_on)
+        # The page before is the last one of the list as it is now; where it names a third one, nothing is finished.
+        assert run.unfinished or clinic.positions.get("patients").backfilled_at is not None
+        assert clinic.positions.get("patients").backfilled_at is None
+        assert clinic.positions.get("patients").backfill is not None
+        running.faults.set([], replace=True)
+        runs(clinic, hours=1)
+        assert clinic.positions.get("patients").backfilled_at is not None
+        assert clinic.differences() == []
+
+
+@pytest.mark.parametrize("link", ["first", "self"])
+def test_links_in_a_circle_cost_few_requests_and_the_list_is_begun_anew(
+    link: str, embedded: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pages(monkeypatch)
+    with simulator(form="guide", patients=23, appointments=0, notes=0, children=0) as running:
+        clinic = Clinic(running, embedded)
+        backfill.start(clinic.parts(), ("patients",), date(2020, 1, 1))
+        rule = {"match": {"kind": "patients", "page": 3}, "fault": "next", "link": link}
+        running.faults.set([rule], replace=True)
+        before = clinic.requests()
+        made = runs(clinic, hours=1)
+        assert all(run.unfinished for run in made)
+        assert problem(clinic, "patients", "backfill")["reason"] == "list_repeats"
+        # Six for each attempt at the list, of which there are five; the rest are the lists of its patients.
+        assert clinic.requests() - before < 300
+        running.faults.set([], replace=True)
+        runs(clinic, hours=1.2)
+        assert clinic.positions.get("patients").backfilled_at is not None
+        assert clinic.differences() == []
+
+
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulator.api.lists.PAGE_SIZE", 5)
+    monkeypatch.setattr("simulator.api.bulk.PAGE_SIZE", 5)
