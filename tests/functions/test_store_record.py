@@ -197,6 +197,7 @@ def test_a_404_soon_after_the_event_is_not_believed_whatever_failed_before(clini
     for _ in range(3):
         clinic.later(minutes=2)
         clinic.run(sync)
+    clinic.settle()
     document = clinic.documents.get("patients/999999")
     assert document is not None
     assert document["_sync"]["deleted"] is True

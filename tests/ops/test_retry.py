@@ -56,7 +56,8 @@ def test_every_record_of_a_kind_is_looked_at_so_that_many_deletions_are_seen(pra
     gone = {str(practice.simulator.delete("appointments", webhook=False)["id"]) for _ in range(3)}
     shown = practice.ops("retry", "--kind", "appointments", "--all")
     assert "10 records of appointments will be looked at" in shown.output
-    # A 404 is believed when no replica can be unaware of the record any more: half a minute after it was last seen.
+    # A 404 alone is not believed, whoever asked: a person says that the records are deleted, and an answer counts that
+    # no replica can have given which was unaware of the record.
     practice.work()
     assert {row.reason for row in practice.system.queue().backlog()} <= {"absent", "confirm", "follows"}
     documents = practice.system.documents()
@@ -66,6 +67,9 @@ def test_every_record_of_a_kind_is_looked_at_so_that_many_deletions_are_seen(pra
         seen = document["_sync"]["fetched_at"] - timedelta(minutes=1)
         moved = {"_sync": {**document["_sync"], "fetched_at": seen, "events_until": seen}}
         documents.transact(lambda transaction, key=key, moved=moved: transaction.update(f"appointments/{key}", moved))  # type: ignore[misc]
+    said = practice.ops("accept-deletions", "appointments", "--yes").output
+    assert "3 records of appointments that DrChrono does not show" in said
+    assert all(key in said for key in gone)
     practice.ops("retry", "--kind", "appointments")
     practice.work()
     found = json.loads(practice.ops("status", "--json").output)["kinds"][1]
@@ -80,3 +84,12 @@ def test_a_record_without_its_kind_is_refused(practice: Practice) -> None:
     shown = practice.ops("retry", "--kind", "persons")
     assert shown.exit_code == 2
     assert "patients, appointments, clinical_notes" in " ".join(shown.stderr.split())
+
+
+def test_accepting_deletions_where_none_are_held_does_nothing(practice: Practice) -> None:
+    practice.authorize()
+    practice.backfill()
+    assert "No deletions of patients are held." in practice.ops("accept-deletions", "patients").output
+    refused = practice.ops("accept-deletions", "persons")
+    assert refused.exit_code == 2
+    assert "choose one of patients" in " ".join(refused.stderr.split())
