@@ -112,6 +112,9 @@ class Absences:
             entry = self._queue.get(Target(kind.name, key))
             self._check(kind, 0 if entry is not None and entry.reason in ABSENT else 1)
             self._count(kind)
+            if self.held_since(kind) is not None:
+                # Another record is shown and the limit is kept: why they were held has passed.
+                self.found(kind, returned=False)
 
     def found(self, kind: Kind, *, returned: bool) -> None:
         """What was absent is there: a record, or the records of a list. returned: it had been marked as deleted.

@@ -300,3 +300,28 @@ def test_the_slow_round_looks_at_every_patient_in_a_month(embedded: Documents) -
             clinic.later(days=1)
             clinic.run(sync)
         assert clinic.differences() == []
+
+
+def test_the_deletion_of_a_kinds_only_record_is_held_until_another_is_shown(embedded: Documents) -> None:
+    with simulator(form="guide", patients=6, appointments=0, notes=0, children=0) as running:
+        clinic = filled(Clinic(running, embedded))
+        only, other = sorted(running.truth("patients"))[:2]
+        first = str(running.create("allergies", {"patient": int(only)}, webhook=False)["id"])
+        clinic.queue.enqueue(entries(clinic, [first], "allergies"))
+        clinic.settle()
+        assert set(clinic.stored("allergies")) == {first}
+        running.delete("allergies", first, webhook=False)
+        clinic.queue.enqueue(entries(clinic, [first], "allergies"))
+        for _ in range(4):
+            clinic.settle()
+        assert set(clinic.stored("allergies")) == {first}
+        assert clinic.absences.held_since(KINDS["allergies"]) is not None
+        second = str(running.create("allergies", {"patient": int(other)}, webhook=False)["id"])
+        clinic.queue.enqueue(entries(clinic, [second], "allergies"))
+        clinic.settle()
+        clinic.later(days=2)
+        for _ in range(4):
+            clinic.settle()
+        assert set(clinic.stored("allergies")) == {second}
+        assert clinic.absences.held_since(KINDS["allergies"]) is None
+        assert clinic.queue.waiting() == 0
