@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.drchrono.kinds import KINDS
-from shared.drchrono.lag import CLOCK_SKEW, provable_from
+from shared.drchrono.lag import provable_from
 from shared.errors import LookAgain, MessageUnusable, StoreUnavailable, SyncError
 from shared.log import log
-from shared.queue.entries import Entry, Priority, Target, absent_since, attempted, due_after, of_event
+from shared.queue.entries import Entry, Priority, Target, absent_since, attempted, due_after, of_event, priority_after
 from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue
-from shared.records.ordering import Copy, Outcome, already_settled, settles
+from shared.records.ordering import Copy, Outcome, already_settled, shares_fetch
 from shared.records.refresh import Done, Known, Refresh
 from shared.records.store import Records, Source
 from shared.webhooks.events import Change, decode
@@ -93,7 +93,11 @@ class Settled:
 
 
 def _settle(change: Change, store: Store) -> Settled:
-    """Fetch and store the record, unless that was done since the event came. What is not certain yet is queued."""
+    """Fetch and store the record, unless that was done since the event came.
+
+    The event is in the work queue before anything is fetched. So it goes on whatever dies, and it leaves the queue only
+    when a look proves its change: almost always a later one, because an answer may be some seconds old.
+    """
     target = Target(change.kind, change.id)
     with store.single_flight.turn(target, change.received_at) as flight:
         copy = store.records.copy(KINDS[change.kind], change.id)
@@ -102,31 +106,25 @@ def _settle(change: Change, store: Store) -> Settled:
         outcome = already_settled(change, copy)
         if outcome is not None:
             return Settled(outcome)
-        if copy is not None and _shares_fetch(change, copy):
-            store.queue.enqueue([_confirmation(change, copy)])
+        now = store.now()
+        due = max(provable_from(now), provable_from(change.received_at))
+        entry = of_event(change, "confirm", due, priority=Priority.CONFIRM)
+        store.queue.enqueue([entry])
+        if copy is not None and shares_fetch(change, copy):
             return Settled(Outcome.COVERED, "confirm")
         newest = flight.latest <= change.received_at
         known = Known(flight.latest, change.updated_at, deletes=change.deletes and newest)
+        source = Source("webhook", known.last_seen, change.event, (change.delivery,))
         try:
-            done = _fetched(target, known, Source("webhook", known.last_seen, change), store)
+            done = _fetched(target, known, source, store)
         except StoreUnavailable:
             raise
         except SyncError as error:
-            store.queue.enqueue([_postponed(change, error, store)])
+            _postpone(entry, error, store)
             return Settled(Outcome.DEFERRED, error.reason)
-        reason = ""
-        settled = settles(done.before, change, done.after) and done.confirm_at is None
-        # An entry that stays is of another event, which may have named the same version: then it proves neither.
-        if not settled or not store.queue.complete(target, done.evidence):
-            # The answer may be some seconds old: one more fetch, later, makes it certain.
-            store.queue.enqueue([_confirmation(change, done.after)])
-            reason = "confirm"
-        return Settled(done.outcome, reason, done.fetch_seconds, done.store_seconds)
-
-
-def _shares_fetch(change: Change, copy: Copy) -> bool:
-    """Whether the copy was fetched after the event was received, so that one fetch more, later, serves both."""
-    return not change.deletes and change.updated_at is None and copy.fetched_at - CLOCK_SKEW >= change.received_at
+        certain = done.confirm_at is None and done.evidence.until >= change.received_at
+        settled = certain and store.queue.complete(target, done.evidence)
+        return Settled(done.outcome, "" if settled else "confirm", done.fetch_seconds, done.store_seconds)
 
 
 def _wait_for_next_fetch(copy: Copy, store: Store) -> bool:
@@ -141,22 +139,15 @@ def _wait_for_next_fetch(copy: Copy, store: Store) -> bool:
     return True
 
 
-def _confirmation(change: Change, copy: Copy | None) -> Entry:
-    latest = change.received_at if copy is None else max(change.received_at, copy.fetched_at)
-    return of_event(change, "confirm", provable_from(latest), priority=Priority.CONFIRM)
-
-
-def _postponed(change: Change, error: SyncError, store: Store) -> Entry:
-    due = due_after(error, 0, store.now(), store.random)
-    failed = attempted(error) and not isinstance(error, LookAgain)
-    entry = of_event(
-        change,
+def _postpone(entry: Entry, error: SyncError, store: Store) -> None:
+    store.queue.retry(
+        entry,
         error.reason,
-        due,
-        attempts=int(failed),
-        priority=Priority.RETRY if failed else Priority.EVENT,
+        due_after(error, 0, store.now(), store.random),
+        priority=priority_after(error, replace(entry, priority=Priority.EVENT)),
+        failed=attempted(error) and not isinstance(error, LookAgain),
+        absent_since=absent_since(error, entry),
     )
-    return replace(entry, absent_since=absent_since(error, entry))
 
 
 def _fetched(target: Target, known: Known, source: Source, store: Store) -> Done:

@@ -21,7 +21,9 @@ from shared.log import log
 from shared.queue.entries import Priority
 from shared.records.store import Source
 
-# From this many pending records of one kind on, the list of its changes costs fewer requests than they do.
+# From this many entries of one kind on, the list of its changes costs fewer requests than they do. With many more, its
+# pages are worth preparing in bulk.
+SOME = 5
 MANY = 20
 
 # How long the slow round over all patients takes: medications, problems and allergies have no list of changes, and
@@ -35,7 +37,7 @@ def sync(run: Run, *, force: bool = False) -> None:
     """force: ask for the changes of each kind, due or not. Raises Stopped when the run ends before all is done."""
     run.parts.queue.repair()
     kinds = [kind for kind in KINDS.values() if kind.changes]
-    listed = {kind.name for kind in kinds if run.parts.queue.count(kind.name) >= MANY and changes(run, kind, force)}
+    listed = {kind.name for kind in kinds if run.parts.queue.count(kind.name) >= SOME and changes(run, kind, force)}
     work_off(run, Priority.EVENT)
     for kind in kinds:
         # Where single records cannot be read, their list may show them.

@@ -157,19 +157,9 @@ def already_settled(change: Change, copy: Copy | None) -> Outcome | None:
     return Outcome.UNCHANGED if is_much_newer(copy.updated_at, change.updated_at) else None
 
 
-def settles(before: Copy | None, change: Change, after: Copy | None) -> bool:
-    """Whether the copy `after` a fetch certainly includes the change that the event announced. before: the copy then.
-
-    An event that names a version is settled by just that version, unless the copy showed it before: then the change is
-    one that does not move `updated_at`, and only a later fetch can prove it.
+def shares_fetch(change: Change, copy: Copy) -> bool:
+    """Whether the copy was fetched after the event was received and shows no older version than the event names. Then
+    the look that is needed in any case, once the lag is over, serves both.
     """
-    if after is None:
-        return False
-    if change.deletes:
-        return after.deleted or proves(after.evidence, change.received_at, None)
-    if proves(after.evidence, change.received_at, change.updated_at):
-        return True
-    if change.updated_at is None or after.deleted:
-        return False
-    new = before is None or is_older(before.updated_at, change.updated_at)
-    return (new and after.updated_at == change.updated_at) or is_much_newer(after.updated_at, change.updated_at)
+    since = copy.fetched_at - CLOCK_SKEW >= change.received_at
+    return since and not change.deletes and not is_older(copy.updated_at, change.updated_at)

@@ -53,16 +53,14 @@ class Known:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a target. evidence: what it proves. before, after: the copy of a single record, then and now.
-    confirm_at: when to look again, where what was stored may be older than what it replaced.
+    """What became of a target. evidence: what it proves. confirm_at: when to look again, where what was stored may be
+    older than what it replaced.
 
     fetch_seconds, store_seconds: how long DrChrono and the store took, of a single record.
     """
 
     outcome: Outcome
     evidence: Evidence
-    before: Copy | None = None
-    after: Copy | None = None
     confirm_at: datetime | None = None
     fetch_seconds: float = 0.0
     store_seconds: float = 0.0
@@ -203,7 +201,7 @@ def _done(stored: Stored, known: Known, began: datetime) -> Done:
     if behind and began < known.last_seen + VERSION_LAG:
         raise LookAgain("lag", max(provable_from(known.last_seen), began + BEHIND_RETRY))
     confirm_at = provable_from(after.fetched_at) if stored.verdict is Verdict.UNSURE else None
-    return Done(OUTCOMES[stored.verdict], after.evidence, stored.before, after, confirm_at)
+    return Done(OUTCOMES[stored.verdict], after.evidence, confirm_at)
 
 
 def store_page(

@@ -12,11 +12,10 @@ from shared.documents import Data, Documents, Transaction, Where
 from shared.drchrono.kinds import Kind, key_of
 from shared.drchrono.lag import shown_until
 from shared.errors import RecordTooLarge
-from shared.records.ordering import Copy, Observation, Verdict, copy_of, judge, settles
+from shared.records.ordering import Copy, Observation, Verdict, copy_of, judge
 from shared.records.prepared import CHUNK_RECORDS, Prepared, chunks, path_of, prepare, prepare_all
 from shared.records.queries import JUDGED_FIELDS, RecordQueries, was_absent
 from shared.records.storable import META
-from shared.webhooks.events import Change
 
 Clock = Callable[[], datetime]
 
@@ -31,13 +30,13 @@ class Source:
     """Where an observation comes from, for the copy's `_sync`. name: `webhook`, `pending`, `sync`, `backfill` or
     `reconcile`. received_at: when the newest event that was known then was received, None where there was none.
 
-    change: the event that is being handled, whose delivery is noted if the fetch settles it. deliveries: those that the
-    queue entry being worked off stands for; the entry outlives the fetch, so they are noted in any case.
+    event: its name, of an event that is being handled. deliveries: those that the queue entry of the target stands for.
+    They are noted with the copy, because the entry outlives the fetch.
     """
 
     name: str
     received_at: datetime | None = None
-    change: Change | None = None
+    event: str | None = None
     deliveries: tuple[str, ...] = ()
 
 
@@ -92,7 +91,7 @@ class Records(RecordQueries):
                 return Stored(verdict, before, before)
             meta = self._meta(before, began, source) | _unsure(verdict)
             after = replace(_looked(before, began), digest=prepared.digest, updated_at=prepared.updated_at)
-            meta["deliveries"] = _deliveries(before, source, after)
+            meta["deliveries"] = _deliveries(before, source)
             if verdict in _WRITTEN:
                 transaction.set(prepared.path, prepared.document(meta | _kept(found)))
             else:
@@ -119,7 +118,7 @@ class Records(RecordQueries):
                 return Stored(verdict, before, before)
             after = replace(_looked(before, began), digest=None, deleted=True)
             meta = self._meta(before, began, source) | {"digest": None, "deleted": True, "deleted_reason": reason}
-            meta["deliveries"] = _deliveries(before, source, after)
+            meta["deliveries"] = _deliveries(before, source)
             if verdict is Verdict.SAME and found is not None:
                 looked = {name: meta[name] for name in ("fetched_at", "events_until", "deliveries")}
                 transaction.update(path, {META: found[META] | looked})
@@ -216,7 +215,7 @@ class Records(RecordQueries):
             "events_until": looked.events_until,
             "received_at": source.received_at,
             "source": source.name,
-            "event": source.change.event if source.change else None,
+            "event": source.event,
             "deleted": False,
             "deleted_reason": None,
         }
@@ -229,10 +228,8 @@ def _looked(before: Copy | None, began: datetime) -> Copy:
     return Copy(fetched_at, until, None, before.updated_at if before else None, deleted=False)
 
 
-def _deliveries(before: Copy | None, source: Source, after: Copy) -> list[str]:
+def _deliveries(before: Copy | None, source: Source) -> list[str]:
     known = (*(before.deliveries if before else ()), *source.deliveries)
-    if source.change is not None and settles(before, source.change, after):
-        known = (*known, source.change.delivery)
     return list(dict.fromkeys(known))[-MOST_DELIVERIES:]
 
 

@@ -45,8 +45,11 @@ def push(change: Change) -> dict[str, Any]:
     return {"message": {"data": data, "messageId": "1", "attributes": {}}, "subscription": "projects/p/subscriptions/s"}
 
 
-def event(name: str, key: str, kind: str, at: datetime, updated_at: str | None = None, delivery: str = "d1") -> Change:
-    return Change(name, kind, key, delivery, at, updated_at)
+_deliveries = map("d{}".format, itertools.count(1))
+
+
+def event(name: str, key: str, kind: str, at: datetime, updated_at: str | None = None, delivery: str = "") -> Change:
+    return Change(name, kind, key, delivery or next(_deliveries), at, updated_at)
 
 
 def first(clinic: Clinic, kind: str) -> str:
@@ -149,7 +152,7 @@ def test_an_event_whose_version_is_older_than_the_copy_needs_no_request(clinic: 
     key = first(clinic, "patients")
     handle(push(event("PATIENT_MODIFY", key, "patients", clinic.now())), store)
     before = clinic.requests()
-    late = event("PATIENT_MODIFY", key, "patients", clinic.later(minutes=5), updated_at="2020-01-01T00:00:00")
+    late = event("PATIENT_MODIFY", key, "patients", clinic.later(minutes=5), "2020-01-01T00:00:00")
     assert handle(push(late), store) is Outcome.UNCHANGED
     assert clinic.requests() == before
 
@@ -158,7 +161,7 @@ def test_an_event_that_came_hours_late_of_a_record_that_was_fetched_since_needs_
     received = clinic.now()
     key = first(clinic, "patients")
     handle(push(event("PATIENT_MODIFY", key, "patients", clinic.later(hours=2))), clinic.store())
-    late = event("PATIENT_MODIFY", key, "patients", received, delivery="d2")
+    late = event("PATIENT_MODIFY", key, "patients", received)
     before = clinic.requests()
     clinic.later(minutes=1)
     assert handle(push(late), clinic.store()) is Outcome.COVERED
@@ -269,7 +272,7 @@ def test_a_record_too_large_is_pending_for_a_day_and_the_copy_is_left(clinic: Cl
     clinic.settle()
     small = clinic.stored("patients")[key]
     clinic.simulator.change("patients", key, {"nick_name": "x" * 1_100_000}, webhook=False)
-    change = event("PATIENT_MODIFY", key, "patients", clinic.later(minutes=1), delivery="d2")
+    change = event("PATIENT_MODIFY", key, "patients", clinic.later(minutes=1))
     assert handle(push(change), store) is Outcome.DEFERRED
     entry = clinic.queue.get(Target("patients", key))
     assert entry is not None
