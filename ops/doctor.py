@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 import requests
 
 from ops.deployment import ENTRY_POINTS, NotSeen
+from ops.foreign_documents import check_documents
 from ops.grants import check_grants, check_subscription
 from ops.receiver import check_handshake, check_refusal, check_signature
 from ops.target_system import STORE_REMEDY, TargetSystem
@@ -29,7 +30,7 @@ Now = Callable[[], datetime]
 ANSWER_SECONDS = 20.0
 MOST_CLOCK_DIFFERENCE_SECONDS = 60  # two minutes are what the token's token_refresher allows (shared.tokens.state)
 SYNC_SILENT = timedelta(hours=1)  # as the alert "job sync has not run"
-NEED_STORE = ("token", "quota", "jobs")
+NEED_STORE = ("token", "quota", "jobs", "documents")
 PROBE = "sync_state/doctor"
 
 
@@ -196,6 +197,7 @@ CHECKS: Mapping[str, Callable[[TargetSystem, Now], str]] = {
     "handshake": check_handshake,
     "signature": check_signature,
     "jobs": jobs,
+    "documents": check_documents,
     "subscription": check_subscription,
     "grants": check_grants,
 }

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from shared.rate_limit.ledger import Cooldown, Lane, Ledger, Reservation, used
+from shared.rate_limit.ledger import Cooldown, Lane, Ledger, Reservation, used, used_live
 from shared.rate_limit.windows import Window, added, counting
 
 # One request in this many stays free for the first live event after a quiet time.
@@ -16,6 +16,13 @@ KEPT_PART = 100
 
 # Background work may borrow this fraction of the reserve at once, and again after the same fraction of the window.
 TRICKLE_PARTS = 20
+
+# If background work got less than it asked for within this time, live requests leave it half of its share: a flood of
+# events (replayed deliveries, for example) cannot stop it. Its schedule starts it every few minutes.
+SHORT_SECONDS = 900.0
+
+# How often a refusal is noted.
+NOTE_SECONDS = SHORT_SECONDS / 4
 
 # The time at which a bucket holds another request is rounded up, so that float rounding never makes it slightly less.
 ROUNDING_SECONDS = 0.001
@@ -44,6 +51,8 @@ def free_at(ledger: Ledger, windows: Sequence[Window], lane: Lane, now: float, s
             times |= set(_refill_times(ledger, window, lane, now, share))
         if ledger.live_at is not None:
             times.add(ledger.live_at + window.seconds)
+        if ledger.refused_at is not None:
+            times.add(ledger.refused_at + SHORT_SECONDS)
     later = sorted(time for time in times if time >= now)
     # Capacity only grows with time, so bisection finds the first time. (The exception: returned loans may reduce it
     # slightly. The result then still has capacity and follows a time without, but may not be the first.)
@@ -75,18 +84,28 @@ def with_reservation(
             continue
         if lane is Lane.BACKGROUND:
             ledger = _with_loan(ledger, windows, count, now, share)
-        reservation = Reservation(number, sum(granted.values()), until)
+        reservation = Reservation(number, sum(granted.values()), until, granted[Lane.LIVE])
         probe = ledger.cooldown and Cooldown(now + PROBE_SECONDS, probed=True)
         ledger = replace(ledger, reservations={**ledger.reservations, instance: reservation}, cooldown=probe)
+    if ledger.cooldown is None and granted[Lane.BACKGROUND] < asked.get(Lane.BACKGROUND, 0):
+        ledger = replace(ledger, refused_at=now)
     return ledger, granted
 
 
 def _available_in(ledger: Ledger, window: Window, lane: Lane, now: float, share: float) -> int:
     left = window.limit - used(ledger, window, now)
-    count = left if lane is Lane.LIVE else sum(_background(ledger, window, left, now, share))
+    if lane is Lane.LIVE:
+        count = left if not _refused_lately(ledger, now) else min(left, _left_to_live(ledger, window, now, share))
+    else:
+        count = sum(_background(ledger, window, left, now, share))
     if window.burst is None:
         return count
     return min(count, _in_bucket(ledger, window, now) - _kept_in_bucket(ledger, window, lane, now, share))
+
+
+def _left_to_live(ledger: Ledger, window: Window, now: float, share: float) -> int:
+    """Return what live requests may still use while background work needs half of its share."""
+    return window.limit - _at_least_one(window.limit, share) // 2 - used_live(ledger, window, now)
 
 
 def _background(ledger: Ledger, window: Window, left: int, now: float, share: float) -> tuple[int, int]:
@@ -98,7 +117,7 @@ def _background(ledger: Ledger, window: Window, left: int, now: float, share: fl
     """
     reserve = window.limit - _at_least_one(window.limit, share)
     if not reserve or _live_lately(ledger, window, now):
-        return max(0, left - reserve), 0
+        return max(0, left - min(reserve, max(0, _left_to_live(ledger, window, now, share)))), 0
     if window.burst is not None:
         return left, 0  # requests through a small bucket already become free as a trickle
     borrowed = counting(ledger.borrowed, window, now)
@@ -124,6 +143,10 @@ def _live_lately(ledger: Ledger, window: Window, now: float) -> bool:
 def _next_loan_at(window: Window, slot: int) -> float:
     """When requests borrowed in `slot` no longer delay the next loan."""
     return window.start(slot) + window.seconds / TRICKLE_PARTS
+
+
+def _refused_lately(ledger: Ledger, now: float) -> bool:
+    return ledger.refused_at is not None and now < ledger.refused_at + SHORT_SECONDS
 
 
 def _at_least_one(limit: int, share: float) -> int:

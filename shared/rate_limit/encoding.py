@@ -38,23 +38,27 @@ def encoded(ledger: Ledger) -> Data:
     """Return the document. Its keys are strings."""
     return {
         "sent": _with_keys(ledger.sent, str),
+        "live": _with_keys(ledger.live, str),
         "reservations": {name: asdict(reservation) for name, reservation in ledger.reservations.items()},
         "borrowed": _with_keys(ledger.borrowed, str),
         "live_at": ledger.live_at,
+        "refused_at": ledger.refused_at,
         "cooldown": asdict(ledger.cooldown) if ledger.cooldown else None,
     }
 
 
 def decoded(data: Any, now: float) -> Ledger:
     """Return the ledger of a document that was read at `now`. Raises MalformedLedger."""
-    fields = _fields(data, "sent", "reservations", "borrowed", "live_at", "cooldown")
+    fields = _fields(data, "sent", "live", "reservations", "borrowed", "live_at", "refused_at", "cooldown")
     return Ledger(
         sent=_counts(fields["sent"], now),
+        live=_counts(fields["live"], now),
         reservations={
             _text(name): _reservation(value, now) for name, value in _mapping(fields["reservations"]).items()
         },
         borrowed=_counts(fields["borrowed"], now),
         live_at=None if fields["live_at"] is None else _time(fields["live_at"], now + LATEST_SECONDS),
+        refused_at=None if fields["refused_at"] is None else _time(fields["refused_at"], now + LATEST_SECONDS),
         cooldown=None if fields["cooldown"] is None else _cooldown(fields["cooldown"], now),
     )
 
@@ -88,9 +92,12 @@ def _counts(value: Any, now: float) -> Counts:
 
 
 def _reservation(value: Any, now: float) -> Reservation:
-    fields = _fields(value, "number", "requests", "until")
+    fields = _fields(value, "number", "requests", "until", "live")
     return Reservation(
-        _count(fields["number"]), _count(fields["requests"]), _time(fields["until"], now + LATEST_SECONDS)
+        _count(fields["number"]),
+        _count(fields["requests"]),
+        _time(fields["until"], now + LATEST_SECONDS),
+        _count(fields["live"]),
     )
 
 

@@ -16,7 +16,8 @@ How the limiter keeps the promise of `shared.rate_limit.ledger`:
   probes; if DrChrono accepts it, the others follow by the usual count. They need no ramp: batches start at one and
   double, and what the count calls free has been free for as long as DrChrono asked.
 - The document is malformed: it counts as used up (`shared.rate_limit.encoding`) and the next transaction rewrites it.
-- Live first: background work never sends what was reserved for live requests. Live requests may send either.
+- Live first: background work never sends what was reserved for live requests. Live requests may send either. While
+  background work is refused, the live ones leave it half of its share.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from datetime import datetime
 from shared.documents import Documents, Transaction
 from shared.errors import QuotaExhausted, StoreUnavailable
 from shared.log import log
-from shared.rate_limit.capacity import available, free_at, with_reservation
+from shared.rate_limit.capacity import NOTE_SECONDS, available, free_at, with_reservation
 from shared.rate_limit.document import LedgerDocument, Reading
 from shared.rate_limit.encoding import LONGEST_COOLDOWN_SECONDS
 from shared.rate_limit.ledger import Lane, Ledger, pruned, settled, used, with_cooldown
@@ -188,6 +189,8 @@ class RateLimiter:
         read = self._document.read()
         if read.malformed or available(read.ledger, self._windows, lane, read.now, self._share):
             return True
+        if lane is Lane.BACKGROUND and _is_much_later(read.ledger.refused_at, read.now, NOTE_SECONDS):
+            return True
         self._refused[lane] = self._refusal(lane, asked, read.ledger, read.now)
         return False
 
@@ -225,8 +228,9 @@ class RateLimiter:
         read = self._document.read_in(transaction)
         clock, now = self._clock(), read.now
         held = self._held
-        number, times = (held.number, held.sent_at()) if held else (0, [])
-        ledger = pruned(settled(read.ledger, self._windows, self._instance, number, times), self._windows, now)
+        ledger = read.ledger
+        number, times, live = (held.number, held.sent_at(*Lane), held.sent_at(Lane.LIVE)) if held else (0, [], [])
+        ledger = pruned(settled(ledger, self._windows, self._instance, number, times, live), self._windows, now)
         if self._cooldown_unsaved:
             ledger = with_cooldown(ledger, self._windows, now + self._cooldown_until - called_at)
         life_seconds = turn_seconds(len(ledger.reservations) + 1) + COMMIT_SECONDS
@@ -254,7 +258,7 @@ class RateLimiter:
         pause = LIVE_PAUSE_SECONDS if lane is Lane.LIVE else turn_seconds(len(others) + 1)
         free_in = max(pause, free_at(ledger, self._windows, lane, now, self._share) - now)
         clock = self._clock()
-        return Refusal(asked, clock + free_in, clock + (pause if others else free_in))
+        return Refusal(asked, clock + free_in, clock + (pause if others else min(free_in, NOTE_SECONDS)))
 
     def _log_state(self, done: _Exchange) -> None:
         """Log the window that is nearest to its limit."""
@@ -264,7 +268,13 @@ class RateLimiter:
 
 
 def _is_worth_writing(before: Ledger, after: Ledger, instance: str) -> bool:
-    """A refusal changes nothing, unless it is the first of a live request for a while."""
+    """A refusal changes nothing, unless it is the first of its lane for a while."""
     if instance in before.reservations or instance in after.reservations or after.cooldown != before.cooldown:
         return True
-    return after.live_at is not None and (before.live_at is None or after.live_at >= before.live_at + TURN_SECONDS)
+    return _is_much_later(before.live_at, after.live_at, TURN_SECONDS) or _is_much_later(
+        before.refused_at, after.refused_at, NOTE_SECONDS
+    )
+
+
+def _is_much_later(before: float | None, after: float | None, seconds: float) -> bool:
+    return after is not None and (before is None or after >= before + seconds)

@@ -52,9 +52,9 @@ class HeldReservation:
         self.left[source] -= 1
         self.sent[lane].append(clock)
 
-    def sent_at(self) -> list[float]:
-        """Return when requests were sent, in the store's time or later."""
-        return [time + self.offset for times in self.sent.values() for time in times]
+    def sent_at(self, *lanes: Lane) -> list[float]:
+        """Return when requests of `lanes` were sent, in the store's time or later."""
+        return [time + self.offset for lane in lanes for time in self.sent[lane]]
 
     def demand(self, lane: Lane, clock: float, life_seconds: float) -> int:
         return demand(len(self.sent[lane]), clock - self.reserved_at, life_seconds)

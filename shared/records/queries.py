@@ -64,6 +64,13 @@ class RecordQueries:
             if copy_of(document) is not None and was_absent(document) and document[META]["stored_at"] >= since:
                 yield id_of_document(name)
 
+    def has_unreadable(self, kind: Kind) -> bool:
+        """Whether documents lack this system's mark. Costs three counts."""
+        marked = sum(
+            self._documents.count(kind.name, [Where(f"{META}.deleted", "==", value)]) for value in (True, False)
+        )
+        return marked != self.count(kind)
+
     def unreadable(self, kind: Kind) -> Iterator[str]:
         """The names of the documents of the collection that this system did not write. Reads the whole collection."""
         for name, document in self._documents.query(kind.name, fields=JUDGED_FIELDS):

@@ -231,3 +231,20 @@ def test_where_the_store_does_not_answer_what_stands_on_it_is_not_asked(practice
     assert shown.exit_code == 1
     assert shown.stderr.startswith("error: embedded store: ")
     assert shown.output == shown.stderr
+
+
+def test_documents_of_another_program_are_named_with_what_to_do(practice: Practice) -> None:
+    practice.authorize()
+    practice.backfill()
+    practice.work()
+    assert found(practice, "documents").verdict == "passed"
+    documents = practice.system.documents()
+    for path in ("patients/of-another-program", "allergies/9", "sync_pending/no-target"):
+        documents.transact(lambda transaction, path=path: transaction.set(path, {"name": "Zebra"}))  # type: ignore[misc]
+    result = found(practice, "documents")
+    assert result.verdict == "failed"
+    assert result.found.endswith("skipped: patients/of-another-program, allergies/9, sync_pending/no-target")
+    assert "Zebra" not in json.dumps([result.found, result.remedy])
+    for number in range(9):
+        documents.transact(lambda transaction, path=f"allergies/x{number}": transaction.set(path, {}))  # type: ignore[misc]
+    assert found(practice, "documents").found.endswith("and others")

@@ -20,9 +20,11 @@ NOW = 1_700_000_000.0
 MINUTE = Window(limit=100, seconds=60)
 LEDGER = Ledger(
     sent={60: {MINUTE.slot(NOW): 7}},
-    reservations={"a": Reservation(number=3, requests=5, until=NOW + 2)},
+    live={60: {MINUTE.slot(NOW): 2}},
+    reservations={"a": Reservation(number=3, requests=5, until=NOW + 2, live=1)},
     borrowed={60: {MINUTE.slot(NOW): 1}},
     live_at=NOW - 1,
+    refused_at=NOW - 9,
     cooldown=Cooldown(NOW + 30, probed=True),
 )
 
@@ -43,7 +45,7 @@ def damaged(path: str, value: Any) -> Any:
     return document
 
 
-@pytest.mark.parametrize("name", ["sent", "reservations", "borrowed", "live_at", "cooldown"])
+@pytest.mark.parametrize("name", ["sent", "live", "reservations", "borrowed", "live_at", "refused_at", "cooldown"])
 def test_a_missing_field_is_malformed(name: str) -> None:
     document = encoded(LEDGER)
     del document[name]

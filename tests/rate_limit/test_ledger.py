@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,18 @@ def test_live_uses_the_whole_window_and_background_leaves_a_fifth_while_live_eve
     assert available_at(ledger, Lane.BACKGROUND, 1) == 0
 
 
+def test_live_leaves_half_of_its_share_to_background_work_that_was_refused_lately() -> None:
+    ledger = with_sent(Ledger(live_at=NOW, refused_at=NOW - 600), [MINUTE], [NOW] * 50, [NOW] * 50)
+    assert available_at(ledger, Lane.LIVE, 0) == 10
+    assert available_at(ledger, Lane.BACKGROUND, 0) == 40
+    assert available_at(replace(ledger, refused_at=NOW - 900), Lane.LIVE, 0) == 50
+    reserved = replace(ledger, reservations={"a": Reservation(1, requests=9, until=NOW + 2, live=8)})
+    assert available_at(reserved, Lane.LIVE, 0) == 2
+    # What background work sent is not taken off what live requests may use.
+    sent = with_sent(Ledger(refused_at=NOW), [MINUTE], [NOW] * 50)
+    assert available_at(sent, Lane.LIVE, 0) == 50
+
+
 def test_background_borrows_from_the_reserve_as_a_trickle_after_a_window_without_live_events() -> None:
     ledger = with_sent(Ledger(live_at=NOW - 60), [MINUTE], [NOW] * 80)
     asked = {Lane.BACKGROUND: 50}
@@ -114,7 +127,7 @@ def test_a_reservation_whose_commit_response_was_lost_was_not_sent() -> None:
 def test_a_reservation_that_is_never_settled_counts_as_sent_at_its_end() -> None:
     ledger = Ledger(reservations={"a": Reservation(number=7, requests=10, until=NOW + 2)})
     assert pruned(ledger, [MINUTE], NOW + 1.9) == Ledger(
-        sent={60: {}}, borrowed={60: {}}, reservations=ledger.reservations
+        sent={60: {}}, live={60: {}}, borrowed={60: {}}, reservations=ledger.reservations
     )
     expired = pruned(ledger, [MINUTE], NOW + 2)
     assert expired.reservations == {}
@@ -166,17 +179,18 @@ ages = st.lists(st.floats(0, 4000), max_size=60)
 def ledgers(draw: st.DrawFn) -> tuple[Ledger, tuple[Window, ...]]:
     chosen = draw(windows)
     times = [NOW - age for age in draw(ages)]
-    ledger = with_sent(Ledger(), chosen, times)
+    ledger = with_sent(Ledger(), chosen, times, times[: draw(st.integers(0, 60))])
     borrowed = with_sent(Ledger(), chosen, times[: draw(st.integers(0, 20))]).sent
     reservations = {
-        str(number): Reservation(number, requests, NOW + until)
-        for number, (requests, until) in enumerate(
-            draw(st.lists(st.tuples(st.integers(1, 5), st.floats(-5, 10)), max_size=3))
+        str(number): Reservation(number, requests, NOW + until, min(live, requests))
+        for number, (requests, until, live) in enumerate(
+            draw(st.lists(st.tuples(st.integers(1, 5), st.floats(-5, 10), st.integers(0, 5)), max_size=3))
         )
     }
     live_at = draw(st.none() | st.floats(NOW - 4000, NOW))
+    refused_at = draw(st.none() | st.floats(NOW - 4000, NOW))
     cooldown = draw(st.none() | st.builds(Cooldown, st.floats(NOW - 10, NOW + 3000), st.booleans()))
-    return Ledger(ledger.sent, reservations, borrowed, live_at, cooldown), chosen
+    return Ledger(ledger.sent, ledger.live, reservations, borrowed, live_at, refused_at, cooldown), chosen
 
 
 @given(ledgers(), st.sampled_from(Lane), st.floats(0, 100), st.floats(0, 100))

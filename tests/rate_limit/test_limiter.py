@@ -93,6 +93,24 @@ def test_background_leaves_a_fifth_to_live_events(documents: Documents, clock: C
     assert take(one, Lane.LIVE) == 20
 
 
+@pytest.mark.parametrize("quota", ["100/minute", "500/hour", "100/minute burst 10"])
+def test_a_flood_of_live_requests_leaves_background_work_half_of_its_share(
+    embedded: Documents, clock: Clock, quota: str
+) -> None:
+    """The flood takes whatever it gets, at every step. Background work asks during one minute of five."""
+    flood, job = limiter(embedded, clock, "flood", quota), limiter(embedded, clock, "job", quota)
+    (window,) = parse_windows(quota)
+    hours, used = 4, 0
+    while clock.seconds < hours * 3600:
+        take(flood, Lane.LIVE)
+        if clock.seconds >= 3600 and clock.seconds % 300 < 60:
+            used += take(job, Lane.BACKGROUND)
+        clock.seconds += 5
+    # Half of 80 %, of each window in which it asked.
+    asked_in = (hours - 1) * (12 if window.seconds == 60 else 1)
+    assert used >= asked_in * window.limit * 0.4 * (0.5 if window.burst else 0.9)
+
+
 def test_background_uses_the_reserve_while_no_live_events_come(documents: Documents, clock: Clock) -> None:
     one = limiter(documents, clock)
     used = 0
