@@ -87,7 +87,6 @@ class System:
         self.token_refresher = Once(self._token_refresher)
         self.drchrono = Once(self._drchrono)
         self.store = Once(self._store)
-        self.parts = Once(self._parts)
         self.jobs = Once(self._jobs)
 
     def _documents(self) -> Documents:
@@ -174,11 +173,11 @@ class System:
 
         return Absences(self.documents(), self.records(), self.queue(), utc_now)
 
-    def _refresh(self, lane: Lane) -> Refresh:
+    def _refresh(self, api: DrChrono) -> Refresh:
         from shared.records.refresh import Refresh
 
         return Refresh(
-            api=self.drchrono().in_lane(lane),
+            api=api,
             records=self.records(),
             queue=self.queue(),
             absences=self.absences(),
@@ -190,7 +189,7 @@ class System:
         from shared.queue.single_flight import SingleFlight
 
         return Store(
-            refresh=self._refresh(Lane.LIVE),
+            refresh=self._refresh(self.drchrono().in_lane(Lane.LIVE)),
             records=self.records(),
             queue=self.queue(),
             single_flight=SingleFlight(),
@@ -199,17 +198,22 @@ class System:
             random=random.random,
         )
 
-    def _parts(self) -> Parts:
+    def parts(self) -> Parts:
+        """What one run of a job works with."""
         from shared.jobs.checkpoints import Checkpoints
         from shared.jobs.leases import Leases
         from shared.jobs.run import Parts
         from shared.jobs.seen import Seen
+        from shared.jobs.waiting import WaitingLimiter
 
         documents = self.documents()
+        waiting = WaitingLimiter(self.rate_limiter(), utc_now, time.sleep)
+        background = self.drchrono().in_lane(Lane.BACKGROUND, waiting)
         return Parts(
-            lists=self.drchrono().in_lane(Lane.BACKGROUND),
-            events=self._refresh(Lane.LIVE),
-            children=self._refresh(Lane.BACKGROUND),
+            lists=background,
+            events=self._refresh(self.drchrono().in_lane(Lane.LIVE)),
+            children=self._refresh(background),
+            waiting=waiting,
             records=self.records(),
             queue=self.queue(),
             absences=self.absences(),

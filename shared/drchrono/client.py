@@ -101,10 +101,10 @@ class DrChrono:
         """How this service answers bulk lists, in JSON values, for another client's `list_protocol=`; or None."""
         return dict(self._list_protocol) or None
 
-    def in_lane(self, lane: Lane) -> DrChrono:
-        """Return this client, with the same connections, for requests of another lane."""
+    def in_lane(self, lane: Lane, limiter: RateLimiter | None = None) -> DrChrono:
+        """Return this client, with the same connections, for requests of another lane, through `limiter` if given."""
         other = copy.copy(self)
-        other._lane = lane
+        other._lane, other._limiter = lane, limiter or self._limiter
         return other
 
     def get(self, kind: Kind, id: str) -> Fetched:  # noqa: A002 (DrChrono's word)

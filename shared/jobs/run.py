@@ -26,6 +26,7 @@ from shared.errors import (
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Lease, Leases
 from shared.jobs.seen import Seen
+from shared.jobs.waiting import WaitingLimiter
 from shared.log import log
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
@@ -62,7 +63,9 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Parts:
-    """What the jobs work with; one for the life of an instance. events: refreshes with the live share of the quota."""
+    """What the jobs of one run work with. events: refreshes with the live share of the quota. children, lists: with the
+    background share. waiting: the rate limit of these two, where it can wait.
+    """
 
     lists: Lists
     events: Refresh
@@ -75,6 +78,7 @@ class Parts:
     seen: Seen
     now: Callable[[], datetime]
     random: Callable[[], float]
+    waiting: WaitingLimiter | None = None
 
 
 # So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.
@@ -124,6 +128,10 @@ class Run:
     health: Health = field(default_factory=Health)
     unfinished: dict[tuple[str, str], str] = field(default_factory=dict)
     _held: list[Lease] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if self.parts.waiting is not None:
+            self.parts.waiting.wait_until(self.deadline, self.renew)
 
     @contextmanager
     def hold(self, name: str) -> Iterator[Lease]:

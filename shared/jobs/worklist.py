@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
-from shared.errors import StoreUnavailable, SyncError
-from shared.jobs.run import Run, Stopped, is_unavailable, stop_reason
+from shared.errors import QuotaExhausted, StoreUnavailable, SyncError
+from shared.jobs.run import Parts, Run, Stopped, is_unavailable, stop_reason
 from shared.log import log
 from shared.queue.entries import Entry, Priority, absent_since, due_after, priority_after
 from shared.records.ordering import Outcome
-from shared.records.refresh import Known
+from shared.records.refresh import Done, Known
 from shared.records.store import Source
 
 CLAIM_ENTRIES = 20  # as many as one worker finishes well within the lease of an entry
@@ -58,10 +59,9 @@ def _work(run: Run, entry: Entry) -> bool:
     """Whether the target could be read. Raises Stopped where the next entry would fare no better."""
     parts = run.parts
     known = Known(entry.last_seen, entry.updated_at, entry.deletes, entry.reason, entry.absent_since)
-    refresh = parts.events if entry.priority == Priority.EVENT else parts.children
     source = Source("webhook" if entry.deliveries else "pending", entry.last_seen, deliveries=entry.deliveries)
     try:
-        done = refresh.run(entry.target, known, source)
+        done = _refreshed(parts, entry, known, source)
     except StoreUnavailable:
         raise
     except SyncError as error:
@@ -76,6 +76,14 @@ def _work(run: Run, entry: Entry) -> bool:
         parts.queue.complete(entry.target, done.evidence)
     run.counts[done.outcome] += 1
     return True
+
+
+def _refreshed(parts: Parts, entry: Entry, known: Known, source: Source) -> Done:
+    """Events take a live request, or where none is left one of those that are kept for background work."""
+    if entry.priority == Priority.EVENT:
+        with suppress(QuotaExhausted):
+            return parts.events.run(entry.target, known, source)
+    return parts.children.run(entry.target, known, source)
 
 
 def _postponed(run: Run, entry: Entry, error: SyncError) -> bool:

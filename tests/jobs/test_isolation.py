@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from shared.jobs.run import Run, Stopped
 from shared.jobs.sync import MANY, sync
 from shared.queue.entries import Target
 from simulator import Simulator
-from tests.clinic import Clinic, simulator
+from tests.clinic import Allowance, Clinic, simulator
 from tests.jobs.test_sync import entries, filled
 
 LISTED = ("patients", "appointments", "clinical_notes")
@@ -283,3 +284,16 @@ def test_links_in_a_circle_cost_few_requests_and_the_list_is_begun_anew(
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulator.api.lists.PAGE_SIZE", 5)
     monkeypatch.setattr("simulator.api.bulk.PAGE_SIZE", 5)
+
+
+def test_events_that_find_no_live_request_take_one_of_the_background_share(clinic: Clinic) -> None:
+    key = min(clinic.simulator.truth("patients"))
+    clinic.simulator.change("patients", key, webhook=False)
+    clinic.queue.enqueue(entries(clinic, [key]))
+    clinic.later(seconds=40)
+    parts = clinic.parts()
+    live = Clinic(clinic.simulator, clinic.documents, Allowance(left=0))
+    run = Run(replace(parts, events=live.refresh()), deadline=clinic.now() + timedelta(minutes=4))
+    sync(run)
+    assert clinic.queue.get(Target("patients", key)) is None
+    assert [one for one in clinic.differences() if one == f"patients:{key}"] == []
