@@ -49,6 +49,7 @@ fault rules, which apply forever unless "times", "between" or "probability" is g
   {"match": {"kind": "patients", "read": "bulk", "page": 2}, "fault": "malformed"}
   {"match": {"kind": "medications", "wide": true}, "fault": "504"}
   {"match": {"kind": "problems", "page": 2}, "fault": "next", "link": "first"}
+  {"match": {"kind": "patients", "page": 1}, "fault": "then", "acts": [{"action": "delete", "kind": "patients"}]}
 """
 
 
