@@ -222,6 +222,7 @@ def pages(practice: Practice) -> float:
     return (
         math.ceil(kept["patients"] / PAGE["patients"])
         + max(WINDOWS, math.ceil(kept["appointments"] / PAGE["appointments"]))
+        + math.ceil(kept["appointments"] / PAGE["appointments"])  # everything by `since`, for odd dates
         + math.ceil(kept["clinical_notes"] / PAGE["clinical_notes"])
     )
 

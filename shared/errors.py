@@ -29,6 +29,7 @@
         │   └── ListRepeats     the pages of a list lead in a circle
         ├── OutcomeUnknown      a write was sent and not answered: it may or may not have happened
         ├── ForeignHost         a link leads off DrChrono's hosts: not followed
+        ├── ListShifted         the pages of a list did not show all its records: it is read again
         ├── BulkExpired         the uuid of a bulk list is too old: ask for the same page again
         └── BulkNotReady        a bulk list is still being made: resume from its position later
 
@@ -211,6 +212,15 @@ class OutcomeUnknown(DrChronoError):
 
 class ForeignHost(DrChronoError):
     reason = "foreign_host"
+
+
+class ListShifted(DrChronoError):
+    """The pages of a list of `kind`, read several times, do not show as many records as the list has."""
+
+    reason = "list_shifted"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the list of {kind}", remedy="its pages do not agree with its count, or with each other")
 
 
 class BulkExpired(DrChronoError):

@@ -40,6 +40,8 @@ class Config:
     patients: int = 200
     appointments: int | None = None
     """None means two per patient."""
+    odd_appointments: int = 0
+    """More appointments, dated before 2009, years ahead, with an empty text, and with null, in turn."""
     notes: int | None = None
     """None means one for every second completed appointment."""
     children: int = 2
@@ -55,6 +57,8 @@ class Config:
     """Hours between the zone in which `since` is read and that in which `updated_at` is written."""
     updated_at_shift_hours_of: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Shift of some kinds: the server zones of the live service differ by table."""
+    since_shift_hours: float = 0.0
+    """How many hours later `since` is read than the practice's local time says: 3, if it is read as Pacific time."""
 
     clock: Literal["real", "virtual"] = "real"
     start: datetime | None = None
@@ -130,7 +134,7 @@ class Config:
             _one_of("kind", kind, tuple(KINDS))
         for style in (self.id_style, *self.id_style_of.values()):
             _one_of("id_style", style, ID_STYLES)
-        for name in ("patients", "children", "activity", "lag_seconds", "grace_seconds", "speed"):
+        for name in ("patients", "odd_appointments", "children", "activity", "lag_seconds", "grace_seconds", "speed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
         if not 0 <= self.port <= 65_535:

@@ -49,6 +49,7 @@ fault rules, which apply forever unless "times", "between" or "probability" is g
   {"match": {"kind": "patients", "read": "bulk", "page": 2}, "fault": "malformed"}
   {"match": {"kind": "medications", "wide": true}, "fault": "504"}
   {"match": {"kind": "problems", "page": 2}, "fault": "next", "link": "first"}
+  {"match": {"kind": "patients", "page": 1}, "fault": "then", "acts": [{"action": "delete", "kind": "patients"}]}
 """
 
 
@@ -88,6 +89,13 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("records").add_argument
     add("--patients", type=int, default=200, metavar="N", help="number of patients (200)")
     add("--appointments", type=int, metavar="N", help="number of appointments (two per patient)")
+    add(
+        "--odd-appointments",
+        type=int,
+        default=0,
+        metavar="N",
+        help="appointments dated before 2009, years ahead, or not at all (0)",
+    )
     add("--notes", type=int, metavar="N", help="number of clinical notes (one per two completed appointments)")
     add(
         "--children",
@@ -114,6 +122,14 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
         dest="updated_at_shift_hours",
         metavar="[KIND=]HOURS",
         help="hours between the zone in which since is read and that of updated_at; repeatable (0)",
+    )
+    add(
+        "--since-shift",
+        type=float,
+        default=0,
+        dest="since_shift_hours",
+        metavar="HOURS",
+        help="how many hours later since is read than local time says (0)",
     )
     add("--activity", type=float, default=0, metavar="RATE", help="background changes per second (0)")
 

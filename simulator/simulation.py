@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -118,6 +118,13 @@ class Simulation:
         if id is None:
             id = self.clinic.pick(kind, lambda record: kind != APPOINTMENTS or not self.clinic.has_note(record)).key
         return self._apply(webhook, lambda: self.clinic.delete(kind, id))
+
+    def act(self, acts: Sequence[Mapping[str, Any]]) -> None:
+        """Make changes: each names its `action` (change, create or delete) and the arguments of that method."""
+        for act in acts:
+            arguments = {name: value for name, value in act.items() if name != "action"}
+            made: Callable[..., object] = getattr(self, act["action"])
+            made(**arguments)
 
     def lock(self, id: object = None, locked: bool = True, webhook: bool = True) -> dict[str, Any]:
         """Lock or unlock a clinical note; without `id` a random one."""

@@ -74,6 +74,9 @@ class Simulator(Simulation):
         rule = self.faults.find(request, self.lists.locate(request), lambda: ids_in(real()))
         if rule is None:
             response = real()
+        elif rule.fault == "then":
+            response = real()
+            self.act(rule.acts)
         elif rule.fault in DAMAGING:
             response = damaged(rule, request, real())
         else:

@@ -28,6 +28,7 @@ PURE = [
         "drchrono/records",
         "drchrono/retry",
         "drchrono/windows",
+        "jobs/reading",
         "jobs/watermark",
         "queue/entries",
         "rate_limit/capacity",

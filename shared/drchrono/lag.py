@@ -40,6 +40,15 @@ def shown_until(began: datetime) -> datetime:
     return began - LONGEST_LAG - CLOCK_SKEW
 
 
+def listed_until(began: datetime) -> datetime:
+    """The instant up to which every change is in the copy, after a list that was begun at `began` is stored.
+
+    It is one more lag back than `shown_until`: what a single fetch saw just before a page of the list was read is kept
+    in preference to that page, and such a fetch is as old as its own answer.
+    """
+    return shown_until(shown_until(began))
+
+
 def provable_from(instant: datetime) -> datetime:
     """When to send a request whose answer shows every change made up to `instant`."""
     return instant + LONGEST_LAG + CLOCK_SKEW

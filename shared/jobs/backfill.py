@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
@@ -12,7 +12,7 @@ from shared.jobs import watermark
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.children import lists_of
 from shared.jobs.run import Parts, Run
-from shared.jobs.windowed import KIND_NAMES, State, new_state, walk_windows
+from shared.jobs.windowed import KIND_NAMES, State, new_state, readings_of, walk_windows
 from shared.jobs.windowed import go_on as go_on_with
 from shared.log import log
 from shared.records.store import PageResult
@@ -28,7 +28,9 @@ def start(parts: Parts, kinds: tuple[str, ...], since: date) -> None:
         state = new_state(KINDS[name], since, parts.now(), done=0, total=None)
 
         def begin(old: Checkpoint, state: dict[str, Any] = state) -> Checkpoint:
-            return replace(old, backfill=state).mended("backfill")
+            # From here on no change is skipped, so that the syncs show what changes while the backfill reads.
+            mark = old.watermark or watermark.behind(state["began"])
+            return replace(old, backfill=state, watermark=mark).mended("backfill")
 
         parts.checkpoints.change(name, begin)
 
@@ -40,27 +42,32 @@ def go_on(run: Run) -> None:
 
 def _kind(run: Run, kind: Kind) -> None:
     parts = run.parts
+    found = parts.checkpoints.get(kind.name)
 
     def each(state: State, page: Page, result: PageResult) -> dict[str, Any]:
+        again = readings_of(state["windows"][0]) > 0
         if kind is KINDS["patients"]:
-            parts.queue.enqueue(lists_of(result.keys, page.began))
+            parts.queue.enqueue(lists_of(result.new if again else result.keys, page.began))
         # Of a window the total says nothing about the whole.
-        return {"done": state["done"] + len(result.keys), "total": page.total if kind.window_days is None else None}
+        total = page.total if kind.window_days is None else None
+        return {"done": state["done"] + (0 if again else len(result.keys)), "total": total}
 
-    walk_windows(run, kind, "backfill", each)
-    parts.checkpoints.change(kind.name, _done)
+    # Once the kind is filled, its syncs keep it so, and another backfill only has to show what it can.
+    walk_windows(run, kind, "backfill", each, exact=found.filled_at is None and _is_full(found))
+    now = parts.now()
+    parts.checkpoints.change(kind.name, lambda old: _done(old, now))
     run.unfinished.pop(("backfill", kind.name), None)
     log("backfill.finished", kind=kind.name)
 
 
-def _done(old: Checkpoint) -> Checkpoint:
+def _is_full(position: Checkpoint) -> bool:
+    """Whether the backfill asks for everything that there is."""
+    return position.backfill is not None and bool(position.backfill["since"] <= watermark.EARLIEST.isoformat())
+
+
+def _done(old: Checkpoint, now: datetime) -> Checkpoint:
+    """The kind is complete when a sync has shown what was changed, and moved to other pages, until now."""
     if old.backfill is None:
         return old
     began = old.backfill["began"]
-    return replace(
-        old,
-        backfill=None,
-        backfilled_at=began,
-        watermark=old.watermark or watermark.behind(began),
-        complete_at=max(filter(None, (began, old.synced_at))),
-    ).mended("backfill")
+    return replace(old.filled(now) if _is_full(old) else old, backfill=None, backfilled_at=began).mended("backfill")

@@ -20,7 +20,9 @@ class Checkpoint:
 
     watermark: the newest `updated_at` that a completed sync or backfill has shown, in DrChrono's local time.
     synced_at: when the last completed sync began (UTC): every change before it is in the copy or in the work queue.
-    complete_at: the moment up to which the copy is known to be complete; None until a first backfill has ended.
+    filled_at: when the first walk over everything ended that showed that no record was missed; None before.
+    complete_at: the moment up to which the copy is known to be complete, apart from what is in the work queue; None
+    until a sync has followed on `filled_at`.
     sync, backfill, reconcile: the checkpoint of a walk that is not finished, None between walks.
     backfilled_at: when the last finished backfill began. reconciled_at: the same of a reconciliation.
     problems: by job (`sync`, `backfill`, `reconcile`), why it cannot go on with this kind: {reason, since, at,
@@ -29,6 +31,7 @@ class Checkpoint:
 
     watermark: str | None = None
     synced_at: datetime | None = None
+    filled_at: datetime | None = None
     complete_at: datetime | None = None
     sync: dict[str, Any] | None = None
     backfill: dict[str, Any] | None = None
@@ -41,6 +44,10 @@ class Checkpoint:
     def problem(self) -> dict[str, Any] | None:
         """The one that has lasted longest, None where all jobs go on."""
         return min(self.problems.values(), key=lambda one: one["since"], default=None)
+
+    def filled(self, now: datetime) -> Checkpoint:
+        """After a walk over everything that missed no record."""
+        return replace(self, filled_at=self.filled_at or now)
 
     def may_try(self, job: str, now: datetime) -> bool:
         problem = self.problems.get(job)
@@ -114,6 +121,7 @@ def _position(data: dict[str, Any] | None) -> Checkpoint:
 _TYPES: dict[str, tuple[type, ...]] = {
     "watermark": (str,),
     "synced_at": (datetime,),
+    "filled_at": (datetime,),
     "complete_at": (datetime,),
     "sync": (dict,),
     "backfill": (dict,),

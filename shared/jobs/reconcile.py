@@ -11,22 +11,19 @@ from datetime import datetime
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
-from shared.drchrono.records import Page
 from shared.jobs import watermark
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.children import follow
 from shared.jobs.run import Parts, Run
+from shared.jobs.seen import name_of
 from shared.jobs.windowed import State, new_state, walk_windows
 from shared.jobs.windowed import go_on as go_on_with
-from shared.records.store import PageResult
 
 
 def start(parts: Parts, kinds: tuple[str, ...]) -> None:
-    """Begin a pass over these kinds where none is under way; `go_on` does the work. The state's own part: `pages`, how
-    many pages of ids are kept beside the position.
-    """
+    """Begin a pass over these kinds where none is under way; `go_on` does the work."""
     for name in kinds:
-        state = new_state(KINDS[name], watermark.EARLIEST, parts.now(), pages=0)
+        state = new_state(KINDS[name], watermark.EARLIEST, parts.now())
 
         def begin(old: Checkpoint, state: dict[str, Any] = state) -> Checkpoint:
             return old if old.reconcile is not None else replace(old, reconcile=state)
@@ -42,28 +39,28 @@ def go_on(run: Run) -> None:
 def _kind(run: Run, kind: Kind) -> None:
     parts = run.parts
 
-    def each(state: State, page: Page, result: PageResult) -> dict[str, Any]:
-        parts.seen.keep(kind.name, state["pages"], result.keys)
-        return {"pages": state["pages"] + 1}
-
     state = walk_windows(
         run,
         kind,
         "reconcile",
-        each,
+        lambda state, page, result: {},
+        exact=parts.checkpoints.get(kind.name).filled_at is None,
+        keep_ids=True,
         archived=kind.window_days is not None,
         before_store=lambda page: follow(parts, kind, page),
     )
     if state is None:
         return
-    began: datetime = state["began"]
+    began, now = state["began"], parts.now()
     try:
         _judge(run, kind, state)
-        parts.checkpoints.change(kind.name, lambda old: replace(old, reconciled_at=began).mended("reconcile"))
+        parts.checkpoints.change(
+            kind.name, lambda old: replace(old.filled(now), reconciled_at=began).mended("reconcile")
+        )
         run.unfinished.pop(("reconcile", kind.name), None)
     finally:
         # Also where the deletions are held: a later pass has to show the same before it is believed.
-        parts.seen.drop(kind.name, state["pages"])
+        parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
         parts.checkpoints.change(kind.name, lambda old: replace(old, reconcile=None))
 
 
@@ -71,7 +68,7 @@ def _judge(run: Run, kind: Kind, state: State) -> None:
     """Have the absent ones looked at. Raises DeletionsHeld where there are too many."""
     parts = run.parts
     began: datetime = state["began"]
-    seen = parts.seen.all(kind.name, state["pages"])
+    seen = parts.seen.all(name_of("reconcile", kind.name), state["pages"])
     absent: list[str] = []
     for key, copy in parts.records.living(kind):
         run.renew()

@@ -1,4 +1,7 @@
-"""The ids that a reconciliation has seen, kept a page a document so that another run can go on with it."""
+"""The ids that the pages of a walk have shown, a page a document, so that another run can go on with them.
+
+name: whose they are, by `name_of`.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,36 @@ from collections.abc import Iterable
 from shared.documents import Documents, Transaction
 
 
+def name_of(job: str, kind: str) -> str:
+    return kind if job == "reconcile" else f"{job}-{kind}"
+
+
 class Seen:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
 
-    def keep(self, kind: str, page: int, keys: Iterable[str]) -> None:
+    def keep(self, name: str, page: int, keys: Iterable[str]) -> None:
         data = {"ids": sorted(keys)}
-        self._documents.transact(lambda transaction: transaction.set(_path(kind, page), data))
+        self._documents.transact(lambda transaction: transaction.set(_path(name, page), data))
 
-    def all(self, kind: str, pages: int) -> set[str]:
-        """Of the first `pages` pages: a page that was kept and not yet counted is kept again when it is repeated."""
-        return {key for page in self._documents.get_all(_paths(kind, pages)).values() for key in page["ids"]}
+    def all(self, name: str, pages: int, *, first: int = 0) -> set[str]:
+        """Of the pages from `first` to `pages`: a page that was kept and not yet counted is kept again when it is
+        repeated.
+        """
+        return {key for page in self._documents.get_all(_paths(name, first, pages)).values() for key in page["ids"]}
 
-    def drop(self, kind: str, pages: int) -> None:
+    def drop(self, name: str, pages: int) -> None:
         def work(transaction: Transaction) -> None:
-            for path in _paths(kind, pages):
+            for path in _paths(name, 0, pages):
                 transaction.delete(path)
 
-        self._documents.transact(work)
+        if pages:
+            self._documents.transact(work)
 
 
-def _paths(kind: str, pages: int) -> list[str]:
-    return [_path(kind, page) for page in range(pages)]
+def _paths(name: str, first: int, pages: int) -> list[str]:
+    return [_path(name, page) for page in range(first, pages)]
 
 
-def _path(kind: str, page: int) -> str:
-    return f"sync_state/seen-{kind}-{page}"
+def _path(name: str, page: int) -> str:
+    return f"sync_state/seen-{name}-{page}"

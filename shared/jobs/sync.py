@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
-from shared.errors import DrChronoError
+from shared.drchrono.lag import listed_until, provable_from, shown_until
+from shared.errors import DrChronoError, ListShifted
 from shared.jobs import backfill, reconcile, watermark
 from shared.jobs.checkpoints import Checkpoint, Round
 from shared.jobs.children import follow, lists_of
+from shared.jobs.listing import Listing
 from shared.jobs.run import Parts, Run
 from shared.jobs.walk import walk
 from shared.jobs.worklist import retry_failed, work_off
@@ -56,6 +58,8 @@ def _is_due(run: Run, kind: Kind) -> bool:
     now = run.parts.now()
     position = run.parts.checkpoints.get(kind.name)
     interval = timedelta(minutes=kind.sync_minutes)
+    if position.complete_at is None and position.filled_at is not None and now >= provable_from(position.filled_at):
+        return True  # the first sync after the backfill makes the kind complete
     return position.sync is not None or position.synced_at is None or now - position.synced_at >= interval
 
 
@@ -72,11 +76,15 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
     began: datetime = state["began"]
     seen: str | None = state["seen"]
 
+    listing = Listing(parts.seen, "sync", kind, state)
+
     def save(resume: Any) -> None:
-        parts.checkpoints.change(kind.name, lambda old: replace(old, sync={**state, "seen": seen, "resume": resume}))
+        read = listing.state if resume else listing.state_of_next
+        part = {**state, **read, "seen": seen, "resume": resume}
+        parts.checkpoints.change(kind.name, lambda old: replace(old, sync=part))
 
     try:
-        for page, _ in walk(
+        for page, result in walk(
             run,
             kind,
             Source("sync"),
@@ -88,6 +96,11 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
             before_store=lambda page: follow(parts, kind, page),
         ):
             seen = watermark.newest(page.records, seen, page.began)
+            listing.add(page, result)
+        agrees = listing.agrees()
+        listing.forget()
+        if not agrees:
+            raise ListShifted(kind.name)
     except DrChronoError as error:
         run.failed("sync", kind.name, error)
         return False
@@ -95,13 +108,24 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
 
     def done(old: Checkpoint) -> Checkpoint:
         done = replace(old, watermark=watermark.moved(old.watermark, seen, began), synced_at=began, sync=None)
-        if old.backfilled_at is not None and not held:
-            done = replace(done, complete_at=began)
+        # A list of several pages may have missed a record that the one before it, or the next, shows.
+        proven = began if listing.reading.pages <= 1 else old.synced_at
+        if not held:
+            done = replace(done, complete_at=_complete_at(old, proven))
         return done.mended("sync")
 
     parts.checkpoints.change(kind.name, done)
     run.unfinished.pop(("sync", kind.name), None)
     return True
+
+
+def _complete_at(old: Checkpoint, listed: datetime | None) -> datetime | None:
+    """Up to when the kind is complete after the list that was begun at `listed`: the records that the backfill has not
+    seen, because they changed and moved while it read, are those that were changed until its end.
+    """
+    if listed is None or old.filled_at is None or (old.complete_at is None and shown_until(listed) < old.filled_at):
+        return old.complete_at
+    return max(filter(None, (old.complete_at, listed_until(listed))))
 
 
 def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:

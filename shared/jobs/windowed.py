@@ -1,31 +1,38 @@
-"""A walk over everything of a kind since a date, by windows from the newest back, that any later run can go on with.
+"""A walk over everything of a kind since a date, that any later run can go on with.
 
 Its checkpoint is a field of the kind's position (`backfill`, `reconcile`) and is written after each page:
-since: as asked. began, changed: when it was begun, and last written. windows: those still to be walked, the current one
-first; all_windows: how many there were. resume: the page to go on with. And what the job itself adds.
+since: as asked. began, changed: when it was begun, and last written. windows: the lists still to be read, the current
+one first; all_windows: how many there were. resume: the page to go on with. reading: what the current list has shown
+(`shared.jobs.reading`). pages: how many pages of ids are kept beside it. And what the job itself adds.
+
+A list whose pages do not show all its records goes to the end of `windows` and is read again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
 from shared.drchrono.windows import date_windows
-from shared.errors import DeletionsHeld, DrChronoError, LeaseLost
+from shared.errors import DeletionsHeld, DrChronoError, LeaseLost, ListShifted
+from shared.jobs import watermark
 from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.listing import Listing
+from shared.jobs.reading import MOST_NEW, MOST_READINGS
 from shared.jobs.run import Run, Stopped
 from shared.jobs.walk import BeforeStore, walk
 from shared.records.store import PageResult, Source
 
 KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.changes)
 
-FUTURE = timedelta(days=720)  # appointments are made this far ahead; later ones come by their own changes
+FUTURE = timedelta(days=720)  # most appointments are made within it
 
 State = Mapping[str, Any]
+Window = Mapping[str, Any]
 # What a page changes in the job's own part of the state.
 Each = Callable[[State, Page, PageResult], Mapping[str, Any]]
 
@@ -39,16 +46,19 @@ def new_state(kind: Kind, since: date, now: datetime, **own: Any) -> dict[str, A
         "windows": spans,
         "all_windows": len(spans),
         "resume": None,
+        "reading": None,
+        "pages": 0,
         **own,
     }
 
 
 def windows(kind: Kind, since: date, today: date) -> list[dict[str, str | None]]:
-    """The spans of dates that the kind is listed in, newest first; one without dates where `since` is enough."""
-    if kind.window_days is None:
-        return [{"first": None, "last": None}]
-    spans = list(date_windows(since, today + FUTURE, kind.window_days))
-    return [{"first": first, "last": last} for first, last in reversed(spans)]
+    """The spans of dates that the kind is listed in, newest first, and at last everything by `since`, without dates:
+    that list shows also what is dated before or after all spans, or not at all.
+    """
+    spans = date_windows(since, today + FUTURE, kind.window_days) if kind.window_days else ()
+    dated: list[dict[str, str | None]] = [{"first": first, "last": last} for first, last in reversed(list(spans))]
+    return [*dated, {"first": None, "last": None}]
 
 
 def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
@@ -72,56 +82,118 @@ def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
 
 
 def walk_windows(
-    run: Run, kind: Kind, job: str, each: Each, *, archived: bool = False, before_store: BeforeStore = lambda page: None
+    run: Run,
+    kind: Kind,
+    job: str,
+    each: Each,
+    *,
+    exact: bool = False,
+    keep_ids: bool = False,
+    archived: bool = False,
+    before_store: BeforeStore = lambda page: None,
 ) -> State | None:
     """Walk what is left, and give the state with no window in it; None where the job was ended meanwhile.
 
+    exact: read the list without dates until that shows that no record was missed. keep_ids: keep the ids of all pages.
     Raises Stopped, and a DrChronoError that concerns this kind alone.
     """
+    walker = _Walker(run, kind, job, each, exact, keep_ids, archived, before_store)
     while (state := _state(run.parts.checkpoints.get(kind.name), job)) is not None and state["windows"]:
-        _window(run, kind, job, state, each, archived=archived, before_store=before_store)
+        walker.read(state)
     return state
 
 
-def _window(
-    run: Run, kind: Kind, job: str, state: State, each: Each, *, archived: bool, before_store: BeforeStore
-) -> None:
-    """Walk the current window and strike it off."""
-    window = state["windows"][0]
-    dates = (window["first"], window["last"]) if window["first"] else None
-    own: dict[str, Any] = {}
+@dataclass(frozen=True)
+class _Walker:
+    run: Run
+    kind: Kind
+    job: str
+    each: Each
+    exact: bool
+    keep_ids: bool
+    archived: bool
+    before_store: BeforeStore
 
-    def save(resume: Mapping[str, Any] | None) -> None:
+    def read(self, state: State) -> None:
+        """Read the current list, and strike it off, or put it at the end to be read again."""
+        window: Window = state["windows"][0]
+        dates = (window["first"], window["last"]) if window["first"] else None
+        listing = Listing(self.run.parts.seen, self.job, self.kind, state, keep_ids=self.keep_ids)
+        own: dict[str, Any] = {}
+        position: Mapping[str, Any] | None = state["resume"]
+        again, empty = False, True
+
+        def save(resume: Mapping[str, Any] | None) -> None:
+            nonlocal position
+            position = resume
+            self._save(state, own | (listing.state if resume else listing.state_of_next), resume, again=again)
+
+        for page, result in walk(
+            self.run,
+            self.kind,
+            Source(self.job),
+            since=None if dates else f"{state['since']}T00:00:00",
+            window=dates,
+            resume=state["resume"],
+            archived=self.archived,
+            before_store=self.before_store,
+            save=save,
+        ):
+            empty = False
+            own.update(self.each({**state, **own}, page, result))
+            listing.add(page, result)
+            if page.resume is None:
+                # What was new is not new any more where this run dies in a look at what changed.
+                again = not self._is_done(state, listing, lambda: self._save(state, own | listing.state, position))
+        if empty:
+            save(None)
+        listing.forget()
+        if again and readings_of(window) + 1 >= MOST_READINGS:
+            raise ListShifted(self.kind.name)
+
+    def _is_done(self, state: State, listing: Listing, save: Callable[[], object]) -> bool:
+        """After the last page of a list: whether it need not be read again."""
+        window, reading = state["windows"][0], listing.reading
+        if not listing.agrees():
+            return False
+        if not self.exact or window["first"] or reading.is_proof(earlier=readings_of(window)):
+            return True
+        if not readings_of(window) or len(reading.new) > MOST_NEW:
+            return False
+        save()
+        return self._changed(state["began"]) >= set(reading.new)
+
+    def _changed(self, began: datetime) -> set[str]:
+        """The ids of the records that were created or changed since the walk began. They are stored as well."""
+        since = watermark.since(watermark.behind(began))
+        pages = walk(self.run, self.kind, Source(self.job), since=since, save=lambda resume: None)
+        return {key for _, result in pages for key in result.keys}
+
+    def _save(
+        self, state: State, own: Mapping[str, Any], resume: Mapping[str, Any] | None, *, again: bool = False
+    ) -> None:
+        """Write the checkpoint. `resume` None strikes the current list off; `again` puts it at the end."""
+        window: Window = state["windows"][0]
+
         def saved(old: Checkpoint) -> Checkpoint:
-            there = _state(old, job)
+            there = _state(old, self.job)
             if there is None or there["began"] != state["began"]:
                 raise Stopped("restarted")
             if there["windows"][:1] != [window]:
                 raise Stopped("running")  # this run stood still, and another has gone on
-            left = there["windows"] if resume is not None else there["windows"][1:]
-            changed = {"windows": left, "resume": resume, "changed": run.parts.now()}
-            field: dict[str, Any] = {job: {**there, **own, **changed}}
+            left = there["windows"]
+            if resume is None:
+                left = left[1:] + ([{**window, "readings": readings_of(window) + 1}] if again else [])
+            changed = {"windows": left, "resume": resume, "changed": self.run.parts.now()}
+            field: dict[str, Any] = {self.job: {**there, **own, **changed}}
             return replace(old, **field)
 
-        run.parts.checkpoints.change(kind.name, saved)
+        self.run.parts.checkpoints.change(self.kind.name, saved)
 
-    since = None if dates else f"{state['since']}T00:00:00"
-    empty = True
-    for page, result in walk(
-        run,
-        kind,
-        Source(job),
-        since=since,
-        window=dates,
-        resume=state["resume"],
-        archived=archived,
-        before_store=before_store,
-        save=save,
-    ):
-        empty = False
-        own.update(each({**state, **own}, page, result))
-    if empty:
-        save(None)
+
+def readings_of(window: Window) -> int:
+    """How often the list was read before."""
+    return int(window.get("readings", 0))
 
 
 def _state(position: Checkpoint, job: str) -> dict[str, Any] | None:

@@ -42,13 +42,15 @@ class Source:
 
 @dataclass(frozen=True)
 class PageResult:
-    """verdicts: how many records met which. stored: the ids of those that were written. doubtful: the ids of those to
-    look at again. returned: the ids of those that were tombstones because they had been absent. failed: ids that cannot
-    be kept, by reason; `?` stands for those without an id. versions: the `updated_at` of all that were seen, by id.
+    """verdicts: how many records met which. stored: the ids of those that were written. new: the ids of those of which
+    the copy had no living record. doubtful: the ids of those to look at again. returned: the ids of those that were
+    tombstones because they had been absent. failed: ids that cannot be kept, by reason; `?` stands for those without an
+    id. versions: the `updated_at` of all that were seen, by id.
     """
 
     verdicts: Counter[Verdict]
     stored: tuple[str, ...]
+    new: tuple[str, ...]
     doubtful: tuple[str, ...]
     returned: tuple[str, ...]
     failed: dict[str, str]
@@ -69,6 +71,11 @@ class Stored:
     before: Copy | None
     after: Copy | None
     returned: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether a record was written of which the copy had no living one."""
+        return self.verdict in _WRITTEN and (self.before is None or self.before.deleted)
 
 
 class Records(RecordQueries):
@@ -147,6 +154,7 @@ class Records(RecordQueries):
         return PageResult(
             verdicts=Counter(stored.verdict for stored in judged.values()),
             stored=tuple(key for key, stored in judged.items() if stored.verdict in _WRITTEN),
+            new=tuple(key for key, stored in judged.items() if stored.is_new),
             doubtful=tuple(key for key, stored in judged.items() if stored.verdict in _DOUBTFUL),
             returned=tuple(key for key, stored in judged.items() if stored.returned),
             failed=failed,

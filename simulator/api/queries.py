@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 
 from simulator.messages import RefusedError
 from simulator.practice.clinic import Clinic
@@ -51,19 +52,19 @@ def select(clinic: Clinic, kind: Kind, query: Mapping[str, str]) -> Selection:
     selection = Selection(clinic, kind, patient=query.get("patient") if "patient" in kind.filters else None)
     conditions = selection.conditions
     if kind.timed and "since" in query:
-        since = _instant(clinic, "since", query["since"])
+        since = _instant(clinic, "since", query["since"]) + 3600 * clinic.config.since_shift_hours
         conditions.append(lambda version: version.updated_at >= since)
     if kind.name == APPOINTMENTS:
         selection.archived = query.get("show_archived", "").lower() in ("true", "1")
         selection.nothing = _is_refused(clinic, query)
         if "occurred_since" in query:
             begin = clinic.local.text(_instant(clinic, "occurred_since", query["occurred_since"]))
-            conditions.append(lambda version: version.fields["scheduled_time"] >= begin)
+            conditions.append(lambda version: (version.fields["scheduled_time"] or "") >= begin)
         if query.get("ignore_virtual", "").lower() == "true":
             conditions.append(lambda version: "_" not in str(version.fields["id"]))
     if kind.name in (APPOINTMENTS, NOTES) and ("date" in query or "date_range" in query):
         first, last = _days(query)
-        conditions.append(lambda version: first <= clinic.appointment_of(version)["scheduled_time"][:10] <= last)
+        conditions.append(lambda version: first <= _day_of(clinic.appointment_of(version)) <= last)
     if kind.name == PATIENTS and "created_at" in query:
         day = query["created_at"]
         conditions.append(lambda version: version.fields["created_at"].startswith(day))
@@ -84,6 +85,11 @@ def _equals(name: str, wanted: str, clinic: Clinic | None = None) -> Condition:
         return str(fields.get(name)).lower() == wanted.lower()
 
     return condition
+
+
+def _day_of(appointment: Mapping[str, Any]) -> str:
+    """Return the day of an appointment, an empty text if it is not dated: no range holds that."""
+    return (appointment["scheduled_time"] or "")[:10]
 
 
 def _instant(clinic: Clinic, name: str, text: str) -> float:

@@ -19,6 +19,7 @@ simulator's clock.
 | `next` | the real list with another `next` link |
 | `edit` | the real response with some `fields` replaced |
 | `drop_after_write` | none: the request takes effect, then the connection is closed |
+| `then` | the real response; then the practice makes the changes in `acts`, so that a reader of pages meets them |
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from simulator.faults.match import Contents, Match
 from simulator.messages import Request
 
 # These faults damage the real response. All others replace it, and the request has no effect.
-DAMAGING = frozenset({"slow", "drip", "truncate", "malformed", "next", "edit", "drop_after_write"})
+DAMAGING = frozenset({"slow", "drip", "truncate", "malformed", "next", "edit", "drop_after_write", "then"})
 FAULTS = DAMAGING | {
     *("500", "502", "503", "504", "429", "401", "403", "reset", "html", "garbage", "timeout", "error_status", "answer")
 }
@@ -69,6 +70,9 @@ class Rule:
     """For `next`: origin that replaces that of the link, such as `https://example.com`."""
     fields: Mapping[str, Any] | None = None
     """For `edit`: top-level fields to replace, or those of the record if a list is matched by `id`."""
+    acts: Sequence[Mapping[str, Any]] = ()
+    """For `then`: changes such as `{"action": "delete", "kind": "patients", "id": …}`, with the arguments that
+    `/control/change`, `create` and `delete` take."""
     set_at: float = 0.0
     matched: int = 0
     applied: int = 0
@@ -83,6 +87,10 @@ class Rule:
             raise ValueError("next needs a link or an origin")
         if self.fault == "edit" and not self.fields:
             raise ValueError("edit needs fields")
+        if self.fault == "then" and not self.acts:
+            raise ValueError("then needs acts")
+        if unknown := {str(act.get("action")) for act in self.acts} - {"change", "create", "delete"}:
+            raise ValueError(f"an act is change, create or delete, not {', '.join(sorted(unknown))}")
 
     @property
     def wait_seconds(self) -> float:

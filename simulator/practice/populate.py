@@ -24,6 +24,8 @@ def populate(clinic: Clinic) -> None:
     people = [_patient(clinic, rng, now, today) for _ in range(config.patients)]
     visits = [] if not people else _appointments(clinic, rng, people, now, today)
     _notes(clinic, rng, visits, now, today)
+    if people:
+        _add_odd_appointments(clinic, people, now)
     for kind, make in chart.MAKERS.items():
         for patient in people:
             for _ in chart.entries(rng, config.children):
@@ -43,6 +45,20 @@ def _appointments(clinic: Clinic, rng: Random, people: list[Fields], now: float,
     config = clinic.config
     count = 2 * len(people) if config.appointments is None else config.appointments
     return [_appointment(clinic, rng, index, rng.choice(people), now, today) for index in range(count)]
+
+
+# Times of appointments that no window of dates holds.
+_ODD_TIMES = ("2004-05-06T09:00:00", "2041-05-06T09:00:00", "", None)
+
+
+def _add_odd_appointments(clinic: Clinic, people: list[Fields], now: float) -> None:
+    """A source of its own, so that the other records stay as they are."""
+    rng = Random(f"{clinic.config.seed} odd appointments")
+    today = clinic.local.day(now)
+    for index in range(clinic.config.odd_appointments):
+        visit = _appointment(clinic, rng, 0, rng.choice(people), now, today)
+        # In place: nothing has read the record yet.
+        visit.current.fields["scheduled_time"] = _ODD_TIMES[index % len(_ODD_TIMES)]
 
 
 def _appointment(clinic: Clinic, rng: Random, index: int, patient: Fields, now: float, today: date) -> Record:

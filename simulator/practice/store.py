@@ -146,6 +146,8 @@ class Store:
                 continue
             if other["status"] in ("Cancelled", "Rescheduled", "No Show"):
                 continue
+            if not (fields["scheduled_time"] and other["scheduled_time"]):
+                continue
             # Compare days first: parsing every time in the calendar would be slow.
             if other["scheduled_time"][:10] == fields["scheduled_time"][:10]:
                 other_start, other_end = span(other)

@@ -19,15 +19,16 @@ ONE = Units(
 
 
 def test_a_pass_is_pages_of_a_thousand_and_notes_by_twenty() -> None:
-    assert pages(Practice(1_000)) == 1 + 39 + 600  # 39 windows of appointments, each a page at least
-    assert pages(Practice(10_000)) == 10 + 150 + 6_000
+    # 39 windows of appointments, each a page at least, and all appointments once more.
+    assert pages(Practice(1_000)) == 1 + 39 + 15 + 600
+    assert pages(Practice(10_000)) == 10 + 2 * 150 + 6_000
 
 
 def test_a_day_adds_up_events_lists_the_round_and_the_pass() -> None:
     # 12 visits: 9 events and 9 lists each; 96 syncs of 3 lists; 100 lists of the round.
     assert day(Practice(1_000), ONE, passes=0).requests == 12 * 9 + 12 * 9 + 96 * 3 + 100
     whole = day(Practice(1_000), ONE)
-    assert whole.requests == 604 + 640
+    assert whole.requests == 604 + 655
     assert whole.reads == 28_000  # 1,000 patients, 15,000 appointments, 12,000 notes
 
 

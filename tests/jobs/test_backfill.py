@@ -61,6 +61,8 @@ def go_on_to_the_end(clinic: Clinic) -> None:
 def test_backfill_and_sync_make_the_copy_equal_to_the_truth(clinic: Clinic) -> None:
     start(clinic, date(2009, 1, 1))
     clinic.run(backfill.go_on)
+    assert all(clinic.positions.get(kind).complete_at is None for kind in backfill.KIND_NAMES)
+    clinic.later(minutes=1)
     clinic.run(sync)
     assert sum(len(clinic.stored(kind)) for kind in KINDS) > 100
     assert clinic.differences() == []

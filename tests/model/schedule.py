@@ -555,9 +555,17 @@ class Schedule:
             truth = self.world.truth(kind, self.scheduler.now).get(key)
             data = self.documents.get(f"{kind}/{key}")
             stored = None if data is None or data[META]["deleted"] else join(data)
-            if stored != truth:
+            if stored != truth and not self._looks_the_same(stored, truth):
                 self.wrong.append(f"{kind}:{key} was announced, is {stored}, and should be {truth}")
         self._stop_if_wrong()
+
+    def _looks_the_same(self, stored: Record | None, truth: Record | None) -> bool:
+        """The known gap of "One lag model" in docs/decisions.md: an event names a version that was seen without its
+        change.
+        """
+        if not self.plan.dated_events or stored is None or truth is None or "updated_at" not in truth:
+            return False
+        return bool(stored.get("updated_at") == truth["updated_at"])
 
     def _unreachable(self, kind: Kind, record: Record | None) -> bool:
         """What is listed by patient, of one that was deleted before the copy heard of it."""

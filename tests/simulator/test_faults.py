@@ -13,7 +13,7 @@ from .conftest import Caller
 Simulate = Callable[..., Caller]
 
 
-def inject(caller: Caller, fault: str, match: dict[str, str] | None = None, **rule: Any) -> None:
+def inject(caller: Caller, fault: str, match: dict[str, Any] | None = None, **rule: Any) -> None:
     caller.control("POST", "faults", rules=[{"match": match or {"path": "/api/"}, "fault": fault, **rule}])
 
 
@@ -40,6 +40,24 @@ def test_a_fault_replaces_the_response(simulate: Simulate, fault: str, status: i
     assert response.headers["Content-Type"].startswith(kind)
     assert response.text.startswith(beginning)
     assert caller.get("/api/doctors").status_code == 200
+
+
+def test_a_page_can_be_followed_by_changes_that_move_the_records_of_the_next(simulate: Simulate) -> None:
+    caller = simulate(paging="offset", patients=30)
+    keys = list(caller.simulator.truth("patients"))
+    acts = [{"action": "delete", "kind": "patients", "id": keys[3], "webhook": False}]
+    inject(caller, "then", {"kind": "patients", "page": 1}, acts=acts, times=1)
+    first = caller.get("/api/patients", page_size=10).json()
+    second = caller.get(first["next"]).json()
+    assert [str(record["id"]) for record in first["results"]] == keys[:10]
+    assert [str(record["id"]) for record in second["results"]] == keys[11:21]
+
+
+@pytest.mark.parametrize("acts", [[], [{"action": "lock"}]])
+def test_changes_after_a_page_are_refused_if_they_are_none(simulate: Simulate, acts: list[Any]) -> None:
+    caller = simulate()
+    with pytest.raises(ValueError, match="act"):
+        caller.simulator.faults.set([{"fault": "then", "acts": acts}], replace=True)
 
 
 @pytest.mark.parametrize("retry_after", [17, "Tue, 10 Mar 2026 15:01:00 GMT"])

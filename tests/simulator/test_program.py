@@ -54,6 +54,7 @@ def test_the_ready_line_can_be_json() -> None:
 def test_options_by_kind_are_read() -> None:
     options = ["--lag", "2", "--lag", "patients/list=5", "--ids", "problems=uuid", "--updated-at-shift", "-3"]
     more = ["--fault", '{"kind": "offices", "fault": "503"}', "--no-share-patients", "--paging", "offset"]
+    more += ["--odd-appointments", "2", "--since-shift", "3"]
     with running("--patients", "2", "--ready-json", *options, *more) as (_, line):
         url = json.loads(line)["url"]
         config = requests.get(f"{url}/control/config", timeout=5).json()
@@ -62,6 +63,7 @@ def test_options_by_kind_are_read() -> None:
     assert lag["patients"] == {"single": 2, "list": 5, "bulk": 2}
     assert (config["id_style_of"], config["updated_at_shift_hours"]) == ({"problems": "uuid"}, -3)
     assert (config["share_patients"], config["paging"]) == (False, "offset")
+    assert (config["odd_appointments"], config["since_shift_hours"]) == (2, 3)
 
 
 def test_a_port_in_use_gives_one_line_and_exit_code_2() -> None:

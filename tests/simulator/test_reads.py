@@ -176,6 +176,26 @@ def test_updated_at_can_be_written_in_another_zone_than_since_is_read_in(simulat
         assert caller.get(f"/api/{kind}", since="2026-03-10T11:00:01").json()["results"] == []
 
 
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_since_can_be_read_later_than_updated_at_is_written(simulate: Simulate, form: str) -> None:
+    caller = simulate(form=form, since_shift_hours=3)
+    changed = caller.simulator.change("patients")["id"]  # at 11:00 in the practice
+    assert caller.get(f"/api/patients/{changed}").json()["updated_at"] == "2026-03-10T11:00:00"
+    (record,) = caller.get("/api/patients", since="2026-03-10T08:00:00").json()["results"]
+    assert record["id"] == changed
+    assert caller.get("/api/patients", since="2026-03-10T08:00:01").json()["results"] == []
+
+
+def test_appointments_can_have_dates_that_no_range_holds(simulate: Simulate) -> None:
+    caller = simulate(form="live", appointments=10, odd_appointments=4)
+    odd = {"2004-05-06T09:00:00", "2041-05-06T09:00:00", "", None}
+    assert odd <= {visit["scheduled_time"] for visit in caller.simulator.truth("appointments").values()}
+    shown = caller.get("/api/appointments", since="2020-01-01").json()["results"]
+    assert odd <= {visit["scheduled_time"] for visit in shown}
+    inside = caller.get("/api/appointments", date_range="2026-01-01/2026-06-01").json()["results"]
+    assert not odd & {visit["scheduled_time"] for visit in inside}
+
+
 def test_the_clock_can_start_at_any_instant(simulate: Simulate) -> None:
     # The night in which US/Eastern repeats an hour: local times go back, instants do not.
     caller = simulate(start=datetime(2026, 11, 1, 5, 59, tzinfo=timezone.utc))

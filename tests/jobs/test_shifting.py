@@ -1,0 +1,221 @@
+"""Pages that shift while they are read: a kind is not complete until its list has shown every record."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from shared.documents import Documents
+from shared.drchrono.windows import date_windows
+from shared.jobs import backfill, reconcile
+from shared.jobs.watermark import EARLIEST
+from shared.jobs.windowed import FUTURE
+from simulator import Simulator
+from tests.clinic import Clinic, simulator
+from tests.jobs.test_isolation import problem, runs, small_pages
+from tests.jobs.test_sync import filled
+
+FORMS = ["guide", "live"]
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch)
+
+
+def practice(form: str, **settings: Any) -> Simulator:
+    """Live, a bulk list is cut anew for each page; the guide's list here as well."""
+    return simulator(
+        **{"form": form, "paging": "offset", "patients": 23, "appointments": 0, "notes": 0, "children": 0, **settings}
+    )
+
+
+def after_page(clinic: Clinic, kind: str, page: int, *acts: dict[str, Any], path: str = "", times: int = 1) -> None:
+    """Let the practice act when a page of the list has been cut."""
+    method = "POST" if clinic.simulator.config.form == "live" else "GET"
+    match = {"kind": kind, "read": "bulk", "page": page, "method": method, "path": path}
+    rule = {"match": match, "fault": "then", "acts": [{"webhook": False, **act} for act in acts], "times": times}
+    clinic.simulator.faults.set([rule], replace=False)
+
+
+def missing(clinic: Clinic, kind: str) -> set[str]:
+    return clinic.simulator.truth(kind).keys() - clinic.stored(kind).keys()
+
+
+def fill(clinic: Clinic, kind: str, since: date = EARLIEST) -> None:
+    backfill.start(clinic.parts(), (kind,), since)
+    clinic.run(backfill.go_on)
+
+
+def complete(clinic: Clinic, kind: str) -> bool:
+    """After the sync that follows."""
+    clinic.later(minutes=1)
+    runs(clinic, hours=0.1)
+    return clinic.positions.get(kind).complete_at is not None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_deletion_between_two_pages_makes_no_record_missing(form: str, documents: Documents) -> None:
+    with practice(form) as running:
+        clinic = Clinic(running, documents)
+        gone = min(running.truth("patients"))
+        after_page(clinic, "patients", 1, {"action": "delete", "kind": "patients", "id": gone})
+        fill(clinic, "patients")
+        assert running.faults.as_json()[0]["applied"] == 1
+        assert missing(clinic, "patients") == set()
+        assert clinic.positions.get("patients").complete_at is None
+        assert complete(clinic, "patients")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_creation_that_makes_up_for_a_deletion_in_the_count_hides_no_record(form: str, embedded: Documents) -> None:
+    with practice(form) as running:
+        clinic = Clinic(running, embedded)
+        gone = min(running.truth("patients"))
+        acts = ({"action": "delete", "kind": "patients", "id": gone}, {"action": "create", "kind": "patients"})
+        after_page(clinic, "patients", 1, *acts)
+        fill(clinic, "patients")
+        assert missing(clinic, "patients") == set()
+        assert complete(clinic, "patients")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("moved_to", ["2026-09-01T09:00:00", "2031-01-06T09:00:00"])
+def test_a_rescheduled_appointment_makes_no_record_missing(form: str, moved_to: str, embedded: Documents) -> None:
+    with practice(form, patients=10, appointments=60, list_order="scheduled_time") as running:
+        clinic = Clinic(running, embedded)
+        visits = running.truth("appointments")
+        spans = reversed(list(date_windows(EARLIEST, clinic.now().date() + FUTURE, 180)))
+        inside = {
+            (a, b): [key for key, visit in visits.items() if a <= visit["scheduled_time"][:10] <= b] for a, b in spans
+        }
+        window, keys = next(one for one in inside.items() if len(one[1]) > 5)  # the first of more than one page
+        moved = min(keys, key=lambda key: str(visits[key]["scheduled_time"]))
+        acts = {"action": "change", "kind": "appointments", "id": moved, "fields": {"scheduled_time": moved_to}}
+        after_page(clinic, "appointments", 1, acts, path="%2F".join(window))
+        fill(clinic, "appointments")
+        assert running.faults.as_json()[0]["applied"] == 1
+        assert complete(clinic, "appointments")
+        assert missing(clinic, "appointments") == set()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_list_that_shifts_with_every_reading_is_not_complete_and_keeps_no_other_kind_waiting(
+    form: str, embedded: Documents
+) -> None:
+    with practice(form, patients=60, appointments=12) as running:
+        clinic = Clinic(running, embedded)
+        keys = sorted(running.truth("patients"))
+        for reading in range(4):  # each reading misses another record, at another page
+            after_page(
+                clinic, "patients", 1 + 2 * reading, {"action": "delete", "kind": "patients", "id": keys[reading]}
+            )
+        for kind in ("patients", "appointments"):
+            backfill.start(clinic.parts(), (kind,), EARLIEST)
+        clinic.run(backfill.go_on)
+        runs(clinic, hours=0.5)
+        assert missing(clinic, "patients") == set()
+        assert clinic.positions.get("patients").filled_at is not None
+        assert clinic.positions.get("appointments").complete_at is not None
+
+
+def test_a_count_that_no_reading_agrees_with_is_a_problem_of_the_kind_alone(embedded: Documents) -> None:
+    with practice("live", appointments=12) as running:
+        clinic = Clinic(running, embedded)
+        lie = {"pagination": {"count": 24, "pages": 5, "page_size": 5, "page": 5}}
+        rule = {
+            "match": {"kind": "patients", "read": "bulk", "page": 5, "method": "GET"},
+            "fault": "edit",
+            "fields": lie,
+        }
+        running.faults.set([rule], replace=True)
+        for kind in ("patients", "appointments"):
+            backfill.start(clinic.parts(), (kind,), EARLIEST)
+        run = clinic.run(backfill.go_on)
+        assert run.unfinished == {("backfill", "patients"): "list_shifted"}
+        runs(clinic, hours=1)
+        assert problem(clinic, "patients", "backfill")["reason"] == "list_shifted"
+        position = clinic.positions.get("patients")
+        assert (position.backfilled_at, position.filled_at, position.complete_at) == (None, None, None)
+        assert clinic.positions.get("appointments").complete_at is not None
+        running.faults.set([], replace=True)
+        runs(clinic, hours=2)
+        assert clinic.positions.get("patients").complete_at is not None
+        assert problem(clinic, "patients", "backfill") == {}
+
+
+def test_a_sync_whose_list_does_not_agree_with_its_count_moves_nothing(embedded: Documents) -> None:
+    with practice("live") as running:
+        clinic = filled(Clinic(running, embedded))
+        clinic.later(hours=1)
+        lie = {"count": 1}
+        rule = {"match": {"kind": "patients", "read": "list"}, "fault": "edit", "fields": lie}
+        running.faults.set([rule], replace=True)
+        for key in sorted(running.truth("patients"))[:2]:
+            running.change("patients", key, webhook=False)
+        clinic.later(minutes=1)
+        before = clinic.positions.get("patients")
+        runs(clinic, hours=0.2)
+        after = clinic.positions.get("patients")
+        assert (after.watermark, after.synced_at) == (before.watermark, before.synced_at)
+        assert problem(clinic, "patients")["reason"] == "list_shifted"
+        running.faults.set([], replace=True)
+        runs(clinic, hours=1)
+        assert clinic.differences() == []
+
+
+def test_a_sync_of_several_pages_is_believed_when_the_next_list_has_shown_the_same(embedded: Documents) -> None:
+    with practice("guide", patients=12) as running:
+        clinic = Clinic(running, embedded)
+        fill(clinic, "patients")
+        assert complete(clinic, "patients")
+        clinic.later(hours=30)
+        runs(clinic, hours=0.1)
+        before = clinic.now()
+        for key in sorted(running.truth("patients")):
+            running.change("patients", key, webhook=False)
+        clinic.later(minutes=20)
+        runs(clinic, hours=0.1)
+        position = clinic.positions.get("patients")
+        assert position.complete_at is not None
+        assert position.complete_at < before
+        clinic.later(minutes=20)
+        runs(clinic, hours=0.1)
+        moved = clinic.positions.get("patients").complete_at
+        assert moved is not None
+        assert moved > before
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_reconciliation_completes_a_kind_of_which_only_a_part_was_filled(form: str, embedded: Documents) -> None:
+    with practice(form) as running:
+        clinic = Clinic(running, embedded)
+        fill(clinic, "patients", date(2026, 3, 1))
+        assert not complete(clinic, "patients")
+        assert missing(clinic, "patients")
+        reconcile.start(clinic.parts(), ("patients",))
+        clinic.run(reconcile.go_on)
+        assert complete(clinic, "patients")
+        assert missing(clinic, "patients") == set()
+
+
+def test_no_ids_are_left_over_when_a_list_has_been_read(embedded: Documents) -> None:
+    with practice("live") as running:
+        clinic = Clinic(running, embedded)
+        fill(clinic, "patients")
+        assert complete(clinic, "patients")
+        kept = [name for name, _ in embedded.query("sync_state") if name.startswith("seen-")]
+        assert kept == []
+
+
+def test_a_list_costs_one_reading_where_nothing_can_have_moved(embedded: Documents) -> None:
+    with practice("live", patients=8, appointments=0) as running:
+        clinic = Clinic(running, embedded)
+        clinic.later(days=2)  # since the last change
+        fill(clinic, "patients")
+        position = clinic.positions.get("patients")
+        assert position.filled_at is not None
+        assert running.stats()["by_endpoint"]["POST /api/patients_list"] == 2
+        assert clinic.now() - position.filled_at < timedelta(minutes=5)
