@@ -125,7 +125,7 @@ def kind_status(documents: Documents, kind: Kind, now: datetime) -> KindStatus:
         deleted=deleted,
         pending=documents.count(work_queue.COLLECTION, [Where("kind", "==", kind.name)]),
         complete_at=position.complete_at,
-        by_patient=kind.changes is None,
+        by_patient=kind.listed_by == "patient",
         problems=position.problems,
         deletions_held_since=_held_since(documents, kind, now),
         backfill=progress(kind.name, position, now),

@@ -27,6 +27,7 @@
         ├── Unreachable         timeout, reset, refused: nothing is known to have been changed
         ├── MalformedAnswer     a 2xx that is not the JSON it should be
         │   └── ListRepeats     the pages of a list lead in a circle
+        ├── ListEmpty           a list shows no record of a kind of which the copy has some
         ├── OutcomeUnknown      a write was sent and not answered: it may or may not have happened
         ├── ForeignHost         a link leads off DrChrono's hosts: not followed
         ├── ListShifted         the pages of a list did not show all its records: it is read again
@@ -204,6 +205,10 @@ class MalformedAnswer(DrChronoError):
 
 class ListRepeats(MalformedAnswer):
     reason = "list_repeats"
+
+
+class ListEmpty(DrChronoError):
+    reason = "list_empty"
 
 
 class OutcomeUnknown(DrChronoError):

@@ -85,11 +85,16 @@ locals {
 
   # Fields that are large, or that nothing queries: an index entry for each of their leaves would be most of the cost of a
   # write, and a document may have 40,000 entries at most.
-  kinds = ["patients", "appointments", "clinical_notes", "medications", "problems", "allergies"]
+  kinds = [
+    "patients", "appointments", "clinical_notes", "medications", "problems", "allergies",
+    "doctors", "offices", "users", "appointment_profiles",
+  ]
   large_fields = {
     patients       = ["primary_insurance", "secondary_insurance", "tertiary_insurance", "custom_demographics"]
     appointments   = ["vitals", "custom_vitals", "status_transitions", "reminders"]
     clinical_notes = ["sections", "clinical_note_sections"]
+    doctors        = ["doctor_work_schedule"]
+    offices        = ["online_timeslots", "office_work_schedule", "exam_rooms"]
   }
   # The quota's ledger, the checkpoints and the ids that a reconciliation has seen: maps with changing keys, read by name.
   state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids"]

@@ -15,7 +15,8 @@ from drchrono_reader.query import Records
 from drchrono_reader.status import COLLECTION, Status, status_of
 from drchrono_reader.store import Store
 
-KINDS = ("patients", *CHART_KINDS)
+PRACTICE_KINDS = ("doctors", "offices", "users", "appointment_profiles")
+KINDS = ("patients", *CHART_KINDS, *PRACTICE_KINDS)
 
 
 class Copy:
@@ -29,6 +30,10 @@ class Copy:
         self.medications = self.kind("medications")
         self.problems = self.kind("problems")
         self.allergies = self.kind("allergies")
+        self.doctors = self.kind("doctors")
+        self.offices = self.kind("offices")
+        self.users = self.kind("users")
+        self.appointment_profiles = self.kind("appointment_profiles")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Copy:
@@ -60,6 +65,7 @@ class Copy:
 
     def chart(self, patient: str | int, *, deleted: bool = False) -> Chart:
         """Return all records of a patient, with their completeness. deleted: with tombstones. Raises ValueError."""
-        statuses = {kind: self.status(kind) for kind in KINDS}
-        records = {kind: self.kind(kind) for kind in KINDS}
+        kinds = ("patients", *CHART_KINDS)
+        statuses = {kind: self.status(kind) for kind in kinds}
+        records = {kind: self.kind(kind) for kind in kinds}
         return chart_of(str(patient), records, statuses, deleted=deleted)

@@ -98,6 +98,10 @@ def changes(
 
     Raises ValueError for a list that DrChrono refuses, or answers as if there were nothing.
     """
+    if kind.whole:
+        if since is not None or window is not None:
+            raise ValueError(f"{kind.name} are listed whole")
+        return {GUIDE: plain_list(kind)}
     if kind.changes is None:
         raise ValueError(f"{kind.name} has no list of changes; list it by {kind.listed_by}")
     filters = _filters(kind, since, window)

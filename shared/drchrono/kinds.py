@@ -21,6 +21,8 @@ class Kind:
     scope: the OAuth scope that reading needs.
     changes: the list that takes `since` (`patients_list`), or None where there is no such list.
     listed_by: the filter of the list that holds the full set of its owner (`patient`), or None.
+    whole: whether its one list, which has neither `since` nor webhooks, is read whole, once a day. A record that the
+      list no longer shows is kept: DrChrono archives these kinds and deletes none.
     page_size: what to ask for; never trusted to be honoured.
     order_by: an order of the bulk list in which an edited record stays where it is. Live pages are cut by number, each
       from the list as it is then: by `updated_at` an edited record would go to the end, and the first record of the
@@ -29,7 +31,7 @@ class Kind:
     key_fields: the first of these that a record has is its id.
     children: kinds whose per-patient lists may have changed with a record of this kind.
     writable: whether this system may create and update it.
-    sync_minutes: how often `run_job sync` asks for changes.
+    sync_minutes: how often `run_job sync` asks for changes, or for the whole list.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Kind:
     changes: str | None
     listed_by: str | None
     page_size: int
+    whole: bool = False
     order_by: str | None = None
     window_days: int | None = None
     key_fields: tuple[str, ...] = ("id",)
@@ -46,6 +49,12 @@ class Kind:
 
 
 _CHILDREN = ("medications", "problems", "allergies")
+
+
+def _whole(name: str, scope: str) -> Kind:
+    """A kind of the practice itself: few records, which rarely change."""
+    return Kind(name=name, scope=scope, changes=None, listed_by=None, page_size=250, whole=True, sync_minutes=24 * 60)
+
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
@@ -84,6 +93,10 @@ KINDS: Mapping[str, Kind] = {
         Kind(name="medications", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
         Kind(name="problems", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
         Kind(name="allergies", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
+        _whole("doctors", "user:read"),
+        _whole("offices", "user:read"),
+        _whole("users", "user:read"),  # no scope is documented for it; the guide reads `/users/current` with this one
+        _whole("appointment_profiles", "calendar:read"),
     )
 }
 

@@ -18,6 +18,7 @@ from shared.jobs.children import follow, lists_of
 from shared.jobs.listing import Listing
 from shared.jobs.run import Parts, Run
 from shared.jobs.walk import walk
+from shared.jobs.whole import list_whole
 from shared.jobs.worklist import retry_failed, work_off
 from shared.log import log
 from shared.queue.entries import Priority
@@ -41,6 +42,7 @@ def sync(run: Run, *, force: bool = False) -> None:
     kinds = [kind for kind in KINDS.values() if kind.changes]
     listed = {kind.name for kind in kinds if run.parts.queue.count(kind.name) >= SOME and changes(run, kind, force)}
     work_off(run, Priority.EVENT)
+    list_whole(run, force=force)
     for kind in kinds:
         # Where single records cannot be read, their list may show them.
         wanted = force or _is_due(run, kind) or kind.name in run.health.unreadable

@@ -303,12 +303,14 @@ def test_what_is_no_list_or_never_ends_is_malformed(body: dict[str, Any]) -> Non
         ("appointments", {"since": None, "window": ("2026-01-01", "2026-06-30")}),
         ("appointments", {"since": None, "window": ("2026-01-02", "2026-01-01")}),
         ("medications", {"since": None}),
+        ("doctors", {"since": "2026-03-01"}),
+        ("offices", {"since": None, "window": ("2026-01-01", "2026-01-02")}),
     ],
 )
 def test_a_list_that_would_be_refused_or_come_back_empty_is_not_asked_for(
     desk: Desk, name: str, wanted: dict[str, Any]
 ) -> None:
-    with pytest.raises(ValueError, match=r"local time|window|since|no list of changes"):
+    with pytest.raises(ValueError, match=r"local time|window|since|no list of changes|listed whole"):
         desk.client.list_changed(KINDS[name], **wanted)
     assert desk.limiter.taken == []
 

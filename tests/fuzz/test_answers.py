@@ -176,6 +176,7 @@ def truth_in(form: str) -> Mapping[str, dict[str, Any]]:
                 kind: next(one for one in running.truth(kind).values() if str(one["patient"]) == str(visit["patient"]))
                 for kind in KINDS["patients"].children
             },
+            **{name: min(running.truth(name).items())[1] for name, kind in KINDS.items() if kind.whole},
         }
 
 

@@ -375,7 +375,7 @@ class Schedule:
             hint = self.world.recreate(kind, key, now)
         else:
             hint = self.world._hint({kind: f"{'PATIENT_MODIFY' if kind == 'patients' else ''}"}, kind, key, now)
-            hint = hint if hint.event else None
+            hint = hint if hint and hint.event else None
         self.trace(f"{act} {kind}:{key} {hint}")
         self.announce(hint)
 
@@ -570,7 +570,7 @@ class Schedule:
     def _unreachable(self, kind: Kind, record: Record | None) -> bool:
         """What is listed by patient, of one that was deleted before the copy heard of it."""
         patient = (record or {}).get("patient")
-        return kind.changes is None and self.documents.get(f"patients/{patient}") is None
+        return kind.listed_by == "patient" and self.documents.get(f"patients/{patient}") is None
 
 
 class _Wrong(Exception):

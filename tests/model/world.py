@@ -150,7 +150,7 @@ class World:
         else:
             key = self._new_id(kind)
             record = {"id": int(key)}
-            if kind != "patients":
+            if kind != "patients" and not KINDS[kind].whole:
                 patients = sorted(self.truth("patients", now))
                 if not patients:
                     return None
@@ -171,8 +171,9 @@ class World:
         return self._hint(_CHANGED, kind, key, now)
 
     def delete(self, kind: str, key: str, now: float) -> Hint | None:
+        """Nothing of a kind that is listed whole is deleted."""
         state = self.at(kind, key, now)
-        if state is None or not is_alive(state):
+        if state is None or not is_alive(state) or KINDS[kind].whole:
             return None
         assert state.record is not None
         if kind == "appointments" and self.flagged:
@@ -206,7 +207,9 @@ class World:
             record["updated_at"] = stamp
         history.append(State(now, stamp, record))
 
-    def _hint(self, names: dict[str, str], kind: str, key: str, now: float) -> Hint:
+    def _hint(self, names: dict[str, str], kind: str, key: str, now: float) -> Hint | None:
+        if kind not in names:
+            return None
         state = self.at(kind, key, now)
         shown = state.record if state is not None and state.record is not None else {}
         return Hint(names[kind], kind, key, shown.get("updated_at"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drchrono_reader import KINDS, Copy
+from drchrono_reader import CHART_KINDS, Copy
 from drchrono_reader.status import status_of
 from shared.documents import Documents
 from tests.reader.test_copy import delete, ids, store
@@ -90,7 +90,7 @@ def test_a_chart_holds_what_is_the_patients_however_a_kind_writes_the_id(copy: C
         found = copy.chart(asked)
         assert found.patient is not None
         assert found.patient.id == "5"
-        for kind in KINDS[1:]:
+        for kind in CHART_KINDS:
             assert ids(getattr(found, kind)) == ["1"]
     assert ids(copy.chart(5, deleted=True).problems) == ["1", "3"]
     assert copy.chart(7).patient is None
@@ -101,7 +101,7 @@ def test_a_chart_holds_what_is_the_patients_however_a_kind_writes_the_id(copy: C
 
 def test_a_chart_is_as_complete_as_its_least_complete_kind(copy: Copy, documents: Documents) -> None:
     chart(documents)
-    for kind in KINDS:
+    for kind in ("patients", *CHART_KINDS):
         tell(documents, kind)
     assert copy.chart(5).complete_until == NOON
     assert copy.chart(5).is_complete(at=NOON)
@@ -132,5 +132,6 @@ def test_the_statuses_of_a_chart_are_read_before_its_records(copy: Copy, documen
 
     copy._store = Watched()
     copy.chart(5)
-    assert order[: len(KINDS)] == ["sync_status"] * len(KINDS)
-    assert set(order[len(KINDS) :]) == set(KINDS)
+    kinds = ("patients", *CHART_KINDS)
+    assert order[: len(kinds)] == ["sync_status"] * len(kinds)
+    assert set(order[len(kinds) :]) == set(kinds)

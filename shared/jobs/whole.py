@@ -1,0 +1,58 @@
+"""The kinds of the practice itself, which are listed whole once a day: doctors, offices, users, appointment profiles.
+
+They have no webhooks and no `since`. A record that the list no longer shows is kept. A kind that DrChrono refuses to
+list waits by itself, and the run goes on with the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.drchrono.kinds import KINDS, Kind
+from shared.errors import DrChronoError, ListEmpty
+from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.run import Parts, Run
+from shared.jobs.walk import walk
+from shared.records.store import Source
+
+
+def list_whole(run: Run, *, force: bool = False) -> None:
+    """List each kind that is due. force: each, due or not. Raises Stopped."""
+    for kind in KINDS.values():
+        if kind.whole and (force or _is_due(run.parts, kind)) and (force or run.may_try("sync", kind.name)):
+            _list(run, kind)
+
+
+def _is_due(parts: Parts, kind: Kind) -> bool:
+    checkpoint = parts.checkpoints.get(kind.name)
+    interval = timedelta(minutes=kind.sync_minutes)
+    return checkpoint.sync is not None or checkpoint.synced_at is None or parts.now() - checkpoint.synced_at >= interval
+
+
+def _list(run: Run, kind: Kind) -> None:
+    """The state of an unfinished pass is {began, resume, shown}; shown: how many records its pages have shown."""
+    parts = run.parts
+    state = parts.checkpoints.get(kind.name).sync or {"began": parts.now(), "resume": None, "shown": 0}
+    began: datetime = state["began"]
+    shown: int = state["shown"]
+
+    def save(resume: Any) -> None:
+        parts.checkpoints.change(kind.name, lambda old: replace(old, sync={**state, "resume": resume, "shown": shown}))
+
+    try:
+        for page, _ in walk(run, kind, Source("sync"), since=None, resume=state["resume"], bulk=False, save=save):
+            shown += len(page.records)
+        if not shown and parts.records.count_living(kind):
+            # How DrChrono answers where a permission is missing.
+            raise ListEmpty(f"GET /api/{kind.name}", status=200, remedy="it shows no record, though the copy has some")
+    except DrChronoError as error:
+        run.failed("sync", kind.name, error)
+        return
+
+    def done(old: Checkpoint) -> Checkpoint:
+        return replace(old, sync=None, synced_at=began, complete_at=began).mended("sync")
+
+    parts.checkpoints.change(kind.name, done)
+    run.unfinished.pop(("sync", kind.name), None)

@@ -1,0 +1,154 @@
+"""Doctors, offices, users and appointment profiles: listed whole once a day, and never deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.documents import Documents
+from shared.drchrono.kinds import KINDS
+from shared.jobs.run import Run, Stopped
+from shared.jobs.sync import sync
+from simulator import Simulator
+from tests.clinic import Clinic, simulator
+
+WHOLE = [name for name, kind in KINDS.items() if kind.whole]
+
+
+def practice(**settings: Any) -> Simulator:
+    """Its token lasts, so that no list is asked for twice for that."""
+    return simulator(token_seconds=10**8, **settings)
+
+
+def listed(clinic: Clinic, name: str) -> int:
+    """How many requests for the list of the kind the simulator has answered."""
+    return int(clinic.simulator.stats()["by_endpoint"].get(f"GET /api/{name}", 0))
+
+
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_they_are_listed_with_the_first_sync_and_then_once_a_day(documents: Documents, form: str) -> None:
+    with practice(form=form, patients=2) as running:
+        clinic = Clinic(running, documents)
+        clinic.run(sync)
+        for name in WHOLE:
+            assert set(clinic.stored(name)) == set(running.truth(name))
+            assert clinic.positions.get(name).complete_at is not None
+        assert [one for one in clinic.differences() if one.split(":")[0] in WHOLE] == []
+        clinic.later(hours=23)
+        clinic.run(sync)
+        assert [listed(clinic, name) for name in WHOLE] == [1, 1, 1, 1]
+        for name in WHOLE:
+            running.change(name, webhook=False)
+        made = running.create("doctors", webhook=False)["id"]
+        clinic.later(hours=2)
+        clinic.run(sync)
+        assert [listed(clinic, name) for name in WHOLE] == [2, 2, 2, 2]
+        assert str(made) in clinic.stored("doctors")
+        assert [one for one in clinic.differences() if one.split(":")[0] in WHOLE] == []
+
+
+@pytest.mark.parametrize("form", ["guide", "live"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_is_no_longer_listed_is_kept_and_nothing_waits_for_it(embedded: Documents, form: str, name: str) -> None:
+    with practice(form=form, patients=1) as running:
+        clinic = Clinic(running, embedded)
+        clinic.run(sync)
+        gone = next(iter(running.truth(name)))
+        running.delete(name, gone, webhook=False)
+        for _ in range(3):
+            clinic.later(hours=25)
+            clinic.run(sync)
+        assert gone in clinic.stored(name)
+        assert clinic.absences.held_since(KINDS[name]) is None
+        assert [key for key, _ in embedded.query("sync_pending") if key.startswith(name)] == []
+
+
+@pytest.mark.parametrize("form", ["guide", "live"])
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_kind_that_is_refused_is_that_kinds_problem_only(
+    embedded: Documents, form: str, status: int, name: str
+) -> None:
+    with practice(form=form, patients=2) as running:
+        clinic = Clinic(running, embedded)
+        rule = {"match": {"kind": name, "read": "list"}, "fault": "answer", "status": status, "body": {"detail": "no"}}
+        running.faults.set([rule], replace=True)
+        run = clinic.run(sync)
+        assert run.unfinished == {("sync", name): "forbidden" if status == 403 else "not_found"}
+        assert clinic.positions.get(name).complete_at is None
+        for other in WHOLE:
+            assert (clinic.positions.get(other).complete_at is None) is (other == name)
+        for other in ("patients", "appointments", "clinical_notes"):
+            assert clinic.positions.get(other).problem is None
+            assert clinic.positions.get(other).synced_at is not None
+        running.faults.set([], replace=True)
+        clinic.later(hours=2)
+        assert clinic.run(sync).unfinished == {}
+        assert set(clinic.stored(name)) == set(running.truth(name))
+
+
+def test_a_service_that_refuses_all_four_does_not_stop_the_rest(embedded: Documents) -> None:
+    with practice(patients=2) as running:
+        clinic = Clinic(running, embedded)
+        rules = [{"match": {"kind": name, "read": "list"}, "fault": "answer", "status": 404} for name in WHOLE]
+        running.faults.set(rules, replace=True)
+        assert set(clinic.run(sync).unfinished) == {("sync", name) for name in WHOLE}
+        assert clinic.positions.get("clinical_notes").synced_at is not None
+        assert listed(clinic, "doctors") == 1
+        clinic.later(minutes=1)
+        clinic.run(sync)
+        assert listed(clinic, "doctors") == 1  # the pauses grow; a forced run does not wait
+        clinic.run(lambda run: sync(run, force=True))
+        assert listed(clinic, "doctors") == 2
+
+
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_an_empty_list_where_some_are_kept_is_no_complete_list(embedded: Documents, form: str) -> None:
+    with practice(form=form, patients=1) as running:
+        clinic = Clinic(running, embedded)
+        clinic.run(sync)
+        before = clinic.positions.get("doctors").complete_at
+        running.visibility.set([{"kind": "doctors"}])
+        clinic.later(hours=25)
+        assert clinic.run(sync).unfinished == {("sync", "doctors"): "list_empty"}
+        assert clinic.positions.get("doctors").complete_at == before
+        assert set(clinic.stored("doctors")) == set(running.truth("doctors"))
+        running.visibility.set([])
+        clinic.later(hours=1)
+        assert clinic.run(sync).unfinished == {}
+
+
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_a_list_that_is_cut_short_goes_on_at_the_next_page(
+    embedded: Documents, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "doctors", replace(KINDS["doctors"], page_size=2))
+    with practice(form=form, patients=1) as running:
+        for _ in range(4):
+            running.create("doctors", webhook=False)
+        clinic = Clinic(running, embedded)
+        total = len(running.truth("doctors"))
+        stopping = _after(2, clinic)
+        with pytest.raises(Stopped, match="quota"):
+            clinic.run(stopping)
+        state = clinic.positions.get("doctors")
+        assert state.complete_at is None
+        assert state.sync is not None
+        assert state.sync["shown"] == len(clinic.stored("doctors")) == 4
+        clinic.allowance.left = 10**9
+        clinic.run(sync)
+        assert len(clinic.stored("doctors")) == total == 7
+        assert listed(clinic, "doctors") == 4
+        # What was read before the stop counts, so the list is as old as its first page.
+        assert clinic.positions.get("doctors").complete_at == state.sync["began"]
+
+
+def _after(requests: int, clinic: Clinic) -> Callable[[Run], Any]:
+    def work(run: Run) -> None:
+        clinic.allowance.left = requests
+        sync(run)
+
+    return work
