@@ -23,6 +23,7 @@ from werkzeug.exceptions import HTTPException
 from shared.errors import MessageUnusable, SettingsError, StoreUnavailable
 from shared.log import log_context, log_crash, take_over
 from shared.rate_limit.ledger import Lane
+from shared.rate_limit.windows import requests_a_day
 from shared.settings import Environment, api_settings, cloud_settings, job_settings, log_level, webhook_settings
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ class System:
             events=self._refresh(self.drchrono().in_lane(Lane.LIVE)),
             children=self._refresh(background),
             waiting=waiting,
+            pass_requests_a_day=self.api().pass_share * requests_a_day(self.api().quota),
             records=self.records(),
             queue=self.queue(),
             absences=self.absences(),

@@ -11,7 +11,7 @@ from typing import Any
 import flask
 
 from shared.errors import LeaseLost, StoreUnavailable, TokenError
-from shared.jobs import backfill, reconcile
+from shared.jobs import backfill, practice_lists, reconcile
 from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.sync import report_positions, sync
 from shared.jobs.watermark import EARLIEST
@@ -123,6 +123,7 @@ def _work(order: Order, run: Run) -> str | None:
         elif order.job == "backfill":
             backfill.start(run.parts, order.kinds, order.since)
             backfill.go_on(run)
+            practice_lists.go_on(run)
         else:
             reconcile.start(run.parts, order.kinds)
             reconcile.go_on(run)

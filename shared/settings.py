@@ -27,6 +27,7 @@ DRCHRONO_NAMES = (
     "DRCHRONO_URL",
     "DRCHRONO_QUOTA",
     "DRCHRONO_BACKGROUND_SHARE",
+    "DRCHRONO_PASS_SHARE",
     "DRCHRONO_REDIRECT_URI",
 )
 
@@ -55,13 +56,16 @@ class WebhookSettings:
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """`url` is DrChrono's origin, without a path. `background_share` is what of the quota backfills may use (0-1)."""
+    """`url` is DrChrono's origin, without a path. Parts of the quota (0-1): `background_share` is what background work
+    may use, `pass_share` what the daily passes over medications, problems and allergies may cost.
+    """
 
     url: str
     client_id: str
     client_secret: str = field(repr=False)
     quota: tuple[Window, ...]
     background_share: float
+    pass_share: float
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,7 @@ def api_settings(environ: Environment) -> ApiSettings:
         ),
         quota=quota,
         background_share=read.number("DRCHRONO_BACKGROUND_SHARE", 0.8, 0.1, 1.0),
+        pass_share=read.number("DRCHRONO_PASS_SHARE", 0.1, 0.001, 1.0),
     )
     if re.search(r"\s", settings.client_id + settings.client_secret):
         read.problems.append("DRCHRONO_CLIENT_ID and DRCHRONO_CLIENT_SECRET must hold no blanks: copy them again.")

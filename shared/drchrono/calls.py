@@ -23,6 +23,8 @@ GUIDE, LIVE = "guide", "live"
 # Lists that are not bulk lists: "default and maximum 250"; with `verbose` DrChrono gives fewer by itself.
 PLAIN_PAGE_SIZE = 250
 
+_VERBOSE = {"verbose": "true"}
+
 _LOCAL_TIME = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2})?", re.ASCII)
 
 
@@ -70,7 +72,7 @@ def one(kind: Kind, id: str) -> Call:  # noqa: A002 (DrChrono's word)
         scope=kind.scope,
         kind=kind.name,
         id=id,
-        query="verbose=true",
+        query=urlencode(_VERBOSE if kind.verbose else {}),
     )
 
 
@@ -81,6 +83,12 @@ def plain_list(kind: Kind, **filters: str) -> Call:
 def list_of(kind: Kind, owner: str, id: str) -> Call:  # noqa: A002
     """The list of what belongs to one `patient` or `appointment`."""
     return replace(plain_list(kind, **{owner: _checked(id)}), id=id)
+
+
+def practice_list(kind: Kind, doctor: str | None, page_size: int) -> Call:
+    """The list of a kind that is listed by patient, of all patients, or of those records that name `doctor`."""
+    filters = {"doctor": _checked(doctor)} if doctor is not None else {}
+    return _list(kind, kind.name, {**filters, "page_size": str(page_size)})
 
 
 def creation(kind: Kind, fields: Mapping[str, Any]) -> Call:
@@ -145,7 +153,7 @@ def _checked(id: str) -> str:  # noqa: A002
 
 def _list(kind: Kind, name: str, query: Mapping[str, str]) -> Call:
     """A GET. Without `verbose` DrChrono leaves out insurances, vitals and the lock state of notes."""
-    query = {**query, "verbose": "true"}
+    query = {**query, **(_VERBOSE if kind.verbose else {})}
     return Call(method="GET", path=f"/api/{name}", scope=kind.scope, kind=kind.name, query=urlencode(query))
 
 

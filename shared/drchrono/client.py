@@ -134,6 +134,18 @@ class DrChrono:
             raise ValueError(f"{kind.name} is not listed by patient")
         return self._lists().pages(calls.list_of(kind, "patient", patient))
 
+    def list_practice(
+        self, kind: Kind, *, doctor: str | None = None, page_size: int, resume: Cursor | None = None
+    ) -> Iterator[Page]:
+        """The records of all patients, of a kind that is listed by patient; of one doctor if given.
+
+        The guide names no such list, so a service may refuse it. Live it is answered, in an order that is not
+        documented, and production programs report that the widest lists time out.
+        """
+        if kind.listed_by != "patient":
+            raise ValueError(f"{kind.name} is not listed by patient")
+        return self._lists().pages(calls.practice_list(kind, doctor, page_size), resume)
+
     def list_notes(self, appointment: str) -> Iterator[Page]:
         """The notes of one appointment.
 

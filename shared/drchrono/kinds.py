@@ -27,6 +27,7 @@ class Kind:
     order_by: an order of the bulk list in which an edited record stays where it is. Live pages are cut by number, each
       from the list as it is then: by `updated_at` an edited record would go to the end, and the first record of the
       next page would be in no page at all.
+    verbose: whether `verbose=true` adds a field. It lowers a page from 250 records to 50.
     window_days: the longest date window the list takes, or None where `since` alone is enough.
     key_fields: the first of these that a record has is its id.
     children: kinds whose per-patient lists may have changed with a record of this kind.
@@ -41,6 +42,7 @@ class Kind:
     page_size: int
     whole: bool = False
     order_by: str | None = None
+    verbose: bool = True
     window_days: int | None = None
     key_fields: tuple[str, ...] = ("id",)
     children: tuple[str, ...] = ()
@@ -90,8 +92,10 @@ KINDS: Mapping[str, Kind] = {
             children=_CHILDREN,
             sync_minutes=60,
         ),
-        Kind(name="medications", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
-        Kind(name="problems", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
+        Kind(
+            name="medications", scope="clinical:read", changes=None, listed_by="patient", page_size=250, verbose=False
+        ),
+        Kind(name="problems", scope="clinical:read", changes=None, listed_by="patient", page_size=250, verbose=False),
         Kind(name="allergies", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
         _whole("doctors", "user:read"),
         _whole("offices", "user:read"),

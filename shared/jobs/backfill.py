@@ -8,9 +8,8 @@ from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
-from shared.jobs import watermark
+from shared.jobs import practice_lists, watermark
 from shared.jobs.checkpoints import Checkpoint
-from shared.jobs.children import lists_of
 from shared.jobs.run import Parts, Run
 from shared.jobs.windowed import KIND_NAMES, State, new_state, readings_of, walk_windows
 from shared.jobs.windowed import go_on as go_on_with
@@ -33,6 +32,8 @@ def start(parts: Parts, kinds: tuple[str, ...], since: date) -> None:
             return replace(old, backfill=state, watermark=mark).mended("backfill")
 
         parts.checkpoints.change(name, begin)
+    if "patients" in kinds:
+        practice_lists.start(parts)
 
 
 def go_on(run: Run) -> None:
@@ -46,8 +47,6 @@ def _kind(run: Run, kind: Kind) -> None:
 
     def each(state: State, page: Page, result: PageResult) -> dict[str, Any]:
         again = readings_of(state["windows"][0]) > 0
-        if kind is KINDS["patients"]:
-            parts.queue.enqueue(lists_of(result.new if again else result.keys, page.began))
         # Of a window the total says nothing about the whole.
         total = page.total if kind.window_days is None else None
         return {"done": state["done"] + (0 if again else len(result.keys)), "total": total}

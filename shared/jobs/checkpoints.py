@@ -25,6 +25,8 @@ class Checkpoint:
     until a sync has followed on `filled_at`.
     sync, backfill, reconcile: the checkpoint of a walk that is not finished, None between walks.
     backfilled_at: when the last finished backfill began. reconciled_at: the same of a reconciliation.
+    way: how the lists of the practice are answered (`shared.jobs.practice_lists`), None while that is not known.
+    pass_requests: what the last pass over them cost.
     problems: by job (`sync`, `backfill`, `reconcile`), why it cannot go on with this kind: {reason, since, at,
     attempts, retry_at}. A job clears its own only.
     """
@@ -38,6 +40,8 @@ class Checkpoint:
     reconcile: dict[str, Any] | None = None
     backfilled_at: datetime | None = None
     reconciled_at: datetime | None = None
+    way: str | None = None
+    pass_requests: int = 0
     problems: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -128,6 +132,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "reconcile": (dict,),
     "backfilled_at": (datetime,),
     "reconciled_at": (datetime,),
+    "way": (str,),
+    "pass_requests": (int,),
     "problems": (dict,),
 }
 _PROBLEM = {"reason", "since", "at", "attempts", "retry_at"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from shared.drchrono.kinds import KINDS, Kind, patient_of
+from shared.drchrono.kinds import Kind, patient_of
 from shared.drchrono.lag import provable_from, shown_until
 from shared.drchrono.records import Page
 from shared.jobs.run import Parts
@@ -18,16 +18,17 @@ def follow(parts: Parts, kind: Kind, page: Page) -> None:
         new = parts.records.news(kind, page.records, page.began)
         patients = {patient for record in new if (patient := patient_of(kind, record))}
         due = provable_from(page.began)
+        targets = _lists(patients, kind.children)
         parts.queue.enqueue(
-            Entry(target, "follows", Priority.CHILDREN, page.began, page.began, due) for target in _lists(patients)
+            Entry(target, "follows", Priority.CHILDREN, page.began, page.began, due) for target in targets
         )
 
 
-def lists_of(patients: Iterable[str], now: datetime) -> list[Entry]:
-    """The lists of these patients' medications, problems and allergies, to be asked for though no change is known."""
+def lists_of(patients: Iterable[str], now: datetime, kinds: Iterable[str]) -> list[Entry]:
+    """The lists of these patients, to be read though no change is known. kinds: of `patient.children`."""
     seen = shown_until(now)
-    return [Entry(target, "backfill", Priority.BACKFILL, seen, seen, due=now) for target in _lists(patients)]
+    return [Entry(target, "backfill", Priority.BACKFILL, seen, seen, due=now) for target in _lists(patients, kinds)]
 
 
-def _lists(patients: Iterable[str]) -> list[Target]:
-    return [Target(child, patient, "patient") for patient in patients for child in KINDS["patients"].children]
+def _lists(patients: Iterable[str], kinds: Iterable[str]) -> list[Target]:
+    return [Target(child, patient, "patient") for patient in patients for child in kinds]

@@ -48,6 +48,10 @@ class Lists(Protocol):
         archived: bool = False,
     ) -> Iterator[Page]: ...
 
+    def list_practice(
+        self, kind: Kind, *, doctor: str | None = None, page_size: int, resume: Mapping[str, Any] | None = None
+    ) -> Iterator[Page]: ...
+
 
 class Stopped(Exception):
     """The run ends here and the next goes on.
@@ -65,6 +69,7 @@ class Stopped(Exception):
 class Parts:
     """What the jobs of one run work with. events: refreshes with the live share of the quota. children, lists: with the
     background share. waiting: the rate limit of these two, where it can wait.
+    pass_requests_a_day: what the daily passes over the lists of the practice may cost, 0 for any number.
     """
 
     lists: Lists
@@ -79,6 +84,7 @@ class Parts:
     now: Callable[[], datetime]
     random: Callable[[], float]
     waiting: WaitingLimiter | None = None
+    pass_requests_a_day: float = 0.0
 
 
 # So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.
@@ -166,18 +172,19 @@ class Run:
         return False
 
     def failed(self, job: str, kind: str, error: SyncError) -> None:
-        """`job` cannot go on with `kind` for now: its checkpoint stays, and the run goes on with the next kind.
+        """As `postpone`. Raises Stopped where DrChrono is down."""
+        self.postpone(job, kind, error)
+        if is_unavailable(error):
+            self.health.failed(kind, error)
 
-        Raises Stopped where DrChrono is down.
-        """
+    def postpone(self, job: str, kind: str, error: SyncError) -> None:
+        """`job` cannot go on with `kind` for now: its checkpoint stays, and the run goes on with the next kind."""
         now = self.parts.now()
         changed = self.parts.checkpoints.change(kind, lambda old: old.failed(job, error.reason, now))
         self.unfinished[job, kind] = error.reason
         status = error.status if isinstance(error, DrChronoError) else None
         attempts = changed.problems[job]["attempts"]
         log("kind.failed", "ERROR", job=job, kind=kind, reason=error.reason, status=status or 0, attempt=attempts)
-        if is_unavailable(error):
-            self.health.failed(kind, error)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import listed_until, provable_from, shown_until
 from shared.errors import DrChronoError, ListShifted
-from shared.jobs import backfill, reconcile, watermark
+from shared.jobs import backfill, practice_lists, reconcile, watermark
 from shared.jobs.checkpoints import Checkpoint, Round
 from shared.jobs.children import follow, lists_of
 from shared.jobs.listing import Listing
@@ -29,8 +29,8 @@ from shared.records.store import Source
 SOME = 5
 MANY = 20
 
-# How long the slow round over all patients takes: medications, problems and allergies have no list of changes, and
-# what is deleted or edited there without an event is found by it.
+# How long the slow round over all patients takes, where medications, problems and allergies have no list of the whole
+# practice: what is deleted or edited there without an event is found by it.
 ROUND = timedelta(days=30)
 MOST_PER_ROUND_STEP = 50
 FEW_WAITING = 10  # the round goes on only when the work queue is nearly empty
@@ -52,6 +52,7 @@ def sync(run: Run, *, force: bool = False) -> None:
     retry_failed(run)
     backfill.go_on(run)
     reconcile.go_on(run)
+    practice_lists.go_on(run)
     work_off(run, Priority.BACKFILL)
     _round(run)
 
@@ -152,7 +153,8 @@ def _round(run: Run) -> None:
     """Put the next few patients' lists in the work queue, so that each is looked at once a ROUND."""
     parts = run.parts
     now = parts.now()
-    if parts.checkpoints.get("patients").backfilled_at is None or parts.queue.waiting() > FEW_WAITING:
+    kinds = practice_lists.by_patient(parts)
+    if not kinds or parts.checkpoints.get("patients").backfilled_at is None or parts.queue.waiting() > FEW_WAITING:
         return
     before = parts.checkpoints.round()
     share = (now - before.at) / ROUND if before.at else 0.0
@@ -160,7 +162,7 @@ def _round(run: Run) -> None:
     if before.at and not most:
         return  # one patient's turn is not over: the time adds up
     patients = parts.records.keys(KINDS["patients"], after=before.after, most=most) if most else []
-    parts.queue.enqueue(lists_of(patients, now))
+    parts.queue.enqueue(lists_of(patients, now, kinds))
     # Fewer than asked for means that the round is complete: the next begins with the first patient.
     after = patients[-1] if len(patients) == most > 0 else None
     parts.checkpoints.set_round(Round(after=after, at=now))

@@ -37,8 +37,21 @@ def walk(
     which of its records are new must be done in `before_store`, for once they are stored none of them is. Queue entries
     of records that a page shows are completed. Raises Stopped, and a DrChronoError where this list cannot go on.
     """
-    waiting = run.parts.queue.keys_of(kind.name)
     pages = run.parts.lists.list_changed(kind, since=since, window=window, resume=resume, bulk=bulk, archived=archived)
+    return walk_pages(run, kind, source, pages, save=save, before_store=before_store)
+
+
+def walk_pages(
+    run: Run,
+    kind: Kind,
+    source: Source,
+    pages: Iterator[Page],
+    *,
+    save: Save,
+    before_store: BeforeStore = lambda page: None,
+) -> Iterator[tuple[Page, PageResult]]:
+    """As `walk`, of any list."""
+    waiting = run.parts.queue.keys_of(kind.name)
     while True:
         run.check()
         try:

@@ -130,6 +130,24 @@ class WorkQueue:
             completed += self._documents.transact(work)
         return completed
 
+    def complete_lists(self, kind: str, evidence: Evidence) -> int:
+        """Take out the lists of single patients that a list of the whole practice replaces. Returns how many."""
+        where = [Where("kind", "==", kind), Where("by", "==", "patient")]
+        found = self._documents.query(COLLECTION, where, fields=["kind"])
+        targets = [target for key, _ in found if (target := target_of(key)) is not None]
+        completed = 0
+        for chunk in _chunks(targets):
+
+            def work(transaction: Transaction, chunk: Sequence[Target] = chunk) -> int:
+                entries = self._entries(transaction, chunk)
+                done = [target for target, entry in entries.items() if is_done(entry, evidence)]
+                for target in done:
+                    transaction.delete(_path(target))
+                return len(done)
+
+            completed += self._documents.transact(work)
+        return completed
+
     def retry(
         self,
         entry: Entry,

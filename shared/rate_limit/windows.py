@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -73,6 +73,11 @@ def parse_windows(text: str) -> tuple[Window, ...]:
     if len({window.seconds for window in windows}) < len(windows):
         raise ValueError("names the same unit twice")
     return tuple(windows)
+
+
+def requests_a_day(windows: Sequence[Window]) -> float:
+    """Return how many requests all windows together allow in a day."""
+    return min(window.limit * UNIT_SECONDS["day"] / window.seconds for window in windows)
 
 
 def added(counts: Counts, window: Window, times: Mapping[float, int]) -> dict[int, int]:

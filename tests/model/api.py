@@ -109,6 +109,11 @@ class Client:
 
         return self._pages(f"LIST {kind.name} of patient {patient}", kind, belongs)
 
+    def list_practice(
+        self, kind: Kind, *, doctor: str | None = None, page_size: int, resume: Mapping[str, Any] | None = None
+    ) -> Iterator[Page]:
+        return self._pages(f"LIST {kind.name}", kind, is_alive, resume)
+
     def list_notes(self, appointment: str) -> Iterator[Page]:
         def belongs(state: State) -> bool:
             return str((state.record or {}).get("appointment")) == appointment

@@ -1,0 +1,354 @@
+"""Medications, problems and allergies by the lists of the whole practice: they have no list of changes.
+
+One pass over such a list costs a request for each 250 records, where the lists of single patients cost one for each
+patient. Not every service answers it, and the widest may time out. So the pass takes the first of these ways that
+DrChrono answers, and the kind's checkpoint remembers it:
+
+1. the list of the whole practice;
+2. the lists of its doctors;
+3. these in pages of half the size;
+4. the lists of single patients (`shared.jobs.children`), by the work queue.
+
+A pass is repeated once a day, or less often where it would take more than its share of the quota. It finds what nobody
+announced. What a pass does not show is only a hint: it is queued, and single reads decide (`shared.records.absence`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.documents import Where
+from shared.drchrono.ids import spellings
+from shared.drchrono.kinds import KINDS, Kind
+from shared.drchrono.lag import Evidence, shown_until
+from shared.errors import (
+    BadRequest,
+    DeletionsHeld,
+    DrChronoError,
+    LeaseLost,
+    MalformedAnswer,
+    NotFound,
+    ServerError,
+    Unreachable,
+)
+from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.children import lists_of
+from shared.jobs.run import Parts, Run, Stopped, stops
+from shared.jobs.seen import name_of
+from shared.jobs.walk import walk_pages
+from shared.log import log
+from shared.queue.entries import Target
+from shared.records.refresh import Known
+from shared.records.store import Source
+
+KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.listed_by == "patient")
+
+# An unannounced change is found within a day, if a pass a day costs no more than its share of the quota.
+INTERVAL = timedelta(days=1)
+
+# A list that fails may do so for a moment. After this many attempts, a narrower one is tried.
+ATTEMPTS = 2
+
+# Patients of whom the first pass is compared with their own lists, and how many of these may differ: one of them may
+# have got a record meanwhile.
+SAMPLE = 5
+MOST_DIFFERENT = 1
+
+# Patients whose lists are queued at once where each has to be asked for.
+CHUNK_PATIENTS = 200
+
+_REFUSED = (BadRequest, NotFound)
+_FAILED = (ServerError, Unreachable, MalformedAnswer)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the records of a kind are listed. by: `practice`, `doctor` or `patient`."""
+
+    name: str
+    by: str
+    page_size: int = 250
+
+
+WAYS = (
+    Way("practice", "practice"),
+    Way("doctor", "doctor"),
+    Way("doctor-125", "doctor", 125),
+    Way("patient", "patient"),
+)
+
+
+def way_of(checkpoint: Checkpoint) -> Way:
+    return next((way for way in WAYS if way.name == checkpoint.way), WAYS[0])
+
+
+def start(parts: Parts) -> None:
+    """Begin a pass over each kind, and find out anew how it is listed; `go_on` does the work."""
+    for name in KIND_NAMES:
+        parts.checkpoints.change(name, lambda old: replace(_begun(old, parts), way=None).mended("reconcile"))
+
+
+def go_on(run: Run) -> None:
+    """Go on with the passes that are under way, and begin those that are due. Raises Stopped."""
+    due = [name for name in KIND_NAMES if _is_due(run.parts, name)]
+    if not due:
+        return
+    try:
+        with run.hold("practice-lists"):
+            for name in due:
+                if run.may_try("reconcile", name):
+                    try:
+                        _pass(run, KINDS[name])
+                    except DeletionsHeld as error:
+                        run.failed("reconcile", name, error)
+    except LeaseLost:
+        raise Stopped("running") from None
+
+
+def by_patient(parts: Parts) -> list[str]:
+    """The kinds of which each patient's list has to be asked for."""
+    return [name for name in KIND_NAMES if way_of(parts.checkpoints.get(name)).by == "patient"]
+
+
+def _is_due(parts: Parts, name: str) -> bool:
+    checkpoint = parts.checkpoints.get(name)
+    if checkpoint.reconcile is not None:
+        return True
+    if parts.checkpoints.get("patients").backfilled_at is None:
+        return False  # before that nobody asked for a copy
+    if checkpoint.reconciled_at is None:
+        return True
+    if way_of(checkpoint).by == "patient":
+        return False  # the slow round of `shared.jobs.sync`
+    return parts.now() - checkpoint.reconciled_at >= _interval(parts, checkpoint)
+
+
+def _interval(parts: Parts, checkpoint: Checkpoint) -> timedelta:
+    """At least a day, and so long that the passes of all kinds cost no more than their share of the quota."""
+    daily = parts.pass_requests_a_day / len(KIND_NAMES)
+    return max(INTERVAL, INTERVAL * (checkpoint.pass_requests / daily)) if daily else INTERVAL
+
+
+def _begun(old: Checkpoint, parts: Parts) -> Checkpoint:
+    """State of a pass: lists: those still to be read, the current one first, None before they are known; resume: its
+    next page. pages: how many pages of ids are kept. requests: how many pages were read.
+    """
+    now = parts.now()
+    state = {"began": now, "changed": now, "lists": None, "resume": None, "pages": 0, "requests": 0, "after": None}
+    return replace(old, reconcile=state)
+
+
+def _pass(run: Run, kind: Kind) -> None:
+    """Raises Stopped and DeletionsHeld."""
+    parts = run.parts
+    parts.checkpoints.change(kind.name, lambda old: old if old.reconcile is not None else _begun(old, parts))
+    while True:
+        checkpoint = parts.checkpoints.get(kind.name)
+        way = way_of(checkpoint)
+        try:
+            if way.by == "patient":
+                _queue_patients(run, kind)
+            else:
+                _read(run, kind, way)
+            return
+        except DrChronoError as error:
+            if not _narrowed(run, kind, way, error):
+                # The widest lists may time out though DrChrono answers everything else: that ends no run.
+                run.postpone("reconcile", kind.name, error)
+                return
+
+
+def _read(run: Run, kind: Kind, way: Way) -> None:
+    parts = run.parts
+    state = _state(parts, kind)
+    if state["lists"] is None:
+        lists = _doctors(parts) if way.by == "doctor" else [None]
+        # What was changed before this moment will be in the pass.
+        state = _save(parts, kind, state, {"began": parts.now(), "lists": lists, "resume": None})
+    name = name_of("reconcile", kind.name)
+    while state["lists"]:
+        doctor = state["lists"][0]
+        pages = parts.lists.list_practice(kind, doctor=doctor, page_size=way.page_size, resume=state["resume"])
+        own: dict[str, Any] = {}
+
+        def save(
+            resume: Mapping[str, Any] | None, state: Mapping[str, Any] = state, own: Mapping[str, Any] = own
+        ) -> None:
+            left = state["lists"] if resume is not None else state["lists"][1:]
+            _save(parts, kind, state, {**own, "lists": left, "resume": resume})
+
+        for number, (_, result) in enumerate(walk_pages(run, kind, Source("reconcile"), pages, save=save), 1):
+            parts.seen.keep(name, state["pages"] + number - 1, result.keys)
+            own |= {"pages": state["pages"] + number, "requests": state["requests"] + number}
+        state = _state(parts, kind)
+    _judge(run, kind, way, state)
+    _finish(run, kind, way, state)
+
+
+def _judge(run: Run, kind: Kind, way: Way, state: Mapping[str, Any]) -> None:
+    """Have the records looked at that the pass did not show. Raises DeletionsHeld where there are too many."""
+    parts = run.parts
+    seen = parts.seen.all(name_of("reconcile", kind.name), state["pages"])
+    absent: list[str] = []
+    for where in _covered(parts, way):
+        for key, copy in parts.records.living(kind, where):
+            run.renew()
+            if key not in seen and copy.fetched_at < state["began"]:
+                absent.append(key)
+    run.counts["absent"] += len(absent)
+    try:
+        parts.absences.notice(kind, absent, parts.now())
+    except DeletionsHeld:
+        # A later pass has to show the same before it is believed.
+        parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
+        parts.checkpoints.change(kind.name, lambda old: replace(old, reconcile=None))
+        raise
+    if parts.absences.held_since(kind) is not None:
+        parts.absences.found(kind, returned=False)
+
+
+def _covered(parts: Parts, way: Way) -> Iterator[list[Where]]:
+    """Which records the lists of the pass cover: by doctor, only those that name one of them."""
+    if way.by == "practice":
+        yield []
+    else:
+        for doctor in _doctors(parts):
+            for value in spellings(doctor):
+                yield [Where("doctor", "==", value)]
+
+
+def _finish(run: Run, kind: Kind, way: Way, state: Mapping[str, Any]) -> None:
+    parts = run.parts
+    began: datetime = state["began"]
+    # What an event had put into the queue before is in this pass.
+    if way.by == "practice":
+        run.counts["completed"] += parts.queue.complete_lists(kind.name, Evidence(shown_until(began)))
+    if parts.checkpoints.get(kind.name).filled_at is None and _differs(run, kind):
+        log("list.incomplete", "WARNING", kind=kind.name)
+        _use(parts, kind, WAYS[-1])
+        _queue_patients(run, kind)
+        return
+    _done(run, kind, began, state["requests"])
+
+
+def _done(run: Run, kind: Kind, began: datetime, requests: int) -> None:
+    parts = run.parts
+    parts.seen.drop(name_of("reconcile", kind.name), _state(parts, kind)["pages"])
+
+    def done(old: Checkpoint) -> Checkpoint:
+        filled = old.filled(parts.now())
+        done = replace(filled, reconcile=None, reconciled_at=began, complete_at=began, pass_requests=requests)
+        return done.mended("reconcile")
+
+    parts.checkpoints.change(kind.name, done)
+    run.unfinished.pop(("reconcile", kind.name), None)
+    log("pass.finished", kind=kind.name, count=requests)
+
+
+def _differs(run: Run, kind: Kind) -> bool:
+    """Whether patients' own lists show records that the pass did not. They are stored as well. Raises Stopped."""
+    parts = run.parts
+    patients = parts.records.keys(KINDS["patients"], after=None, most=CHUNK_PATIENTS)
+    different = 0
+    for patient in patients[:: max(1, len(patients) // SAMPLE)][:SAMPLE]:
+        run.check()
+        before = _kept(parts, kind, patient)
+        with stops():
+            parts.children.run(Target(kind.name, patient, "patient"), Known(parts.now()), Source("reconcile"))
+        different += bool(_kept(parts, kind, patient) - before)
+    return different > MOST_DIFFERENT
+
+
+def _kept(parts: Parts, kind: Kind, patient: str) -> set[str]:
+    owners = [[Where("patient", "==", value)] for value in spellings(patient)]
+    return {key for where in owners for key, _ in parts.records.living(kind, where)}
+
+
+def _queue_patients(run: Run, kind: Kind) -> None:
+    """Queue the list of every patient that is kept, once all are. Raises Stopped."""
+    parts = run.parts
+    if parts.checkpoints.get("patients").backfill is not None:
+        return
+    state = _state(parts, kind)
+    while True:
+        run.check()
+        patients = parts.records.keys(KINDS["patients"], after=state["after"], most=CHUNK_PATIENTS)
+        parts.queue.enqueue(lists_of(patients, parts.now(), [kind.name]))
+        if len(patients) < CHUNK_PATIENTS:
+            break
+        state = _save(parts, kind, state, {"after": patients[-1]})
+    _done(run, kind, state["began"], 0)
+
+
+def _narrowed(run: Run, kind: Kind, way: Way, error: DrChronoError) -> bool:
+    """Whether the pass begins anew in a narrower way, which DrChrono answers where it does not answer this one."""
+    parts = run.parts
+    checkpoint = parts.checkpoints.get(kind.name)
+    begun = bool((checkpoint.reconcile or {}).get("resume"))
+    attempts = checkpoint.problems.get("reconcile", {}).get("attempts", 0) + 1
+    if isinstance(error, _REFUSED) and begun:
+        # Nothing says that this list is refused: the place where it is to go on is.
+        _save(parts, kind, _state(parts, kind), {"resume": None})
+    if not (isinstance(error, _REFUSED) and not begun) and not (isinstance(error, _FAILED) and attempts >= ATTEMPTS):
+        return False
+    for narrower in WAYS[WAYS.index(way) + 1 :]:
+        if _answers(run, kind, narrower):
+            log("list.narrowed", "WARNING", kind=kind.name, reason=error.reason)
+            _use(parts, kind, narrower)
+            return True
+    return False
+
+
+def _answers(run: Run, kind: Kind, way: Way) -> bool:
+    """Whether DrChrono answers the first list of a way. One request."""
+    parts = run.parts
+    doctors = _doctors(parts)
+    if way.by == "doctor" and not doctors:
+        return False
+    patients = parts.records.keys(KINDS["patients"], after=None, most=1)
+    if way.by == "patient" and not patients:
+        return True  # nothing has to be asked for
+    try:
+        with stops():
+            if way.by == "patient":
+                parts.children.run(Target(kind.name, patients[0], "patient"), Known(parts.now()), Source("reconcile"))
+            else:
+                next(parts.lists.list_practice(kind, doctor=doctors[0], page_size=way.page_size), None)
+    except (DrChronoError, DeletionsHeld):
+        return False
+    return True
+
+
+def _use(parts: Parts, kind: Kind, way: Way) -> None:
+    state = _state(parts, kind)
+    parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
+    parts.checkpoints.change(kind.name, lambda old: replace(_begun(old, parts), way=way.name).mended("reconcile"))
+
+
+def _doctors(parts: Parts) -> list[str]:
+    doctors = KINDS["doctors"]
+    return [key for key, _ in parts.records.living(doctors)]
+
+
+def _state(parts: Parts, kind: Kind) -> dict[str, Any]:
+    """Raises Stopped where somebody ended the pass."""
+    state = parts.checkpoints.get(kind.name).reconcile
+    if state is None:
+        raise Stopped("restarted")
+    return state
+
+
+def _save(parts: Parts, kind: Kind, state: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the checkpoint of the pass that began as `state` did. Raises Stopped where another one did."""
+    saved = {**state, **changes, "changed": parts.now()}
+
+    def work(old: Checkpoint) -> Checkpoint:
+        if old.reconcile is None or old.reconcile["began"] != state["began"]:
+            raise Stopped("restarted")
+        return replace(old, reconcile=saved)
+
+    parts.checkpoints.change(kind.name, work)
+    return saved

@@ -1,0 +1,208 @@
+"""Medications, problems and allergies by the lists of the whole practice, and by what else DrChrono answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from shared.documents import Documents
+from shared.drchrono.kinds import KINDS
+from shared.jobs import backfill, practice_lists
+from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.practice_lists import KIND_NAMES, way_of
+from shared.jobs.run import Run, Stopped
+from shared.jobs.sync import sync
+from shared.queue.entries import Entry, Priority, Target
+from simulator import Simulator
+from tests.clinic import Clinic, simulator
+from tests.mortal import Killed, MortalDocuments
+
+REFUSED = {"fault": "answer", "status": 400, "body": {"patient": ["This field is required."]}}
+
+
+@pytest.fixture(params=["guide", "live"])
+def running(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    with simulator(form=request.param, patients=30) as running:
+        yield running
+
+
+@pytest.fixture
+def clinic(running: Simulator, embedded: Documents) -> Clinic:
+    return Clinic(running, embedded)
+
+
+def begin(clinic: Clinic) -> None:
+    backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2009, 1, 1))
+
+
+def runs(clinic: Clinic, hours: float) -> None:
+    for _ in range(max(1, int(hours * 12))):
+        run = Run(clinic.parts(), deadline=clinic.now() + timedelta(minutes=4))
+        with suppress(Stopped):
+            sync(run)
+        clinic.later(minutes=5)
+
+
+def fail(clinic: Clinic, *rules: dict[str, Any]) -> None:
+    clinic.simulator.faults.set(list(rules), replace=True)
+
+
+def wide(kind: str, fault: dict[str, Any]) -> dict[str, Any]:
+    return {"match": {"kind": kind, "wide": True}, **fault}
+
+
+def ways(clinic: Clinic) -> set[str]:
+    return {way_of(clinic.positions.get(name)).name for name in KIND_NAMES}
+
+
+def test_a_first_filling_takes_few_lists_of_the_practice_instead_of_three_a_patient(clinic: Clinic) -> None:
+    begin(clinic)
+    clinic.run(backfill.go_on)
+    before = clinic.requests()
+    clinic.run(practice_lists.go_on)
+    # Lists of patients would be 90 requests. Five patients of each kind are compared.
+    pages = sum(-(-len(clinic.simulator.truth(name)) // 50) for name in KIND_NAMES)
+    assert clinic.requests() - before <= pages + len(KIND_NAMES) * practice_lists.SAMPLE
+    runs(clinic, hours=0.2)
+    assert clinic.differences() == []
+    assert clinic.queue.waiting() == 0
+    assert ways(clinic) == {"practice"}
+
+
+def test_a_service_that_refuses_them_is_asked_once_and_then_by_patient(clinic: Clinic) -> None:
+    for name in KIND_NAMES:
+        clinic.simulator.faults.set(
+            [wide(name, REFUSED), {"match": {"path": f"/{name}?.*doctor="}, **REFUSED}], replace=False
+        )
+    begin(clinic)
+    runs(clinic, hours=0.5)
+    assert clinic.differences() == []
+    assert ways(clinic) == {"patient"}
+    before = clinic.requests()
+    runs(clinic, hours=0.2)
+    assert clinic.requests() - before < 10
+    assert all(clinic.positions.get(name).problems == {} for name in KIND_NAMES)
+
+
+@pytest.mark.parametrize("fault", [{"fault": "504"}, {"fault": "reset"}])
+def test_where_the_widest_times_out_the_lists_of_the_doctors_are_read(clinic: Clinic, fault: dict[str, Any]) -> None:
+    fail(clinic, *(wide(name, fault) for name in KIND_NAMES))
+    begin(clinic)
+    runs(clinic, hours=0.5)
+    assert clinic.differences() == []
+    assert ways(clinic) == {"doctor"}
+    assert clinic.queue.waiting() == 0
+
+
+def test_where_only_small_pages_are_answered_these_are_read(clinic: Clinic) -> None:
+    fail(clinic, {"match": {"kind": "problems", "read": "list", "min_page_size": 126}, "fault": "504"})
+    begin(clinic)
+    runs(clinic, hours=0.5)
+    assert way_of(clinic.positions.get("problems")).name == "doctor-125"
+    assert clinic.differences() == []
+
+
+def test_an_outage_makes_no_way_narrower(clinic: Clinic) -> None:
+    begin(clinic)
+    runs(clinic, hours=0.2)
+    fail(clinic, {"match": {"path": "/api/"}, "fault": "500"})
+    clinic.later(days=1)
+    runs(clinic, hours=3)
+    fail(clinic)
+    clinic.later(hours=1)
+    runs(clinic, hours=0.5)
+    assert ways(clinic) == {"practice"}
+    clinic.settle()
+    assert clinic.differences() == []
+
+
+def test_what_nobody_announced_is_seen_within_a_day(clinic: Clinic) -> None:
+    begin(clinic)
+    runs(clinic, hours=0.2)
+    edited, deleted = sorted(clinic.simulator.truth("allergies"))[:2]
+    clinic.simulator.change("allergies", edited, webhook=False)
+    clinic.simulator.delete("allergies", deleted, webhook=False)
+    created = str(clinic.simulator.create("problems", webhook=False)["id"])
+    clinic.later(hours=24)
+    runs(clinic, hours=0.5)
+    clinic.settle()
+    assert created in clinic.stored("problems")
+    assert clinic.differences() == []
+
+
+def test_an_empty_list_of_the_practice_deletes_nothing(clinic: Clinic) -> None:
+    begin(clinic)
+    runs(clinic, hours=0.2)
+    clinic.simulator.visibility.set([{"kind": "allergies"}])
+    for _ in range(3):
+        clinic.later(hours=24)
+        runs(clinic, hours=0.5)
+    assert len(clinic.stored("allergies")) == len(clinic.simulator.truth("allergies"))
+    assert clinic.absences.held_since(KINDS["allergies"]) is not None
+    clinic.simulator.visibility.set([])
+    clinic.later(hours=25)
+    runs(clinic, hours=1.5)
+    clinic.settle()
+    assert clinic.differences() == []
+    assert clinic.absences.held_since(KINDS["allergies"]) is None
+
+
+def test_a_list_that_leaves_records_out_is_not_trusted(clinic: Clinic) -> None:
+    """A service whose wide list shows one page and no link to the next."""
+    fail(clinic, wide("medications", {"fault": "answer", "status": 200, "body": {"results": [], "next": None}}))
+    begin(clinic)
+    runs(clinic, hours=0.5)
+    clinic.settle()
+    assert way_of(clinic.positions.get("medications")).name == "patient"
+    assert clinic.differences() == []
+
+
+def test_a_pass_that_dies_anywhere_goes_on_and_repeats_a_page_at_most(running: Simulator, embedded: Documents) -> None:
+    clinic = Clinic(running, embedded)
+    begin(clinic)
+    clinic.run(backfill.go_on)
+    pages = sum(-(-len(running.truth(name)) // 50) for name in KIND_NAMES)
+    before, kills = clinic.requests(), 0
+    for last in count(10, 3):
+        mortal = Clinic(running, MortalDocuments(embedded, last, after=bool(last % 2)))
+        try:
+            mortal.run(practice_lists.go_on, seconds=240)
+            break
+        except Killed:
+            kills += 1
+            clinic.later(minutes=3)
+    assert kills > 3
+    assert [one for one in clinic.differences() if one.split(":")[0] in KIND_NAMES] == []
+    # A comparison with patients' lists is begun anew as a whole.
+    assert (
+        clinic.requests() - before
+        <= pages + kills * (1 + practice_lists.SAMPLE) + len(KIND_NAMES) * practice_lists.SAMPLE
+    )
+
+
+def test_a_pass_strikes_what_events_had_queued_before_it(clinic: Clinic) -> None:
+    begin(clinic)
+    now = clinic.now()
+    patients = sorted(clinic.simulator.truth("patients"))
+    clinic.queue.enqueue(
+        Entry(Target(name, patient, "patient"), "follows", Priority.CHILDREN, now, now, now + timedelta(hours=9))
+        for name in KIND_NAMES
+        for patient in patients
+    )
+    clinic.later(minutes=2)
+    runs(clinic, hours=0.2)
+    assert clinic.queue.waiting() == 0
+    assert clinic.differences() == []
+
+
+def test_passes_cost_no_more_than_their_share(clinic: Clinic) -> None:
+    parts = replace(clinic.parts(), pass_requests_a_day=300.0)
+    day = timedelta(days=1)
+    for requests, interval in ((0, day), (100, day), (150, 1.5 * day), (1000, 10 * day)):
+        assert practice_lists._interval(parts, Checkpoint(pass_requests=requests)) == interval
