@@ -92,7 +92,7 @@ locals {
     clinical_notes = ["sections", "clinical_note_sections"]
   }
   # The quota's ledger, the checkpoints and the ids that a reconciliation has seen: maps with changing keys, read by name.
-  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids"]
+  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids", "aheads"]
   unindexed_fields = merge(concat(
     [
       for kind in local.kinds : {

@@ -18,7 +18,9 @@ LONGEST_PAUSE = timedelta(hours=1)
 class Checkpoint:
     """Where the jobs are with one kind.
 
-    watermark: the newest `updated_at` that a completed sync or backfill has shown, in DrChrono's local time.
+    watermark: the newest `updated_at` that a completed sync has shown, in DrChrono's local time, or an earlier one.
+    aheads: what is known of the zone of these times (`shared.jobs.watermark.Ahead`). listed: how many records the last
+    completed sync was shown.
     synced_at: when the last completed sync began (UTC): every change before it is in the copy or in the work queue.
     filled_at: when the first walk over everything ended that showed that no record was missed; None before.
     complete_at: the moment up to which the copy is known to be complete, apart from what is in the work queue; None
@@ -30,6 +32,8 @@ class Checkpoint:
     """
 
     watermark: str | None = None
+    aheads: list[dict[str, Any]] = field(default_factory=list)
+    listed: int = 0
     synced_at: datetime | None = None
     filled_at: datetime | None = None
     complete_at: datetime | None = None
@@ -120,6 +124,8 @@ def _position(data: dict[str, Any] | None) -> Checkpoint:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "watermark": (str,),
+    "aheads": (list,),
+    "listed": (int,),
     "synced_at": (datetime,),
     "filled_at": (datetime,),
     "complete_at": (datetime,),
