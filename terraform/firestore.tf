@@ -81,6 +81,7 @@ locals {
   indexes = {
     "pending by priority" = { collection = "sync_pending", fields = ["priority", "due"] }      # what to fetch next
     "pending by reason"   = { collection = "sync_pending", fields = ["reason", "first_seen"] } # the oldest of each
+    "pending by kind"     = { collection = "sync_pending", fields = ["kind", "first_seen"] }   # up to when a kind is complete
   }
 
   # Fields that are large, or that nothing queries: an index entry for each of their leaves would be most of the cost of a

@@ -10,8 +10,9 @@ from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
 from shared.jobs import watermark
 from shared.jobs.checkpoints import Checkpoint
-from shared.jobs.children import lists_of
+from shared.jobs.children import asked_for_all, lists_of
 from shared.jobs.run import Parts, Run
+from shared.jobs.status import publish
 from shared.jobs.windowed import KIND_NAMES, State, new_state, readings_of, walk_windows
 from shared.jobs.windowed import go_on as go_on_with
 from shared.log import log
@@ -54,8 +55,10 @@ def _kind(run: Run, kind: Kind) -> None:
 
     # Once the kind is filled, its syncs keep it so, and another backfill only has to show what it can.
     walk_windows(run, kind, "backfill", each, exact=found.filled_at is None and _is_full(found))
-    now = parts.now()
-    parts.checkpoints.change(kind.name, lambda old: _done(old, now))
+    now, done = parts.now(), parts.checkpoints.get(kind.name)
+    if kind is KINDS["patients"] and done.backfill is not None and _is_full(done):
+        asked_for_all(parts, done.backfill["began"])
+    publish(parts, kind, lambda old: _done(old, now))
     run.unfinished.pop(("backfill", kind.name), None)
     log("backfill.finished", kind=kind.name)
 

@@ -14,9 +14,10 @@ from shared.drchrono.lag import listed_until, provable_from, shown_until
 from shared.errors import DrChronoError, ListShifted
 from shared.jobs import backfill, reconcile, watermark
 from shared.jobs.checkpoints import Checkpoint, Round
-from shared.jobs.children import follow, lists_of
+from shared.jobs.children import asked_for_all, follow, lists_of
 from shared.jobs.listing import Listing
 from shared.jobs.run import Parts, Run
+from shared.jobs.status import publish
 from shared.jobs.walk import walk
 from shared.jobs.worklist import retry_failed, work_off
 from shared.log import log
@@ -125,7 +126,7 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
             done = replace(done, complete_at=_complete_at(old, proven))
         return done.mended("sync")
 
-    parts.checkpoints.change(kind.name, done)
+    publish(parts, kind, done)
     run.unfinished.pop(("sync", kind.name), None)
     return True
 
@@ -172,15 +173,18 @@ def _round(run: Run) -> None:
         return  # one patient's turn is not over: the time adds up
     patients = parts.records.keys(KINDS["patients"], after=before.after, most=most) if most else []
     parts.queue.enqueue(lists_of(patients, now))
+    began = before.began if before.after is not None else now
     # Fewer than asked for means that the round is complete: the next begins with the first patient.
     after = patients[-1] if len(patients) == most > 0 else None
-    parts.checkpoints.set_round(Round(after=after, at=now))
+    if after is None and most and began is not None:
+        asked_for_all(parts, began)
+    parts.checkpoints.set_round(Round(after=after, at=now, began=began))
 
 
 def report_positions(parts: Parts) -> None:
     """Log how far each kind is complete, for the alert on its lag."""
     now = parts.now()
-    for name in KINDS:
+    for name, kind in KINDS.items():
         complete = parts.checkpoints.get(name).complete_at
-        if complete is not None:
+        if complete is not None and kind.changes:
             log("kind.position", kind=name, lag_seconds=round((now - complete).total_seconds()))
