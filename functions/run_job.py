@@ -13,6 +13,7 @@ import flask
 from shared.errors import LeaseLost, StoreUnavailable, TokenError
 from shared.jobs import backfill, practice_lists, reconcile
 from shared.jobs.run import Parts, Run, Stopped
+from shared.jobs.status import publish_all
 from shared.jobs.sync import report_positions, sync
 from shared.jobs.watermark import EARLIEST
 from shared.log import log
@@ -130,6 +131,7 @@ def _work(order: Order, run: Run) -> str | None:
     except Stopped as stopped:
         return stopped.reason
     finally:
+        publish_all(run.parts)
         report_positions(run.parts)
         _report_pending(run.parts)
     return None

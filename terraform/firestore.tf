@@ -81,6 +81,7 @@ locals {
   indexes = {
     "pending by priority" = { collection = "sync_pending", fields = ["priority", "due"] }      # what to fetch next
     "pending by reason"   = { collection = "sync_pending", fields = ["reason", "first_seen"] } # the oldest of each
+    "pending by kind"     = { collection = "sync_pending", fields = ["kind", "first_seen"] }   # up to when a kind is complete
   }
 
   # Fields that are large, or that nothing queries: an index entry for each of their leaves would be most of the cost of a
@@ -97,7 +98,7 @@ locals {
     offices        = ["online_timeslots", "office_work_schedule", "exam_rooms"]
   }
   # The quota's ledger, the checkpoints and the ids that a reconciliation has seen: maps with changing keys, read by name.
-  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids"]
+  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids", "aheads"]
   unindexed_fields = merge(concat(
     [
       for kind in local.kinds : {

@@ -11,6 +11,7 @@ from shared.drchrono.records import Page
 from shared.jobs import practice_lists, watermark
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.run import Parts, Run
+from shared.jobs.status import publish
 from shared.jobs.windowed import KIND_NAMES, State, new_state, readings_of, walk_windows
 from shared.jobs.windowed import go_on as go_on_with
 from shared.log import log
@@ -54,7 +55,7 @@ def _kind(run: Run, kind: Kind) -> None:
     # Once the kind is filled, its syncs keep it so, and another backfill only has to show what it can.
     walk_windows(run, kind, "backfill", each, exact=found.filled_at is None and _is_full(found))
     now = parts.now()
-    parts.checkpoints.change(kind.name, lambda old: _done(old, now))
+    publish(parts, kind, lambda old: _done(old, now))
     run.unfinished.pop(("backfill", kind.name), None)
     log("backfill.finished", kind=kind.name)
 

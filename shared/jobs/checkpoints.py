@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.documents import Documents, Transaction
+from shared.documents import Data, Documents, Transaction
 
 # Between two attempts of a job at a kind that fails.
 FIRST_PAUSE = timedelta(minutes=2)
@@ -18,12 +18,16 @@ LONGEST_PAUSE = timedelta(hours=1)
 class Checkpoint:
     """Where the jobs are with one kind.
 
-    watermark: the newest `updated_at` that a completed sync or backfill has shown, in DrChrono's local time.
+    watermark: the newest `updated_at` that a completed sync has shown, in DrChrono's local time, or an earlier one.
+    aheads: what is known of the zone of these times (`shared.jobs.watermark.Ahead`). listed: how many records the last
+    completed sync was shown.
     synced_at: when the last completed sync began (UTC): every change before it is in the copy or in the work queue.
     filled_at: when the first walk over everything ended that showed that no record was missed; None before.
     complete_at: the moment up to which the copy is known to be complete, apart from what is in the work queue; None
     until a sync has followed on `filled_at`.
     sync, backfill, reconcile: the checkpoint of a walk that is not finished, None between walks.
+    Of a kind that is listed by patient, every patient's list was put in the work queue between complete_at and
+    filled_at, and reconciled_at is when that began.
     backfilled_at: when the last finished backfill began. reconciled_at: the same of a reconciliation.
     way: how the lists of the practice are answered (`shared.jobs.practice_lists`), None while that is not known.
     pass_requests: what the last pass over them cost.
@@ -32,6 +36,8 @@ class Checkpoint:
     """
 
     watermark: str | None = None
+    aheads: list[dict[str, Any]] = field(default_factory=list)
+    listed: int = 0
     synced_at: datetime | None = None
     filled_at: datetime | None = None
     complete_at: datetime | None = None
@@ -77,10 +83,13 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Round:
-    """The slow round over all patients: it goes on after the patient `after`; `at` is when it last did."""
+    """The slow round over all patients: it goes on after the patient `after`; `at` is when it last did, `began` when it
+    took its first patient.
+    """
 
     after: str | None = None
     at: datetime | None = None
+    began: datetime | None = None
 
 
 class Checkpoints:
@@ -90,22 +99,45 @@ class Checkpoints:
     def get(self, kind: str) -> Checkpoint:
         return _position(self._documents.get(_path(kind)))
 
-    def change(self, kind: str, change: Callable[[Checkpoint], Checkpoint]) -> Checkpoint:
+    def change(
+        self,
+        kind: str,
+        change: Callable[[Checkpoint], Checkpoint],
+        also: Callable[[Transaction, Checkpoint], object] = lambda transaction, changed: None,
+    ) -> Checkpoint:
+        """also: what follows from the changed checkpoint, in the same transaction."""
+
         def work(transaction: Transaction) -> Checkpoint:
-            changed = change(_position(transaction.get(_path(kind))))
-            transaction.set(_path(kind), {name.name: getattr(changed, name.name) for name in fields(Checkpoint)})
+            before = _position(transaction.get(_path(kind)))
+            changed = change(before)
+            also(transaction, changed)
+            if changed != before:
+                data = {name.name: getattr(changed, name.name) for name in fields(Checkpoint)}
+                transaction.set(_path(kind), data)
             return changed
 
         return self._documents.transact(work)
 
+    def status(self, kind: str) -> Data:
+        """What readers are told of the kind (`shared.jobs.status`); empty where nothing is."""
+        return self._documents.get(status_path(kind)) or {}
+
     def round(self) -> Round:
         found = self._documents.get(_path("round"))
-        after, at = (found or {}).get("after"), (found or {}).get("at")
-        return Round(after if isinstance(after, str) else None, at if isinstance(at, datetime) else None)
+        after, at, began = ((found or {}).get(name) for name in ("after", "at", "began"))
+        return Round(
+            after if isinstance(after, str) else None,
+            at if isinstance(at, datetime) else None,
+            began if isinstance(began, datetime) else None,
+        )
 
     def set_round(self, value: Round) -> None:
-        data = {"after": value.after, "at": value.at}
+        data = {"after": value.after, "at": value.at, "began": value.began}
         self._documents.transact(lambda transaction: transaction.set(_path("round"), data))
+
+
+def status_path(kind: str) -> str:
+    return f"sync_status/{kind}"
 
 
 def _path(kind: str) -> str:
@@ -124,6 +156,8 @@ def _position(data: dict[str, Any] | None) -> Checkpoint:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "watermark": (str,),
+    "aheads": (list,),
+    "listed": (int,),
     "synced_at": (datetime,),
     "filled_at": (datetime,),
     "complete_at": (datetime,),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from shared.drchrono.kinds import Kind, patient_of
-from shared.drchrono.lag import provable_from, shown_until
+from shared.drchrono.lag import listed_until, provable_from, shown_until
 from shared.drchrono.records import Page
 from shared.jobs.run import Parts
 from shared.queue.entries import Entry, Priority, Target
@@ -28,6 +29,15 @@ def lists_of(patients: Iterable[str], now: datetime, kinds: Iterable[str]) -> li
     """The lists of these patients, to be read though no change is known. kinds: of `patient.children`."""
     seen = shown_until(now)
     return [Entry(target, "backfill", Priority.BACKFILL, seen, seen, due=now) for target in _lists(patients, kinds)]
+
+
+def asked_for_all(parts: Parts, kinds: Iterable[str], began: datetime) -> None:
+    """The lists of all patients have been put in the queue between `began` and now."""
+    now = parts.now()
+    for name in kinds:
+        parts.checkpoints.change(
+            name, lambda old: replace(old, complete_at=listed_until(began), filled_at=now, reconciled_at=began)
+        )
 
 
 def _lists(patients: Iterable[str], kinds: Iterable[str]) -> list[Target]:

@@ -23,7 +23,7 @@ from typing import Any
 from shared.documents import Where
 from shared.drchrono.ids import spellings
 from shared.drchrono.kinds import KINDS, Kind
-from shared.drchrono.lag import Evidence, shown_until
+from shared.drchrono.lag import Evidence, listed_until, shown_until
 from shared.errors import (
     BadRequest,
     DeletionsHeld,
@@ -239,9 +239,9 @@ def _done(run: Run, kind: Kind, began: datetime, requests: int) -> None:
     parts.seen.drop(name_of("reconcile", kind.name), _state(parts, kind)["pages"])
 
     def done(old: Checkpoint) -> Checkpoint:
-        filled = old.filled(parts.now())
-        done = replace(filled, reconcile=None, reconciled_at=began, complete_at=began, pass_requests=requests)
-        return done.mended("reconcile")
+        until, now = listed_until(began), parts.now()
+        done = replace(old, reconcile=None, reconciled_at=began, complete_at=until, filled_at=now)
+        return replace(done, pass_requests=requests).mended("reconcile")
 
     parts.checkpoints.change(kind.name, done)
     run.unfinished.pop(("reconcile", kind.name), None)

@@ -16,6 +16,7 @@ from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.children import follow
 from shared.jobs.run import Parts, Run
 from shared.jobs.seen import name_of
+from shared.jobs.status import publish
 from shared.jobs.windowed import State, new_state, walk_windows
 from shared.jobs.windowed import go_on as go_on_with
 
@@ -54,9 +55,7 @@ def _kind(run: Run, kind: Kind) -> None:
     began, now = state["began"], parts.now()
     try:
         _judge(run, kind, state)
-        parts.checkpoints.change(
-            kind.name, lambda old: replace(old.filled(now), reconciled_at=began).mended("reconcile")
-        )
+        publish(parts, kind, lambda old: replace(old.filled(now), reconciled_at=began).mended("reconcile"))
         run.unfinished.pop(("reconcile", kind.name), None)
     finally:
         # Also where the deletions are held: a later pass has to show the same before it is believed.

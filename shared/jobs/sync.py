@@ -14,9 +14,10 @@ from shared.drchrono.lag import listed_until, provable_from, shown_until
 from shared.errors import DrChronoError, ListShifted
 from shared.jobs import backfill, practice_lists, reconcile, watermark
 from shared.jobs.checkpoints import Checkpoint, Round
-from shared.jobs.children import follow, lists_of
+from shared.jobs.children import asked_for_all, follow, lists_of
 from shared.jobs.listing import Listing
 from shared.jobs.run import Parts, Run
+from shared.jobs.status import publish
 from shared.jobs.walk import walk
 from shared.jobs.whole import list_whole
 from shared.jobs.worklist import retry_failed, work_off
@@ -24,9 +25,10 @@ from shared.log import log
 from shared.queue.entries import Priority
 from shared.records.store import Source
 
-# From this many entries of one kind on, the list of its changes costs fewer requests than they do. With many more, its
-# pages are worth preparing in bulk.
+# From this many entries of one kind on, the list of its changes costs fewer requests than they do.
 SOME = 5
+
+# Live, a bulk list of as many records costs fewer requests than a plain one, whose pages hold 20 appointments.
 MANY = 20
 
 # How long the slow round over all patients takes, where medications, problems and allergies have no list of the whole
@@ -78,12 +80,15 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
     state = _begun(parts, kind)
     began: datetime = state["began"]
     seen: str | None = state["seen"]
+    aheads = watermark.aheads_of(state.get("aheads", ()))
+    listed: int = state.get("listed", 0)
 
     listing = Listing(parts.seen, "sync", kind, state)
 
     def save(resume: Any) -> None:
         read = listing.state if resume else listing.state_of_next
-        part = {**state, **read, "seen": seen, "resume": resume}
+        shown = {"seen": seen, "aheads": [one.as_json() for one in aheads], "listed": listed}
+        part = {**state, **read, **shown, "resume": resume}
         parts.checkpoints.change(kind.name, lambda old: replace(old, sync=part))
 
     try:
@@ -98,7 +103,9 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
             save=save,
             before_store=lambda page: follow(parts, kind, page),
         ):
-            seen = watermark.newest(page.records, seen, page.began)
+            seen = watermark.newest(page.records, seen)
+            aheads = watermark.learned(aheads, result.versions, page.began)
+            listed += len(page.records)
             listing.add(page, result)
         agrees = listing.agrees()
         listing.forget()
@@ -110,14 +117,21 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
     held = parts.absences.held_since(kind) is not None
 
     def done(old: Checkpoint) -> Checkpoint:
-        done = replace(old, watermark=watermark.moved(old.watermark, seen, began), synced_at=began, sync=None)
+        done = replace(
+            old,
+            watermark=watermark.moved(old.watermark, seen, began, watermark.offset_of(aheads)),
+            aheads=[one.as_json() for one in aheads],
+            listed=listed,
+            synced_at=began,
+            sync=None,
+        )
         # A list of several pages may have missed a record that the one before it, or the next, shows.
         proven = began if listing.reading.pages <= 1 else old.synced_at
         if not held:
             done = replace(done, complete_at=_complete_at(old, proven))
         return done.mended("sync")
 
-    parts.checkpoints.change(kind.name, done)
+    publish(parts, kind, done)
     run.unfinished.pop(("sync", kind.name), None)
     return True
 
@@ -142,8 +156,10 @@ def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:
         "began": now,
         "since": watermark.since(unfinished.watermark or watermark.behind(now)),
         "seen": None,
+        "aheads": unfinished.aheads,
+        "listed": 0,
         "resume": None,
-        "many": parts.queue.count(kind.name) >= MANY,
+        "many": max(parts.queue.count(kind.name), unfinished.listed) >= MANY,
     }
     parts.checkpoints.change(kind.name, lambda old: replace(old, sync=state))
     return state
@@ -163,15 +179,18 @@ def _round(run: Run) -> None:
         return  # one patient's turn is not over: the time adds up
     patients = parts.records.keys(KINDS["patients"], after=before.after, most=most) if most else []
     parts.queue.enqueue(lists_of(patients, now, kinds))
+    began = before.began if before.after is not None else now
     # Fewer than asked for means that the round is complete: the next begins with the first patient.
     after = patients[-1] if len(patients) == most > 0 else None
-    parts.checkpoints.set_round(Round(after=after, at=now))
+    if after is None and most and began is not None:
+        asked_for_all(parts, kinds, began)
+    parts.checkpoints.set_round(Round(after=after, at=now, began=began))
 
 
 def report_positions(parts: Parts) -> None:
     """Log how far each kind is complete, for the alert on its lag."""
     now = parts.now()
-    for name in KINDS:
+    for name, kind in KINDS.items():
         complete = parts.checkpoints.get(name).complete_at
-        if complete is not None:
+        if complete is not None and kind.changes:
             log("kind.position", kind=name, lag_seconds=round((now - complete).total_seconds()))

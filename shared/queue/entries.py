@@ -78,7 +78,8 @@ class Entry:
     """first_seen, last_seen: when the first and the last of the events it stands for were received: it is done when
     everything that changed until `last_seen` is in the copy. updated_at: the newest version that an event named.
     deletes: the last event announced a deletion. lease_until: until then one worker has it. absent_since: when a single
-    read, sent late enough to be believed, did not find the record.
+    read, sent late enough to be believed, did not find the record. unstorable: Firestore cannot hold the record, so
+    nothing of it may be in the copy.
     """
 
     target: Target
@@ -93,6 +94,7 @@ class Entry:
     deliveries: tuple[str, ...] = ()
     lease_until: datetime | None = None
     absent_since: datetime | None = None
+    unstorable: bool = False
 
 
 def merge(old: Entry | None, new: Entry) -> Entry:
@@ -111,6 +113,7 @@ def merge(old: Entry | None, new: Entry) -> Entry:
         updated_at=max(filter(None, (old.updated_at, new.updated_at)), default=None),
         deletes=newest.deletes,
         absent_since=newest.absent_since,
+        unstorable=old.unstorable or new.unstorable,
         deliveries=tuple(dict.fromkeys(old.deliveries + new.deliveries))[-MOST_DELIVERIES:],
     )
 
@@ -188,6 +191,7 @@ def to_document(entry: Entry) -> dict[str, Any]:
         "deliveries": list(entry.deliveries),
         "lease_until": entry.lease_until,
         "absent_since": entry.absent_since,
+        "unstorable": entry.unstorable,
     }
 
 
@@ -232,6 +236,7 @@ def _read(data: Mapping[str, Any]) -> Entry:
         deliveries=tuple(str(one) for one in data["deliveries"]),
         lease_until=lease_until,
         absent_since=absent_since,
+        unstorable=data.get("unstorable") is True,
         **times,
     )
 

@@ -45,6 +45,17 @@ class Backlog:
     oldest: datetime
 
 
+@dataclass(frozen=True)
+class Pending:
+    """What the queue holds of one kind. oldest: the earliest `first_seen`; None where there is none, or none that can
+    be read. unstorable: whether a record cannot be kept in Firestore at all.
+    """
+
+    count: int
+    oldest: datetime | None
+    unstorable: bool
+
+
 class WorkQueue:
     def __init__(self, documents: Documents, now: Callable[[], datetime]) -> None:
         self._documents = documents
@@ -218,6 +229,17 @@ class WorkQueue:
 
     def count(self, kind: str, by: str = "id") -> int:
         return self._documents.count(COLLECTION, [Where("kind", "==", kind), Where("by", "==", by)])
+
+    def pending(self, kind: str) -> Pending:
+        """What of `kind` is in the queue: records, and lists of patients or appointments."""
+        where = [Where("kind", "==", kind)]
+        count = self._documents.count(COLLECTION, where)
+        if not count:
+            return Pending(0, None, unstorable=False)
+        found = self._documents.query(COLLECTION, where, order_by=["first_seen"], limit=1, fields=["first_seen"])
+        oldest = next((entry["first_seen"] for _, entry in found), None)
+        unstorable = self._documents.count(COLLECTION, [*where, Where("unstorable", "==", True)]) > 0
+        return Pending(count, oldest if isinstance(oldest, datetime) else None, unstorable)
 
     def count_absent(self, kind: str) -> int:
         """How many records of `kind` wait for the single read that says whether they are deleted."""

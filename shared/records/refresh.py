@@ -215,7 +215,7 @@ def store_page(
     # A process that dies here finds them again: an unsure copy says so itself until it was looked at.
     queue.enqueue(_look(kind, key, "lag", page.began, provable_from(page.began)) for key in result.doubtful)
     queue.enqueue(
-        _look(kind, key, reason, page.began, page.began + HOPELESS_RETRY)
+        replace(_look(kind, key, reason, page.began, page.began + HOPELESS_RETRY), unstorable=True)
         for key, reason in result.failed.items()
         if key != "?"
     )

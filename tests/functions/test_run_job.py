@@ -42,8 +42,17 @@ def test_a_backfill_answers_its_counts_and_position(clinic: Clinic) -> None:
     assert status == 200
     assert (report["finished"], report["stopped"]) == (True, None)
     assert report["counts"]["seen"] == len(clinic.simulator.truth("patients"))
-    assert report["position"]["patients"]["complete_at"] is not None
+    assert report["position"]["patients"]["watermark"] is not None
+    assert report["position"]["patients"]["complete_at"] is None  # a part of it: see the next test
     assert report["pending"] == 3 * len(clinic.simulator.truth("patients"))
+
+
+def test_a_kind_is_complete_with_the_sync_after_a_backfill_of_everything(clinic: Clinic) -> None:
+    _, report = post(jobs(clinic), {"job": "backfill", "kind": "patients"})
+    assert report["position"]["patients"]["complete_at"] is None
+    clinic.later(minutes=1)
+    _, report = post(jobs(clinic), {"job": "sync"})
+    assert report["position"]["patients"]["complete_at"] is not None
 
 
 def test_all_jobs_in_turn_make_the_copy_complete(clinic: Clinic) -> None:

@@ -1,0 +1,46 @@
+"""Up to when the copy of a kind is complete.
+
+A claim that was true stays true: it speaks of changes that were made before an instant. So where nothing newer can be
+claimed, the claim before it stands.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.drchrono.lag import listed_until
+from shared.jobs.checkpoints import Checkpoint
+from shared.queue.work_queue import Pending
+
+
+def of_listed(checkpoint: Checkpoint, pending: Pending, before: datetime | None) -> datetime | None:
+    """Of a kind with a list of changes. before: what was claimed last.
+
+    What waits was in the copy as it was when the entry was made: only what changed since may be missing.
+    """
+    listed = checkpoint.complete_at
+    if listed is None or _is_unclear(pending):
+        return before
+    return _latest(before, listed if pending.oldest is None else min(listed, listed_until(pending.oldest)))
+
+
+def of_children(
+    checkpoint: Checkpoint, pending: Pending, patients: datetime | None, before: datetime | None
+) -> datetime | None:
+    """Of a kind that is listed by patient: every list was asked for in the time from `complete_at` to `filled_at`, and
+    what still waits from that time may never have been read. patients: the claim of the patients.
+    """
+    listed, ended = checkpoint.complete_at, checkpoint.filled_at
+    if listed is None or ended is None or patients is None or _is_unclear(pending):
+        return before
+    if pending.oldest is not None and pending.oldest <= ended:
+        return before
+    return _latest(before, min(listed, patients))
+
+
+def _is_unclear(pending: Pending) -> bool:
+    return pending.unstorable or (pending.count > 0 and pending.oldest is None)
+
+
+def _latest(before: datetime | None, claim: datetime) -> datetime:
+    return claim if before is None else max(before, claim)

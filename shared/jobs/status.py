@@ -1,0 +1,94 @@
+"""What programs that read the copy may rely on: one document `sync_status/<kind>`.
+
+complete_until: every change that DrChrono's lists showed, made before then, is in the copy; None before that can be
+said. pending, oldest_pending: how much of the kind waits in the work queue, and since when. problem: {reason, since},
+why the kind cannot be brought up to date, or None. coverage: whose records these are; None until known. last_full_pass:
+when the last complete listing began, by which records are found that were deleted without an event. count: the living
+records, counted once an hour. The other fields (counted_at, written_at) are this module's own.
+
+A document is written at most once a minute, in the transaction that changes the checkpoint it is taken from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.documents import Transaction
+from shared.drchrono.kinds import KINDS, Kind
+from shared.errors import DeletionsHeld
+from shared.jobs import claims
+from shared.jobs.checkpoints import Checkpoint, status_path
+from shared.jobs.run import Parts
+
+WRITTEN_AFTER = timedelta(minutes=1)
+COUNTED_AFTER = timedelta(hours=1)  # a count costs a read for every thousand records
+
+
+def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint] = lambda old: old) -> Checkpoint:
+    """Change the checkpoint of the kind, and tell the readers what follows from it."""
+    now = parts.now()
+    # The queue is read after the checkpoint: what another run has listed since then, it may have put into the queue.
+    known = parts.checkpoints.get(kind.name)
+    pending = parts.queue.pending(kind.name)
+    held_since = parts.absences.held_since(kind)
+    count = _counted(parts, kind, now)
+    claimable = [known]
+
+    def changing(old: Checkpoint) -> Checkpoint:
+        changed = change(old)
+        claimable[:] = [known if changed.complete_at == old.complete_at else changed]
+        return changed
+
+    def tell(transaction: Transaction, changed: Checkpoint) -> None:
+        before = transaction.get(status_path(kind.name)) or {}
+        if _is_within(before.get("written_at"), WRITTEN_AFTER, now):
+            return
+        claimed = _instant(before.get("complete_until"))
+        if kind.changes:
+            until = claims.of_listed(claimable[0], pending, claimed)
+        else:
+            patients = transaction.get(status_path("patients")) or {}
+            until = claims.of_children(known, pending, _instant(patients.get("complete_until")), claimed)
+        status = {
+            "complete_until": until,
+            "pending": pending.count,
+            "oldest_pending": pending.oldest,
+            "problem": _problem(changed, held_since),
+            "coverage": before.get("coverage"),
+            "last_full_pass": changed.reconciled_at,
+            "written_at": now,
+        }
+        transaction.set(status_path(kind.name), status | count)
+
+    return parts.checkpoints.change(kind.name, changing, tell)
+
+
+def _counted(parts: Parts, kind: Kind, now: datetime) -> dict[str, Any]:
+    """How many records there are, counted now or within the last hour."""
+    told = parts.checkpoints.status(kind.name)
+    if isinstance(told.get("count"), int) and _is_within(told.get("counted_at"), COUNTED_AFTER, now):
+        return {name: told[name] for name in ("count", "counted_at")}
+    return {"count": parts.records.count_living(kind), "counted_at": now}
+
+
+def publish_all(parts: Parts) -> None:
+    """At the end of a run, when the work queue has been worked off."""
+    for kind in KINDS.values():
+        publish(parts, kind)
+
+
+def _problem(checkpoint: Checkpoint, held_since: datetime | None) -> dict[str, Any] | None:
+    found = checkpoint.problem
+    if found is not None:
+        return {"reason": found["reason"], "since": found["since"]}
+    return {"reason": DeletionsHeld.reason, "since": held_since} if held_since is not None else None
+
+
+def _instant(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) and value.tzinfo is not None else None
+
+
+def _is_within(value: object, span: timedelta, now: datetime) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is not None and timedelta(0) <= now - value < span
