@@ -204,6 +204,7 @@ class System:
         from shared.jobs.leases import Leases
         from shared.jobs.run import Parts
         from shared.jobs.seen import Seen
+        from shared.records.zones import Zones
 
         documents = self.documents()
         return Parts(
@@ -216,6 +217,7 @@ class System:
             checkpoints=Checkpoints(documents),
             leases=Leases(documents, utc_now, lambda: uuid.uuid4().hex),
             seen=Seen(documents),
+            zones=Zones(documents),
             now=utc_now,
             random=random.random,
         )

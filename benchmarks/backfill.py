@@ -47,6 +47,7 @@ from shared.rate_limit.windows import parse_windows
 from shared.records.absence import Absences
 from shared.records.refresh import Refresh
 from shared.records.store import Records
+from shared.records.zones import Zones
 from workstation.embedded_documents import EmbeddedDocuments
 
 SINCE = date(2020, 1, 1)
@@ -96,6 +97,7 @@ def parts(url: str, documents: Documents, quota: str) -> Parts:
         checkpoints=Checkpoints(documents),
         leases=Leases(documents, now, lambda: str(os.getpid())),
         seen=Seen(documents),
+        zones=Zones(documents),
         now=now,
         random=lambda: 0.5,
     )

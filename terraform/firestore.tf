@@ -81,6 +81,9 @@ locals {
   indexes = {
     "pending by priority" = { collection = "sync_pending", fields = ["priority", "due"] }      # what to fetch next
     "pending by reason"   = { collection = "sync_pending", fields = ["reason", "first_seen"] } # the oldest of each
+    # For readers: the appointments of a span of time. Firestore merges the two for those of one doctor.
+    "appointments by time"            = { collection = "appointments", fields = ["_sync.deleted", "_sync.scheduled_at"] }
+    "appointments by doctor and time" = { collection = "appointments", fields = ["doctor", "_sync.scheduled_at"] }
   }
 
   # Fields that are large, or that nothing queries: an index entry for each of their leaves would be most of the cost of a
@@ -96,8 +99,8 @@ locals {
     doctors        = ["doctor_work_schedule"]
     offices        = ["online_timeslots", "office_work_schedule", "exam_rooms"]
   }
-  # The quota's ledger, the checkpoints and the ids that a reconciliation has seen: maps with changing keys, read by name.
-  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids"]
+  # The quota's ledger, the checkpoints, the zones by doctor and the ids that a reconciliation has seen: maps with changing keys, read by name.
+  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids", "applied"]
   unindexed_fields = merge(concat(
     [
       for kind in local.kinds : {

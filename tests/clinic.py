@@ -29,6 +29,7 @@ from shared.records.ordering import copy_of
 from shared.records.refresh import Refresh
 from shared.records.storable import META, join
 from shared.records.store import Records
+from shared.records.zones import Zones
 from simulator import Config, Simulator
 
 
@@ -127,6 +128,7 @@ class Clinic:
             checkpoints=self.positions,
             leases=Leases(self.documents, self.now, lambda: f"{random.random()}"),
             seen=Seen(self.documents),
+            zones=Zones(self.documents),
             now=self.now,
             random=lambda: 0.5,
         )

@@ -29,6 +29,14 @@ def id_of(value: object) -> str | None:
     return str(value) if abs(value) < LARGEST_NUMBER else None
 
 
+def spellings(id: str) -> list[int | str]:  # noqa: A002 (DrChrono's word)
+    """The values by which a record may name another one with this id: DrChrono writes numbers in some, text in others.
+
+    Whole numbers over 64 bits are not kept as such.
+    """
+    return [int(id), id] if id.isascii() and id.isdigit() and len(id) < 19 and str(int(id)) == id else [id]
+
+
 def is_id(text: str) -> bool:
     try:
         return 0 < len(document_id(text)) <= LONGEST_NAME

@@ -31,6 +31,7 @@ from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
 from shared.records.refresh import Refresh
 from shared.records.store import Records
+from shared.records.zones import Zones
 
 
 class Lists(Protocol):
@@ -73,6 +74,7 @@ class Parts:
     checkpoints: Checkpoints
     leases: Leases
     seen: Seen
+    zones: Zones
     now: Callable[[], datetime]
     random: Callable[[], float]
 

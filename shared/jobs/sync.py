@@ -18,6 +18,7 @@ from shared.jobs.run import Parts, Run
 from shared.jobs.walk import walk
 from shared.jobs.whole import list_whole
 from shared.jobs.worklist import retry_failed, work_off
+from shared.jobs.zones import apply_zones
 from shared.log import log
 from shared.queue.entries import Priority
 from shared.records.store import Source
@@ -39,6 +40,7 @@ def sync(run: Run, *, force: bool = False) -> None:
     listed = {kind.name for kind in kinds if run.parts.queue.count(kind.name) >= MANY and changes(run, kind, force)}
     work_off(run, Priority.EVENT)
     list_whole(run, force=force)
+    apply_zones(run)
     for kind in kinds:
         # Where single records cannot be read, their list may show them.
         wanted = force or _is_due(run, kind) or kind.name in run.health.unreadable

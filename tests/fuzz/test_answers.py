@@ -42,6 +42,7 @@ from shared.records.ordering import Outcome
 from shared.records.refresh import Refresh
 from shared.records.storable import META, join
 from shared.records.store import Records
+from shared.records.zones import Zones
 from shared.webhooks.events import Change, encode
 from tests.clinic import simulator, unsigned
 from tests.fuzz.answers import CANARY, Reply, Service, cut, spoiled
@@ -147,6 +148,7 @@ class Practice:
             checkpoints=Checkpoints(self.documents),
             leases=Leases(self.documents, self.clock, lambda: "run"),
             seen=Seen(self.documents),
+            zones=Zones(self.documents),
             now=self.clock,
             random=lambda: 0.5,
         )

@@ -33,6 +33,7 @@ from shared.records.absence import Absences
 from shared.records.refresh import Refresh
 from shared.records.storable import META, join
 from shared.records.store import Records
+from shared.records.zones import Zones
 from shared.webhooks.events import Change, encode
 from tests.model.api import Client, Service
 from tests.model.scheduler import Scheduler, Turn
@@ -234,6 +235,7 @@ class Schedule:
             checkpoints=Checkpoints(store),
             leases=Leases(store, now, lambda: f"{self.rng.random()}"),
             seen=Seen(store),
+            zones=Zones(store),
             now=now,
             random=self.rng.random,
         )
