@@ -99,8 +99,8 @@ locals {
     doctors        = ["doctor_work_schedule"]
     offices        = ["online_timeslots", "office_work_schedule", "exam_rooms"]
   }
-  # The quota's ledger, the checkpoints, the zones by doctor and the ids that a reconciliation has seen: maps with changing keys, read by name.
-  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids", "applied"]
+  # The quota's ledger, the checkpoints, the zones by doctor, the coverage by kind and the ids that a reconciliation has seen: maps with changing keys, read by name.
+  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids", "applied", "needs", "seen"]
   unindexed_fields = merge(concat(
     [
       for kind in local.kinds : {

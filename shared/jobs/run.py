@@ -29,6 +29,7 @@ from shared.jobs.seen import Seen
 from shared.log import log
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
+from shared.records.coverage import Coverages
 from shared.records.refresh import Refresh
 from shared.records.store import Records
 from shared.records.zones import Zones
@@ -75,6 +76,7 @@ class Parts:
     leases: Leases
     seen: Seen
     zones: Zones
+    coverage: Coverages
     now: Callable[[], datetime]
     random: Callable[[], float]
 

@@ -14,6 +14,7 @@ from shared.errors import DrChronoError
 from shared.jobs import backfill, reconcile, watermark
 from shared.jobs.checkpoints import Checkpoint, Round
 from shared.jobs.children import follow, lists_of
+from shared.jobs.coverage import look_at_coverage
 from shared.jobs.run import Parts, Run
 from shared.jobs.walk import walk
 from shared.jobs.whole import list_whole
@@ -41,6 +42,7 @@ def sync(run: Run, *, force: bool = False) -> None:
     work_off(run, Priority.EVENT)
     list_whole(run, force=force)
     apply_zones(run)
+    look_at_coverage(run)
     for kind in kinds:
         # Where single records cannot be read, their list may show them.
         wanted = force or _is_due(run, kind) or kind.name in run.health.unreadable
@@ -143,9 +145,14 @@ def _round(run: Run) -> None:
 
 
 def report_positions(parts: Parts) -> None:
-    """Log how far each kind is complete, for the alert on its lag."""
+    """Log how far each kind is complete, for the alert on its lag.
+
+    Of a kind that is listed whole, the time between two lists is no lag.
+    """
     now = parts.now()
-    for name in KINDS:
-        complete = parts.checkpoints.get(name).complete_at
+    for kind in KINDS.values():
+        complete = parts.checkpoints.get(kind.name).complete_at
         if complete is not None:
-            log("kind.position", kind=name, lag_seconds=round((now - complete).total_seconds()))
+            planned = timedelta(minutes=kind.sync_minutes) if kind.whole else timedelta(0)
+            lag = max(now - complete - planned, timedelta(0))
+            log("kind.position", kind=kind.name, lag_seconds=round(lag.total_seconds()))

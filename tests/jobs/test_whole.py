@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.run import Run, Stopped
-from shared.jobs.sync import sync
+from shared.jobs.sync import report_positions, sync
 from simulator import Simulator
 from tests.clinic import Clinic, simulator
 
@@ -144,6 +145,25 @@ def test_a_list_that_is_cut_short_goes_on_at_the_next_page(
         assert listed(clinic, "doctors") == 4
         # What was read before the stop counts, so the list is as old as its first page.
         assert clinic.positions.get("doctors").complete_at == state.sync["began"]
+
+
+def test_the_day_between_two_lists_is_no_lag_and_what_exceeds_it_is(
+    embedded: Documents, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with practice(patients=1) as running:
+        clinic = Clinic(running, embedded)
+        clinic.run(sync)
+        clinic.later(hours=23)
+
+        def lag() -> float:
+            capsys.readouterr()
+            report_positions(clinic.parts())
+            lines = map(json.loads, capsys.readouterr().out.splitlines())
+            return next(float(line["lag_seconds"]) for line in lines if line["kind"] == "doctors")
+
+        assert lag() == 0
+        clinic.later(hours=5)
+        assert lag() == pytest.approx(4 * 3600, abs=60)
 
 
 def _after(requests: int, clinic: Clinic) -> Callable[[Run], Any]:
