@@ -26,8 +26,13 @@ def apply_zones(run: Run) -> None:
         return
     settled = True
     for doctor in list(parts.zones.of_doctors()):
-        if state.applied.get(doctor.id, "") == doctor.zone:
+        if state.applied.get(doctor.id) == doctor.zone:
             continue
+        # From now on both zones are in use, until all is gone through: should the earlier one return, it counts as new.
+        applied = {other: zone for other, zone in state.applied.items() if other != doctor.id}
+        if len(applied) < len(state.applied):
+            state = replace(state, applied=applied)
+            parts.zones.save(state)
         if doctor.stored_at > parts.now() - SETTLED:
             settled = False
         else:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ops.repair import look_again
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.run import Run, Stopped
@@ -145,6 +146,41 @@ def test_a_list_that_is_cut_short_goes_on_at_the_next_page(
         assert listed(clinic, "doctors") == 4
         # What was read before the stop counts, so the list is as old as its first page.
         assert clinic.positions.get("doctors").complete_at == state.sync["began"]
+
+
+def test_a_position_that_drchrono_refuses_begins_the_list_anew(
+    embedded: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "doctors", replace(KINDS["doctors"], page_size=2))
+    with practice(form="live", patients=1) as running:
+        clinic = Clinic(running, embedded)
+        with pytest.raises(Stopped, match="quota"):
+            clinic.run(_after(1, clinic))
+        assert clinic.positions.get("doctors").sync is not None
+        clinic.allowance.left = 10**9
+        refused = {"match": {"kind": "doctors", "page": 2}, "fault": "answer", "status": 404, "times": 1}
+        running.faults.set([refused], replace=True)
+        assert clinic.run(sync).unfinished == {("sync", "doctors"): "not_found"}
+        clinic.later(minutes=5)
+        assert clinic.run(sync).unfinished == {}
+        assert set(clinic.stored("doctors")) == set(running.truth("doctors"))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_person_who_has_an_archived_one_looked_at_deletes_nothing(embedded: Documents, name: str) -> None:
+    with practice(patients=1) as running:
+        clinic = Clinic(running, embedded)
+        clinic.run(sync)
+        gone = next(iter(running.truth(name)))
+        running.delete(name, gone, webhook=False)
+        clinic.later(hours=1)
+        look_again(clinic.queue, KINDS[name], gone, clinic.now())
+        look_again(clinic.queue, KINDS[name], "999", clinic.now())
+        for _ in range(4):
+            clinic.settle()
+        assert gone in clinic.stored(name)
+        assert embedded.get(f"{name}/999") is None
+        assert clinic.queue.waiting() == 0
 
 
 def test_the_day_between_two_lists_is_no_lag_and_what_exceeds_it_is(

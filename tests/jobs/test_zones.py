@@ -151,6 +151,30 @@ def test_a_writer_that_read_the_zone_before_it_changed_is_waited_for(embedded: D
         assert instants(embedded) == expected(clinic)
 
 
+def test_a_zone_that_returns_before_the_other_was_applied_is_applied_again(embedded: Documents) -> None:
+    """Meanwhile an appointment was written with the other one."""
+    with in_zones("guide") as running:
+        clinic = Clinic(running, embedded)
+        clinic.run(sync)
+        clinic.run(start)
+        settled(clinic)
+        doctor, *_ = running.truth("doctors")
+        key = next(key for key, visit in running.truth("appointments").items() if str(visit["doctor"]) == doctor)
+        running.change("doctors", doctor, {"timezone": PACIFIC}, webhook=False)
+        clinic.later(hours=25)
+        clinic.run(sync)
+        running.change("appointments", key, {"reason": "moved"}, webhook=False)
+        clinic.later(minutes=1)
+        clinic.run(lambda run: sync(run, force=True))
+        assert instants(embedded)[key] == expected(clinic)[key]
+        running.change("doctors", doctor, {"timezone": EASTERN}, webhook=False)
+        clinic.later(minutes=1)
+        clinic.run(lambda run: sync(run, force=True))
+        assert instants(embedded)[key] != expected(clinic)[key]
+        settled(clinic)
+        assert instants(embedded) == expected(clinic)
+
+
 def test_a_long_walk_goes_on_where_the_last_run_stopped(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zones, "CHUNK_RECORDS", 3)
     with in_zones("guide", patients=15) as running:
