@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from shared.queue.work_queue import WorkQueue
     from shared.rate_limit.limiter import RateLimiter
     from shared.records.absence import Absences
+    from shared.records.coverage import Coverages
     from shared.records.refresh import Refresh
     from shared.records.store import Records
     from shared.tokens.endpoint import TokenEndpoint
@@ -87,6 +88,7 @@ class System:
         self.token_endpoint = Once(self._token_endpoint)
         self.token_refresher = Once(self._token_refresher)
         self.drchrono = Once(self._drchrono)
+        self.coverage = Once(self._coverage)
         self.store = Once(self._store)
         self.jobs = Once(self._jobs)
 
@@ -174,6 +176,16 @@ class System:
 
         return Absences(self.documents(), self.records(), self.queue(), utc_now)
 
+    def _coverage(self) -> Coverages:
+        from shared.records.coverage import Coverages
+
+        return Coverages(
+            self.documents(),
+            current_user=lambda: self.drchrono().in_lane(Lane.BACKGROUND).current_user(),
+            scopes=lambda: self.token_refresher().report().scope,
+            now=utc_now,
+        )
+
     def _refresh(self, api: DrChrono) -> Refresh:
         from shared.records.refresh import Refresh
 
@@ -206,6 +218,7 @@ class System:
         from shared.jobs.run import Parts
         from shared.jobs.seen import Seen
         from shared.jobs.waiting import WaitingLimiter
+        from shared.records.zones import Zones
 
         documents = self.documents()
         waiting = WaitingLimiter(self.rate_limiter(), utc_now, time.sleep)
@@ -222,6 +235,8 @@ class System:
             checkpoints=Checkpoints(documents),
             leases=Leases(documents, utc_now, lambda: uuid.uuid4().hex),
             seen=Seen(documents),
+            zones=Zones(documents),
+            coverage=self.coverage(),
             now=utc_now,
             random=random.random,
         )

@@ -45,8 +45,10 @@ from shared.rate_limit.ledger import Lane
 from shared.rate_limit.limiter import RateLimiter
 from shared.rate_limit.windows import parse_windows
 from shared.records.absence import Absences
+from shared.records.coverage import Coverages
 from shared.records.refresh import Refresh
 from shared.records.store import Records
+from shared.records.zones import Zones
 from workstation.embedded_documents import EmbeddedDocuments
 
 SINCE = date(2020, 1, 1)
@@ -96,6 +98,8 @@ def parts(url: str, documents: Documents, quota: str) -> Parts:
         checkpoints=Checkpoints(documents),
         leases=Leases(documents, now, lambda: str(os.getpid())),
         seen=Seen(documents),
+        zones=Zones(documents),
+        coverage=Coverages(documents, current_user=client.current_user, scopes=lambda: "", now=now),
         now=now,
         random=lambda: 0.5,
     )

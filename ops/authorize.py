@@ -8,9 +8,11 @@ import webbrowser
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from ops.coverage import show_needs
 from ops.screen import BAD, GOOD, Screen, clock, duration
 from ops.target_system import TargetSystem
 from shared.cloud.secret_manager import SecretVersions, connect
+from shared.errors import SyncError
 from workstation.authorization import (
     LOOPBACK,
     SCOPES,
@@ -78,4 +80,10 @@ def _show(screen: Screen, target: TargetSystem, scope: str) -> None:
     missing = [name for name in SCOPES if scope and name not in scope.split()]
     if missing:
         screen.say(f"Not granted: {', '.join(missing)}. What needs them will be refused: authorize again.", BAD)
+    try:
+        _, needs = target.system.coverage().ask()
+    except SyncError as error:
+        screen.say(f"What this user may see is not known yet ({error.reason}); `doctor` asks again.", BAD)
+    else:
+        show_needs(screen, needs)
     screen.command("Next:", target.command("doctor"))

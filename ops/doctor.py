@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 
 import requests
 
+from ops.coverage import check_coverage
 from ops.deployment import ENTRY_POINTS, NotSeen
 from ops.foreign_documents import check_documents
 from ops.grants import check_grants, check_subscription
@@ -30,7 +31,7 @@ Now = Callable[[], datetime]
 ANSWER_SECONDS = 20.0
 MOST_CLOCK_DIFFERENCE_SECONDS = 60  # two minutes are what the token's token_refresher allows (shared.tokens.state)
 SYNC_SILENT = timedelta(hours=1)  # as the alert "job sync has not run"
-NEED_STORE = ("token", "quota", "jobs", "documents")
+NEED_STORE = ("token", "coverage", "quota", "jobs", "documents")
 PROBE = "sync_state/doctor"
 
 
@@ -191,6 +192,7 @@ CHECKS: Mapping[str, Callable[[TargetSystem, Now], str]] = {
     "store": store,
     "token's secret": token_secret,
     "token": token,
+    "coverage": check_coverage,
     "clock": clock,
     "quota": quota,
     "receiver": check_refusal,

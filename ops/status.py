@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from ops.coverage import CoverageStatus, coverage_status
 from ops.dead_letters import dead_letters
 from ops.lag import Lag, lag
 from ops.progress import Progress, progress
@@ -80,6 +81,7 @@ class Status:
 
     target: str
     at: datetime
+    coverage: CoverageStatus
     kinds: list[KindStatus]
     pending: list[Backlog]
     token: TokenReport | Unknown
@@ -97,6 +99,7 @@ def status(target: TargetSystem, now: datetime) -> Status:
     return Status(
         target=target.name,
         at=now,
+        coverage=coverage_status(documents, now),
         kinds=[kind_status(documents, kind, now) for kind in KINDS.values()],
         pending=target.system.queue().backlog(),
         token=_if_told(lambda: target.system.token_refresher().report()),

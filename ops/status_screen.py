@@ -7,6 +7,7 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
+from ops.coverage import show_coverage
 from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, duration, many, table
 from ops.status import JobStatus, KindStatus, Status, Unknown
 from ops.target_system import TargetSystem
@@ -25,6 +26,7 @@ _TOKEN_STATES = {
 
 def show_status(screen: Screen, status: Status, target: TargetSystem) -> None:
     screen.say(f"DrChrono's copy: {status.target}, {clock(status.at)}", "bold")
+    show_coverage(screen, status.coverage, status.at)
     screen.say()
     screen.show(_kinds(status))
     _problems(screen, status, target)
@@ -94,7 +96,8 @@ def _rest(status: Status, target: TargetSystem) -> Table:
     if not status.pending:
         sound = not any(kind.problems or kind.deletions_held_since for kind in status.kinds)
         whole = sound and all(kind.by_patient or (kind.complete_at and not kind.backfill) for kind in status.kinds)
-        shown.add_row("pending", Text("nothing: the copy is complete", GOOD) if whole else "nothing")
+        said = Text("nothing: the copy is complete, of what the user may see", GOOD)
+        shown.add_row("pending", said if whole else "nothing")
     shown.add_row("token", _token(status.token, target))
     shown.add_row("quota", _quota(status.quota, status.at))
     shown.add_row("dead letters", _dead_letters(status.dead_letters, target))

@@ -82,6 +82,9 @@ locals {
     "pending by priority" = { collection = "sync_pending", fields = ["priority", "due"] }      # what to fetch next
     "pending by reason"   = { collection = "sync_pending", fields = ["reason", "first_seen"] } # the oldest of each
     "pending by kind"     = { collection = "sync_pending", fields = ["kind", "first_seen"] }   # up to when a kind is complete
+    # For readers: the appointments of a span of time. Firestore merges the two for those of one doctor.
+    "appointments by time"            = { collection = "appointments", fields = ["_sync.deleted", "_sync.scheduled_at"] }
+    "appointments by doctor and time" = { collection = "appointments", fields = ["doctor", "_sync.scheduled_at"] }
   }
 
   # Fields that are large, or that nothing queries: an index entry for each of their leaves would be most of the cost of a
@@ -97,8 +100,11 @@ locals {
     doctors        = ["doctor_work_schedule"]
     offices        = ["online_timeslots", "office_work_schedule", "exam_rooms"]
   }
-  # The quota's ledger, the checkpoints and the ids that a reconciliation has seen: maps with changing keys, read by name.
-  state_fields = ["spent", "lent", "leases", "sync", "backfill", "reconcile", "ids", "aheads"]
+  # The quota's ledger, the checkpoints, the zones by doctor, the coverage by kind and the ids that a walk has seen: maps with changing keys,
+  # read by name.
+  state_fields = [
+    "sent", "live", "borrowed", "reservations", "sync", "backfill", "reconcile", "aheads", "ids", "applied", "needs", "seen"
+  ]
   unindexed_fields = merge(concat(
     [
       for kind in local.kinds : {

@@ -25,10 +25,12 @@ from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
 from shared.records.absence import Absences
+from shared.records.coverage import Coverages
 from shared.records.ordering import copy_of
 from shared.records.refresh import Refresh
 from shared.records.storable import META, join
 from shared.records.store import Records
+from shared.records.zones import Zones
 from simulator import Config, Simulator
 
 
@@ -71,6 +73,7 @@ class Clinic:
     simulator: Simulator
     documents: Documents
     allowance: Any = field(default_factory=Allowance)
+    scopes: str = ""
 
     def __post_init__(self) -> None:
         self.drchrono = DrChrono(
@@ -85,6 +88,9 @@ class Clinic:
         self.queue = WorkQueue(self.documents, self.now)
         self.absences = Absences(self.documents, self.records, self.queue, self.now)
         self.positions = Checkpoints(self.documents)
+        self.coverage = Coverages(
+            self.documents, current_user=self.drchrono.current_user, scopes=lambda: self.scopes, now=self.now
+        )
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.simulator.clock.now(), timezone.utc)
@@ -127,6 +133,8 @@ class Clinic:
             checkpoints=self.positions,
             leases=Leases(self.documents, self.now, lambda: f"{random.random()}"),
             seen=Seen(self.documents),
+            zones=Zones(self.documents),
+            coverage=self.coverage,
             now=self.now,
             random=lambda: 0.5,
         )

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from local.package import ROOT
+from shared.drchrono.kinds import KINDS
 from shared.log import Fields
 from shared.settings import api_settings, cloud_settings, job_settings, webhook_settings
 from tests.planned import DEPLOYER, OPERATORS, PROJECT, Checked, environment_of, planned
@@ -217,6 +218,12 @@ def test_the_restore_procedure_imports_each_composite_index(plan: dict[str, Any]
             and f"adopt '{address}' \"$(index {field['field_path']})\"" in page
         ]
         assert field
+
+
+def test_every_kind_has_its_fields_that_are_not_indexed(plan: dict[str, Any]) -> None:
+    fields = planned(plan, "google_firestore_field").values()
+    for name in ("_sync.json", "_sync.digest"):
+        assert {field["collection"] for field in fields if field["field"] == name} == set(KINDS)
 
 
 def test_the_code_accepts_the_settings_that_each_function_gets(plan: dict[str, Any]) -> None:

@@ -21,7 +21,8 @@ class Record(Mapping[str, Any]):
     id: as text, whatever DrChrono's type is. fetched_at: when the request began that brought the fields (UTC).
     deleted: DrChrono no longer has the record; the fields are the last that it had, and there are none where the copy
     never held it. deleted_reason: `not_found`, `absent` or `deleted_flag`. patient_deleted: the record stands, but its
-    patient is deleted.
+    patient is deleted. scheduled_at: when an appointment takes place (UTC); None where its doctor's time zone is not
+    known, and for other kinds.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Record(Mapping[str, Any]):
     deleted: bool = False
     deleted_reason: str | None = None
     patient_deleted: bool = False
+    scheduled_at: datetime | None = None
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]
@@ -50,6 +52,7 @@ def record_of(kind: str, name: str, document: Document | None) -> Record | None:
     fetched_at, deleted, text = meta.get("fetched_at"), meta.get("deleted"), meta.get("json")
     if not isinstance(fetched_at, datetime) or not isinstance(deleted, bool):
         return None
+    scheduled_at = meta.get("scheduled_at")
     fields = {key: value for key, value in document.items() if key != META}
     return Record(
         kind=kind,
@@ -59,4 +62,5 @@ def record_of(kind: str, name: str, document: Document | None) -> Record | None:
         deleted=deleted,
         deleted_reason=meta.get("deleted_reason"),
         patient_deleted=meta.get("patient_deleted") is True,
+        scheduled_at=scheduled_at if isinstance(scheduled_at, datetime) else None,
     )

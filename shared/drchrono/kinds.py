@@ -20,6 +20,8 @@ class Kind:
     name: the collection in Firestore and the path segment under `/api/`.
     scope: the OAuth scope that reading needs.
     changes: the list that takes `since` (`patients_list`), or None where there is no such list.
+    permissions: those of the DrChrono user that reading needs, and practice_access: the one without which lists hold
+      only the user's own records; as the schema names them (`x-permissions`, `x-practice-access`).
     listed_by: the filter of the list that holds the full set of its owner (`patient`), or None.
     whole: whether its one list, which has neither `since` nor webhooks, is read whole, once a day. A record that the
       list no longer shows is kept: DrChrono archives these kinds and deletes none.
@@ -37,6 +39,8 @@ class Kind:
 
     name: str
     scope: str
+    permissions: tuple[str, ...]
+    practice_access: str | None
     changes: str | None
     listed_by: str | None
     page_size: int
@@ -53,9 +57,35 @@ class Kind:
 _CHILDREN = ("medications", "problems", "allergies")
 
 
-def _whole(name: str, scope: str) -> Kind:
+_SHARED = "share_patients"
+
+
+def _of_patient(name: str, *, verbose: bool = False) -> Kind:
+    return Kind(
+        name=name,
+        scope="clinical:read",
+        permissions=("clinical-notes",),
+        practice_access=_SHARED,
+        changes=None,
+        listed_by="patient",
+        page_size=250,
+        verbose=verbose,
+    )
+
+
+def _whole(name: str, scope: str, permissions: tuple[str, ...] = (), practice_access: str | None = None) -> Kind:
     """A kind of the practice itself: few records, which rarely change."""
-    return Kind(name=name, scope=scope, changes=None, listed_by=None, page_size=250, whole=True, sync_minutes=24 * 60)
+    return Kind(
+        name=name,
+        scope=scope,
+        permissions=permissions,
+        practice_access=practice_access,
+        changes=None,
+        listed_by=None,
+        page_size=250,
+        whole=True,
+        sync_minutes=24 * 60,
+    )
 
 
 KINDS: Mapping[str, Kind] = {
@@ -64,6 +94,8 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             name="patients",
             scope="patients:read",
+            permissions=("manage-patients",),
+            practice_access=_SHARED,
             changes="patients_list",
             listed_by=None,
             page_size=1000,
@@ -74,6 +106,8 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             name="appointments",
             scope="calendar:read",
+            permissions=("scheduling", "clinical-notes"),
+            practice_access=_SHARED,
             changes="appointments_list",
             listed_by=None,
             page_size=1000,
@@ -84,6 +118,8 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             name="clinical_notes",
             scope="clinical:read",
+            permissions=("clinical-notes",),
+            practice_access=_SHARED,
             changes="clinical_notes",
             listed_by="appointment",
             page_size=20,  # guide: "Paginated at 5 per page (max 20)"
@@ -92,15 +128,14 @@ KINDS: Mapping[str, Kind] = {
             children=_CHILDREN,
             sync_minutes=60,
         ),
-        Kind(
-            name="medications", scope="clinical:read", changes=None, listed_by="patient", page_size=250, verbose=False
-        ),
-        Kind(name="problems", scope="clinical:read", changes=None, listed_by="patient", page_size=250, verbose=False),
-        Kind(name="allergies", scope="clinical:read", changes=None, listed_by="patient", page_size=250),
+        _of_patient("medications"),
+        _of_patient("problems"),
+        _of_patient("allergies", verbose=True),  # adds `description`
         _whole("doctors", "user:read"),
         _whole("offices", "user:read"),
         _whole("users", "user:read"),  # no scope is documented for it; the guide reads `/users/current` with this one
-        _whole("appointment_profiles", "calendar:read"),
+        # The schema's second permission, `settings`, goes with its second scope, `settings:read`.
+        _whole("appointment_profiles", "calendar:read", ("scheduling",), "share_appointment_profiles"),
     )
 }
 

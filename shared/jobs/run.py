@@ -30,8 +30,10 @@ from shared.jobs.waiting import WaitingLimiter
 from shared.log import log
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
+from shared.records.coverage import Coverages
 from shared.records.refresh import Refresh
 from shared.records.store import Records
+from shared.records.zones import Zones
 
 
 class Lists(Protocol):
@@ -81,6 +83,8 @@ class Parts:
     checkpoints: Checkpoints
     leases: Leases
     seen: Seen
+    zones: Zones
+    coverage: Coverages
     now: Callable[[], datetime]
     random: Callable[[], float]
     waiting: WaitingLimiter | None = None

@@ -15,12 +15,14 @@ from shared.errors import DrChronoError, ListShifted
 from shared.jobs import backfill, practice_lists, reconcile, watermark
 from shared.jobs.checkpoints import Checkpoint, Round
 from shared.jobs.children import asked_for_all, follow, lists_of
+from shared.jobs.coverage import look_at_coverage
 from shared.jobs.listing import Listing
 from shared.jobs.run import Parts, Run
 from shared.jobs.status import publish
 from shared.jobs.walk import walk
 from shared.jobs.whole import list_whole
 from shared.jobs.worklist import retry_failed, work_off
+from shared.jobs.zones import apply_zones
 from shared.log import log
 from shared.queue.entries import Priority
 from shared.records.store import Source
@@ -45,6 +47,8 @@ def sync(run: Run, *, force: bool = False) -> None:
     listed = {kind.name for kind in kinds if run.parts.queue.count(kind.name) >= SOME and changes(run, kind, force)}
     work_off(run, Priority.EVENT)
     list_whole(run, force=force)
+    apply_zones(run)
+    look_at_coverage(run)
     for kind in kinds:
         # Where single records cannot be read, their list may show them.
         wanted = force or _is_due(run, kind) or kind.name in run.health.unreadable
@@ -188,9 +192,15 @@ def _round(run: Run) -> None:
 
 
 def report_positions(parts: Parts) -> None:
-    """Log how far each kind is complete, for the alert on its lag."""
+    """Log how far each kind is complete, for the alert on its lag.
+
+    Of a kind that is listed whole, the time between two lists is no lag. Medications, problems and allergies are as
+    complete as the patients.
+    """
     now = parts.now()
-    for name, kind in KINDS.items():
-        complete = parts.checkpoints.get(name).complete_at
-        if complete is not None and kind.changes:
-            log("kind.position", kind=name, lag_seconds=round((now - complete).total_seconds()))
+    for kind in KINDS.values():
+        complete = parts.checkpoints.get(kind.name).complete_at
+        if complete is not None and kind.listed_by != "patient":
+            planned = timedelta(minutes=kind.sync_minutes) if kind.whole else timedelta(0)
+            lag = max(now - complete - planned, timedelta(0))
+            log("kind.position", kind=kind.name, lag_seconds=round(lag.total_seconds()))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
-from shared.errors import DrChronoError, ListEmpty
+from shared.errors import BadRequest, DrChronoError, ListEmpty, NotFound
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.run import Parts, Run
 from shared.jobs.walk import walk
@@ -48,6 +48,9 @@ def _list(run: Run, kind: Kind) -> None:
             # How DrChrono answers where a permission is missing.
             raise ListEmpty(f"GET /api/{kind.name}", status=200, remedy="it shows no record, though the copy has some")
     except DrChronoError as error:
+        if isinstance(error, NotFound | BadRequest):
+            # A position that is refused will be refused again.
+            parts.checkpoints.change(kind.name, lambda old: replace(old, sync=None))
         run.failed("sync", kind.name, error)
         return
 

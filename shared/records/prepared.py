@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from shared.drchrono.ids import document_id
 from shared.drchrono.kinds import Kind, key_of
 from shared.errors import RecordTooLarge
 from shared.records.ordering import Observation
+from shared.records.scheduled import scheduled_at, zone_of, zone_path
 from shared.records.storable import META, Parts, digest, split
 
 # One commit holds at most 10 MiB, and a longer one holds up others that want the same documents.
@@ -26,17 +27,29 @@ def path_of(kind: Kind, key: str) -> str:
 
 @dataclass(frozen=True)
 class Prepared:
+    """doctor: the path of the document that has the time zone of `scheduled_time`, None where neither is known."""
+
     key: str
     path: str
     parts: Parts
     digest: str
     updated_at: str | None
+    doctor: str | None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The paths of the documents that must be read before it is written."""
+        return (self.path, self.doctor) if self.doctor else (self.path,)
 
     def observation(self, began: datetime) -> Observation:
         return Observation(began=began, digest=self.digest, updated_at=self.updated_at)
 
-    def document(self, meta: Data) -> Data:
-        extra = {"digest": self.digest} | ({"json": self.parts.json} if self.parts.json is not None else {})
+    def document(self, meta: Data, found: Mapping[str, Data]) -> Data:
+        """found: the documents of `reads` that exist."""
+        extra: Data = {"digest": self.digest} | ({"json": self.parts.json} if self.parts.json is not None else {})
+        if self.doctor:
+            instant = scheduled_at(self.parts.native.get("scheduled_time"), zone_of(found.get(self.doctor)))
+            extra |= {"scheduled_at": instant} if instant else {}
         return {**self.parts.native, META: meta | extra}
 
 
@@ -48,6 +61,7 @@ def prepare(kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
         parts=split(record),
         digest=digest(record),
         updated_at=updated_at if isinstance(updated_at, str) else None,
+        doctor=zone_path(kind, record),
     )
 
 

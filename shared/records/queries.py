@@ -10,12 +10,16 @@ from shared.drchrono.ids import document_id, id_of_document
 from shared.drchrono.kinds import Kind
 from shared.records.ordering import Copy, copy_of
 from shared.records.prepared import path_of
+from shared.records.scheduled import ZONE
 from shared.records.storable import META
 
 WALK_DOCUMENTS = 500
 
 # All that is needed of a document to judge it.
 JUDGED_FIELDS = (META, "updated_at")
+
+# And to write one.
+WRITTEN_FIELDS = (*JUDGED_FIELDS, ZONE)
 
 # Why a tombstone was made, where DrChrono did not say that the record is deleted.
 ABSENCE_REASONS = ("not_found", "absent")

@@ -124,6 +124,8 @@ class Refresh:
         """A single read that began at `began` did not find the record."""
         copy = self._records.copy(kind, key)
         living = copy is not None and not copy.deleted
+        if kind.whole:  # what DrChrono no longer shows is archived, and kept
+            return Done(Outcome.UNCHANGED if living else Outcome.GONE, Evidence(shown_until(began)))
         # What was seen or announced after the deletion was announced is of a record that is there again.
         announced = known.deletes and not (copy and living and copy.events_until >= known.last_seen)
         if announced:

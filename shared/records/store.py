@@ -14,7 +14,7 @@ from shared.drchrono.lag import shown_until
 from shared.errors import RecordTooLarge
 from shared.records.ordering import Copy, Observation, Verdict, copy_of, judge
 from shared.records.prepared import CHUNK_RECORDS, Prepared, chunks, path_of, prepare, prepare_all
-from shared.records.queries import JUDGED_FIELDS, RecordQueries, was_absent
+from shared.records.queries import JUDGED_FIELDS, WRITTEN_FIELDS, RecordQueries, was_absent
 from shared.records.storable import META
 
 Clock = Callable[[], datetime]
@@ -91,7 +91,8 @@ class Records(RecordQueries):
         prepared = prepare(kind, key, record)
 
         def work(transaction: Transaction) -> Stored:
-            found = transaction.get_all([prepared.path], JUDGED_FIELDS).get(prepared.path)
+            documents = transaction.get_all(prepared.reads, WRITTEN_FIELDS)
+            found = documents.get(prepared.path)
             before = copy_of(found)
             verdict = judge(before, prepared.observation(began))
             if verdict not in (*_WRITTEN, Verdict.SAME):
@@ -100,7 +101,7 @@ class Records(RecordQueries):
             after = replace(_looked(before, began), digest=prepared.digest, updated_at=prepared.updated_at)
             meta["deliveries"] = _deliveries(before, source)
             if verdict in _WRITTEN:
-                transaction.set(prepared.path, prepared.document(meta | _kept(found)))
+                transaction.set(prepared.path, prepared.document(meta | _kept(found), documents))
             else:
                 looked = {name: meta[name] for name in ("fetched_at", "events_until", "deliveries")}
                 transaction.update(prepared.path, {META: (found or {})[META] | looked})
@@ -132,7 +133,7 @@ class Records(RecordQueries):
             elif found is None:
                 transaction.set(path, {META: meta})
             else:
-                transaction.update(path, {META: meta | _kept(found, "json", "patient_deleted")})
+                transaction.update(path, {META: meta | _kept(found, "json", "patient_deleted", "scheduled_at")})
             return Stored(verdict, before, after)
 
         return self._documents.transact(work)
@@ -176,7 +177,8 @@ class Records(RecordQueries):
 
     def _store_chunk(self, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
         def work(transaction: Transaction) -> dict[str, Stored]:
-            found = transaction.get_all([one.path for one in chunk], JUDGED_FIELDS)
+            paths = dict.fromkeys(path for one in chunk for path in one.reads)
+            found = transaction.get_all(list(paths), WRITTEN_FIELDS)
             judged: dict[str, Stored] = {}
             for one in chunk:
                 document = found.get(one.path)
@@ -187,7 +189,7 @@ class Records(RecordQueries):
                 if written:
                     meta = self._meta(before, began, source) | _unsure(verdict) | _kept(document)
                     meta["deliveries"] = list(before.deliveries) if before else []
-                    transaction.set(one.path, one.document(meta))
+                    transaction.set(one.path, one.document(meta, found))
             return judged
 
         return self._documents.transact(work)

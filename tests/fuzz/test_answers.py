@@ -38,10 +38,12 @@ from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
 from shared.records.absence import Absences
+from shared.records.coverage import Coverages
 from shared.records.ordering import Outcome
 from shared.records.refresh import Refresh
 from shared.records.storable import META, join
 from shared.records.store import Records
+from shared.records.zones import Zones
 from shared.webhooks.events import Change, encode
 from tests.clinic import simulator, unsigned
 from tests.fuzz.answers import CANARY, Reply, Service, cut, spoiled
@@ -100,6 +102,7 @@ class Practice:
         kind, *key = urlsplit(target).path.removeprefix("/api/").removesuffix("_list").strip("/").split("/")
         kind = kind.removesuffix("_list")
         record = self.truth[kind]
+        key = [str(record["id"])] if key == ["current"] else key
         data: Any = record if key else {"previous": None, "results": [record], "next": None}
         if key and key[0] != key_of(KINDS[kind], record):
             return 404, JSON, b'{"detail": "Not found."}'
@@ -147,6 +150,10 @@ class Practice:
             checkpoints=Checkpoints(self.documents),
             leases=Leases(self.documents, self.clock, lambda: "run"),
             seen=Seen(self.documents),
+            zones=Zones(self.documents),
+            coverage=Coverages(
+                self.documents, current_user=self.client.current_user, scopes=lambda: "", now=self.clock
+            ),
             now=self.clock,
             random=lambda: 0.5,
         )

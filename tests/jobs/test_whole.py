@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ops.repair import look_again
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.run import Run, Stopped
-from shared.jobs.sync import sync
+from shared.jobs.sync import report_positions, sync
 from simulator import Simulator
 from tests.clinic import Clinic, simulator
 
@@ -144,6 +146,60 @@ def test_a_list_that_is_cut_short_goes_on_at_the_next_page(
         assert listed(clinic, "doctors") == 4
         # What was read before the stop counts, so the list is as old as its first page.
         assert clinic.positions.get("doctors").complete_at == state.sync["began"]
+
+
+def test_a_position_that_drchrono_refuses_begins_the_list_anew(
+    embedded: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "doctors", replace(KINDS["doctors"], page_size=2))
+    with practice(form="live", patients=1) as running:
+        clinic = Clinic(running, embedded)
+        with pytest.raises(Stopped, match="quota"):
+            clinic.run(_after(1, clinic))
+        assert clinic.positions.get("doctors").sync is not None
+        clinic.allowance.left = 10**9
+        refused = {"match": {"kind": "doctors", "page": 2}, "fault": "answer", "status": 404, "times": 1}
+        running.faults.set([refused], replace=True)
+        assert clinic.run(sync).unfinished == {("sync", "doctors"): "not_found"}
+        clinic.later(minutes=5)
+        assert clinic.run(sync).unfinished == {}
+        assert set(clinic.stored("doctors")) == set(running.truth("doctors"))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_person_who_has_an_archived_one_looked_at_deletes_nothing(embedded: Documents, name: str) -> None:
+    with practice(patients=1) as running:
+        clinic = Clinic(running, embedded)
+        clinic.run(sync)
+        gone = next(iter(running.truth(name)))
+        running.delete(name, gone, webhook=False)
+        clinic.later(hours=1)
+        look_again(clinic.queue, KINDS[name], gone, clinic.now())
+        look_again(clinic.queue, KINDS[name], "999", clinic.now())
+        for _ in range(4):
+            clinic.settle()
+        assert gone in clinic.stored(name)
+        assert embedded.get(f"{name}/999") is None
+        assert clinic.queue.waiting() == 0
+
+
+def test_the_day_between_two_lists_is_no_lag_and_what_exceeds_it_is(
+    embedded: Documents, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with practice(patients=1) as running:
+        clinic = Clinic(running, embedded)
+        clinic.run(sync)
+        clinic.later(hours=23)
+
+        def lag() -> float:
+            capsys.readouterr()
+            report_positions(clinic.parts())
+            lines = map(json.loads, capsys.readouterr().out.splitlines())
+            return next(float(line["lag_seconds"]) for line in lines if line["kind"] == "doctors")
+
+        assert lag() == 0
+        clinic.later(hours=5)
+        assert lag() == pytest.approx(4 * 3600, abs=60)
 
 
 def _after(requests: int, clinic: Clinic) -> Callable[[Run], Any]:

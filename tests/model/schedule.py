@@ -30,9 +30,11 @@ from shared.queue.entries import Target
 from shared.queue.single_flight import Flight, SingleFlight
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
+from shared.records.coverage import Coverages
 from shared.records.refresh import Refresh
 from shared.records.storable import META, join
 from shared.records.store import Records
+from shared.records.zones import Zones
 from shared.webhooks.events import Change, encode
 from tests.model.api import Client, Service
 from tests.model.scheduler import Scheduler, Turn
@@ -234,6 +236,8 @@ class Schedule:
             checkpoints=Checkpoints(store),
             leases=Leases(store, now, lambda: f"{self.rng.random()}"),
             seen=Seen(store),
+            zones=Zones(store),
+            coverage=Coverages(store, current_user=api.current_user, scopes=lambda: "", now=now),
             now=now,
             random=self.rng.random,
         )

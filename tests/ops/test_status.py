@@ -41,7 +41,7 @@ def test_a_complete_copy_says_so(either: Practice) -> None:
         assert row(shown, kind.name).startswith(f"{kind.name} {count} 0 ")
     assert " ago 0 " in row(shown, "appointments")
     assert row(shown, "medications").endswith("by patient 0 - -")
-    assert row(shown, "pending") == "pending nothing: the copy is complete"
+    assert row(shown, "pending") == "pending nothing: the copy is complete, of what the user may see"
     assert row(shown, "token").startswith("token good for 60 min (until ")
     assert "of 6,000 in a minute; no cooldown" in row(shown, "quota")
     assert "finished after 1.5 s" in row(shown, "sync")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -124,6 +124,26 @@ def visits(documents: Documents) -> None:
             for number in range(1, 10)
         ),
     )
+
+
+def test_the_appointments_of_a_span_of_time_come_in_its_order(copy: Copy, documents: Documents) -> None:
+    store(documents, "doctors", {"id": 1, "timezone": "US/Eastern"}, {"id": 2, "timezone": "US/Hawaii"})
+    visits = (("1", 2, "08:00"), ("2", 1, "09:00"), ("3", 1, "13:30"), ("4", 3, "10:00"), ("5", 1, "18:00"))
+    for key, doctor, time in visits:
+        store(documents, "appointments", {"id": key, "doctor": doctor, "scheduled_time": f"2026-07-15T{time}:00"})
+    morning = datetime(2026, 7, 15, 12, tzinfo=timezone.utc)
+    query = copy.appointments.where("_sync.scheduled_at", ">=", morning)
+    found = list(query.where("_sync.scheduled_at", "<", morning + timedelta(hours=9)))
+    assert [(visit.id, visit.scheduled_at) for visit in found] == [
+        ("2", datetime(2026, 7, 15, 13, tzinfo=timezone.utc)),
+        ("3", datetime(2026, 7, 15, 17, 30, tzinfo=timezone.utc)),
+        ("1", datetime(2026, 7, 15, 18, tzinfo=timezone.utc)),
+    ]
+    unknown = copy.appointments.get("4")
+    assert unknown is not None
+    assert unknown.scheduled_at is None
+    delete(documents, "appointments", "2")
+    assert ids(query) == ["3", "1", "5"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""Bring the instants of stored appointments up to date after a doctor's time zone became known, or changed.
+
+It costs no request, and nothing where no zone is new: the doctors are looked at once after each list of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.drchrono.ids import spellings
+from shared.jobs.run import Run
+from shared.log import log
+from shared.records.zones import Doctor, ZonesState
+
+# A writer reads the doctor's zone and writes the appointment within seconds. After this time, nobody writes with a zone
+# that was read before the doctor's record changed, so what is gone through then stays right.
+SETTLED = timedelta(minutes=10)
+
+
+def apply_zones(run: Run) -> None:
+    """Go on where the last run stopped. Raises Stopped."""
+    parts = run.parts
+    listed, state = parts.checkpoints.get("doctors").synced_at, parts.zones.state()
+    if listed is None or (state.checked is not None and state.checked >= listed):
+        return
+    settled = True
+    for doctor in list(parts.zones.of_doctors()):
+        if state.applied.get(doctor.id) == doctor.zone:
+            continue
+        # From now on both zones are in use, until all is gone through: should the earlier one return, it counts as new.
+        applied = {other: zone for other, zone in state.applied.items() if other != doctor.id}
+        if len(applied) < len(state.applied):
+            state = replace(state, applied=applied)
+            parts.zones.save(state)
+        if doctor.stored_at > parts.now() - SETTLED:
+            settled = False
+        else:
+            state = _apply(run, doctor, state)
+    if settled:
+        parts.zones.save(replace(state, checked=listed, walk=None))
+
+
+def _apply(run: Run, doctor: Doctor, state: ZonesState) -> ZonesState:
+    """Go through the appointments of one doctor. Returns the state after it."""
+    zones, changed = run.parts.zones, 0
+    walk = state.walk or {}
+    if (walk.get("doctor"), walk.get("zone")) != (doctor.id, doctor.zone):
+        walk = {}
+    values = spellings(doctor.id)
+    if walk and walk["value"] in values:
+        values = values[values.index(walk["value"]) :]
+    else:
+        walk = {}
+    after = walk.get("after")
+    for value in values:
+        while True:
+            run.check()
+            more, after = zones.reschedule(value, after)
+            changed += more
+            if after is None:
+                break
+            here = {"doctor": doctor.id, "zone": doctor.zone, "value": value, "after": after}
+            state = replace(state, walk=here)
+            zones.save(state)
+    state = replace(state, applied={**state.applied, doctor.id: doctor.zone}, walk=None)
+    zones.save(state)
+    log("zone.applied", kind="appointments", id=doctor.id, count=changed)
+    return state
