@@ -6,7 +6,7 @@ Every method may raise `StoreUnavailable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -17,6 +17,18 @@ Item = TypeVar("Item")
 
 class DocumentExists(Exception):
     """A document that was to be created is there already. Nothing of the transaction was written."""
+
+
+class Serialized(dict[str, Any]):
+    """A document to be written of which most is there as text too, so that a store of texts need not make it again.
+
+    text: `fields` as JSON, without spaces. rest: the document's other fields.
+    """
+
+    def __init__(self, fields: Mapping[str, Any], text: str, rest: Data) -> None:
+        super().__init__(fields, **rest)
+        self.text = text
+        self.rest = rest
 
 
 class Snapshot(NamedTuple):

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.documents import Data, DocumentExists, Snapshot, Transaction, Where
+from shared.documents import Data, DocumentExists, Serialized, Snapshot, Transaction, Where
 from shared.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -223,11 +223,13 @@ def _json_path(*names: str) -> str:
 
 def _instant(value: datetime) -> str:
     """Fixed width, so that text compares as time does."""
-    return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return value.astimezone(timezone.utc).isoformat(timespec="microseconds").removesuffix("+00:00")
 
 
 def _dumps(data: Data) -> str:
     """JSON has no instants: they become {"$time": text}. A record's own key that begins with $ gets a second one."""
+    if isinstance(data, Serialized) and data.text != "{}" and '"$' not in data.text:
+        return f"{data.text[:-1]},{_dumps(data.rest)[1:]}"
     tags: list[Data] = []
 
     def tagged(value: object) -> Data:

@@ -26,9 +26,9 @@ Item = TypeVar("Item")
 MOST_LOSSES = 20
 FIRST_PAUSE_SECONDS = 0.02
 
-# A commit of some hundred documents takes Firestore most of a second, and this process a tenth of that: so a few under
-# way keep it busy, and their messages fit into memory (CHUNK_BYTES each, in `shared.records.prepared`).
-CALLS_AT_ONCE = 4
+# A call with a chunk of documents is mostly waiting. Two at once keep Firestore busy; more would only make each of
+# them slower, and a call must end within ATTEMPT_SECONDS.
+CALLS_AT_ONCE = 2
 
 
 def connect(settings: CloudSettings) -> FirestoreDocuments:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.documents import Data
+from shared.documents import Data, Serialized
 from shared.drchrono.ids import document_id
 from shared.drchrono.kinds import Kind, key_of
 from shared.errors import RecordTooLarge
 from shared.records.ordering import Observation
-from shared.records.storable import META, Parts, digest, split
+from shared.records.storable import META, Parts, canonical, digest_of, split
 
-# One commit holds at most 10 MiB, and a longer one holds up others that want the same documents.
-CHUNK_RECORDS = 100
-CHUNK_BYTES = 4_000_000
+# Firestore takes longer for more bytes and fields, each of which is indexed: about as much as it commits in some tenths
+# of a second, so that several commits at once end within the deadline of a call. It takes at most 10 MiB in one
+# (cloud.google.com/firestore/quotas).
+CHUNK_RECORDS = 500
+CHUNK_BYTES = 600_000
 
 
 def path_of(kind: Kind, key: str) -> str:
@@ -26,9 +28,12 @@ def path_of(kind: Kind, key: str) -> str:
 
 @dataclass(frozen=True)
 class Prepared:
+    """text: the canonical JSON of the record. updated_at: None where it has none."""
+
     key: str
     path: str
     parts: Parts
+    text: str
     digest: str
     updated_at: str | None
 
@@ -36,17 +41,21 @@ class Prepared:
         return Observation(began=began, digest=self.digest, updated_at=self.updated_at)
 
     def document(self, meta: Data) -> Data:
-        extra = {"digest": self.digest} | ({"json": self.parts.json} if self.parts.json is not None else {})
-        return {**self.parts.native, META: meta | extra}
+        native, text, _ = self.parts
+        if text is not None:
+            return {**native, META: meta | {"digest": self.digest, "json": text}}
+        return Serialized(native, self.text, {META: meta | {"digest": self.digest}})
 
 
 def prepare(kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
     updated_at = record.get("updated_at")
+    text = canonical(record)
     return Prepared(
         key=key,
         path=path_of(kind, key),
         parts=split(record),
-        digest=digest(record),
+        text=text,
+        digest=digest_of(text),
         updated_at=updated_at if isinstance(updated_at, str) else None,
     )
 
