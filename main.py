@@ -218,6 +218,7 @@ class System:
             seen=Seen(documents),
             now=utc_now,
             random=random.random,
+            overlap=True,
         )
 
     def _jobs(self) -> Jobs:

@@ -98,6 +98,7 @@ def parts(url: str, documents: Documents, quota: str) -> Parts:
         seen=Seen(documents),
         now=now,
         random=lambda: 0.5,
+        overlap=True,
     )
 
 

@@ -129,6 +129,7 @@ class Clinic:
             seen=Seen(self.documents),
             now=self.now,
             random=lambda: 0.5,
+            overlap=True,
         )
 
     def run(self, job: Callable[[Run], None], seconds: float = 3600) -> Run:

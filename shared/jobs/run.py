@@ -62,7 +62,10 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Parts:
-    """What the jobs work with; one for the life of an instance. events: refreshes with the live share of the quota."""
+    """What the jobs work with; one for the life of an instance. events: refreshes with the live share of the quota.
+
+    overlap: fetch the next page of a list while one is stored.
+    """
 
     lists: Lists
     events: Refresh
@@ -75,6 +78,7 @@ class Parts:
     seen: Seen
     now: Callable[[], datetime]
     random: Callable[[], float]
+    overlap: bool = False
 
 
 # So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.

@@ -86,6 +86,7 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
             before_store=lambda page: follow(parts, kind, page),
         ):
             seen = watermark.newest(page.records, seen, page.began)
+            del page
     except DrChronoError as error:
         run.failed("sync", kind.name, error)
         return False

@@ -120,6 +120,7 @@ def _window(
     ):
         empty = False
         own.update(each({**state, **own}, page, result))
+        del page, result
     if empty:
         save(None)
 
