@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +45,8 @@ class EmbeddedDocuments:
         self._now = now
         self._threads = threading.local()
         with self._connection() as connection:
+            # A new file only: with SQLite's own 4 KiB, most records would be spread over several pages.
+            connection.execute("pragma page_size=16384")
             connection.execute("pragma journal_mode=wal")
             connection.executescript(_SCHEMA)
 
@@ -150,22 +153,23 @@ class _EmbeddedTransaction:
 
     def write(self) -> None:
         """Raises DocumentExists."""
+        encoder = _Encoder()
+
+        def rows(documents: Iterable[tuple[str, Data]]) -> Iterator[tuple[str, str, str]]:
+            for path, data in documents:
+                collection, key = path.split("/")
+                yield collection, key, encoder.text_of(data)
+
         try:
-            self._connection.executemany("insert into documents values (?, ?, ?)", map(_row, self._created.items()))
+            self._connection.executemany("insert into documents values (?, ?, ?)", rows(self._created.items()))
         except sqlite3.IntegrityError:
             raise DocumentExists from None
         kept = [(path, data) for path, data in self._changed.items() if data is not None]
         gone = [path.split("/") for path, data in self._changed.items() if data is None]
         self._connection.executemany(
-            "insert into documents values (?, ?, ?) on conflict do update set data = excluded.data", map(_row, kept)
+            "insert into documents values (?, ?, ?) on conflict do update set data = excluded.data", rows(kept)
         )
         self._connection.executemany("delete from documents where collection = ? and id = ?", gone)
-
-
-def _row(document: tuple[str, Data]) -> tuple[str, str, str]:
-    path, data = document
-    collection, key = path.split("/")
-    return collection, key, _dumps(data)
 
 
 def _read(connection: sqlite3.Connection, paths: Sequence[str], fields: Sequence[str]) -> dict[str, Data]:
@@ -221,26 +225,32 @@ def _json_path(*names: str) -> str:
     return f"'${path}'"
 
 
+@lru_cache(maxsize=256)  # the documents of a page share theirs
 def _instant(value: datetime) -> str:
     """Fixed width, so that text compares as time does."""
     return value.astimezone(timezone.utc).isoformat(timespec="microseconds").removesuffix("+00:00")
 
 
-def _dumps(data: Data) -> str:
+class _Encoder(json.JSONEncoder):
     """JSON has no instants: they become {"$time": text}. A record's own key that begins with $ gets a second one."""
-    if isinstance(data, Serialized) and data.text != "{}" and '"$' not in data.text:
-        return f"{data.text[:-1]},{_dumps(data.rest)[1:]}"
-    tags: list[Data] = []
 
-    def tagged(value: object) -> Data:
+    def __init__(self) -> None:
+        super().__init__(separators=(",", ":"))
+        self._tags = 0
+
+    def default(self, value: object) -> Data:
         if not isinstance(value, datetime):
             raise TypeError(f"documents hold no {type(value).__name__}")
-        tags.append({"$time": _instant(value)})
-        return tags[-1]
+        self._tags += 1
+        return {"$time": _instant(value)}
 
-    text = json.dumps(data, separators=(",", ":"), default=tagged)
-    # Nearly all documents have no such key, and are written without a look at each of theirs.
-    return text if text.count('"$') == len(tags) else json.dumps(_tagged(data), separators=(",", ":"))
+    def text_of(self, data: Data) -> str:
+        if isinstance(data, Serialized) and data.text != "{}" and '"$' not in data.text:
+            return f"{data.text[:-1]},{self.text_of(data.rest)[1:]}"
+        self._tags = 0
+        text = self.encode(data)
+        # Nearly all documents have no such key, and are written without a look at each of theirs.
+        return text if text.count('"$') == self._tags else self.encode(_tagged(data))
 
 
 def _tagged(value: Any) -> Any:
