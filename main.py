@@ -239,6 +239,7 @@ class System:
             coverage=self.coverage(),
             now=utc_now,
             random=random.random,
+            overlap=True,
         )
 
     def _jobs(self) -> Jobs:

@@ -102,6 +102,7 @@ def parts(url: str, documents: Documents, quota: str) -> Parts:
         coverage=Coverages(documents, current_user=client.current_user, scopes=lambda: "", now=now),
         now=now,
         random=lambda: 0.5,
+        overlap=True,
     )
 
 

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -39,6 +39,7 @@ from simulator.quota import Limiter
 from workstation.embedded_documents import EmbeddedDocuments
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 PROCESSES = 4
 THREADS = 5
@@ -135,6 +136,9 @@ class Counted:
     def transact(self, work: Callable[[Transaction], T]) -> T:
         self._result.transactions += 1
         return self._documents.transact(work)
+
+    def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
+        return self._documents.each(work, items)
 
     def query(self, collection: str, where: Sequence[Where] = (), **rest: Any) -> Iterator[tuple[str, Data]]:
         return self._documents.query(collection, where, **rest)

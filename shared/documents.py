@@ -6,12 +6,29 @@ Every method may raise `StoreUnavailable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 Data = dict[str, Any]
 T = TypeVar("T")
+Item = TypeVar("Item")
+
+
+class DocumentExists(Exception):
+    """A document that was to be created is there already. Nothing of the transaction was written."""
+
+
+class Serialized(dict[str, Any]):
+    """A document to be written of which most is there as text too, so that a store of texts need not make it again.
+
+    text: `fields` as JSON, without spaces. rest: the document's other fields.
+    """
+
+    def __init__(self, fields: Mapping[str, Any], text: str, rest: Data) -> None:
+        super().__init__(fields, **rest)
+        self.text = text
+        self.rest = rest
 
 
 class Snapshot(NamedTuple):
@@ -46,6 +63,9 @@ class Transaction(Protocol):
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         """The documents that exist, by path; only the top-level `fields` of each where given."""
 
+    def create(self, path: str, data: Data) -> None:
+        """Write a document that does not exist, without reading it. If it does, `transact` raises DocumentExists."""
+
     def set(self, path: str, data: Data) -> None:
         """Write the whole document."""
 
@@ -63,7 +83,16 @@ class Documents(Protocol):
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]: ...
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` until nothing interfered: it may run several times, so it has no other effect."""
+        """Run `work` until nothing interfered: it may run several times, so it has no other effect.
+
+        Raises DocumentExists.
+        """
+
+    def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
+        """The results of `work` for each of `items`, in their order; a few at a time where the store is far away.
+
+        Raises the first error once nothing is under way. `work` does not call this itself.
+        """
 
     def query(
         self,

@@ -137,6 +137,7 @@ class Clinic:
             coverage=self.coverage,
             now=self.now,
             random=lambda: 0.5,
+            overlap=True,
         )
 
     def run(self, job: Callable[[Run], None], seconds: float = 3600) -> Run:

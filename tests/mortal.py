@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from shared.documents import Data, Documents, Snapshot, Transaction, Where
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class Killed(BaseException):
@@ -50,6 +51,9 @@ class MortalDocuments:
         if self._left == 0:
             raise Killed
         return result
+
+    def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
+        return [work(item) for item in items]
 
     def query(self, collection: str, where: Sequence[Where] = (), **options: Any) -> Iterator[tuple[str, Data]]:
         self._live()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from shared.documents import Data, Documents, Transaction, Where
+from shared.documents import Data, DocumentExists, Documents, Transaction, Where
 from workstation.embedded_documents import EmbeddedDocuments
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
@@ -75,6 +75,89 @@ def test_a_snapshot_in_a_transaction_guards_the_write(documents: Documents) -> N
 def test_only_the_named_fields_are_read(documents: Documents) -> None:
     put(documents, "things/1", {"a": 1, "_sync": {"x": 1}})
     assert documents.get_all(["things/1"], fields=["_sync"]) == {"things/1": {"_sync": {"x": 1}}}
+
+
+def test_a_named_field_is_read_with_its_type_and_a_missing_one_is_left_out(documents: Documents) -> None:
+    data = {"yes": True, "none": None, "text": '"', "when": NOON, "list": [True], "map": {"$a": {"$time": NOON}}}
+    put(documents, "things/1", {**data, "other": 1})
+    put(documents, "others/1", {"yes": False})
+    found = documents.get_all(["things/1", "others/1", "things/2"], fields=[*data, "missing"])
+    assert found == {"things/1": data, "others/1": {"yes": False}}
+    assert found["things/1"]["yes"] is True
+    assert list(documents.query("things", fields=["yes", "missing"])) == [("1", {"yes": True})]
+
+
+def test_texts_and_names_that_look_like_a_store_s_own_come_back_as_they_were(documents: Documents) -> None:
+    data = {
+        "copay": "$25",
+        "$": 1,
+        "$time": "$time",
+        "when": NOON,
+        "map": {"$time": NOON.isoformat()},
+        "$$": [{"$": 2}],
+    }
+    put(documents, "things/1", data)
+    assert documents.get("things/1") == data
+
+
+def test_a_document_is_created_once(documents: Documents) -> None:
+    documents.transact(lambda transaction: transaction.create("things/1", {"a": 1}))
+    with pytest.raises(DocumentExists):
+        documents.transact(lambda transaction: transaction.create("things/1", {"a": 2}))
+    assert documents.get("things/1") == {"a": 1}
+
+
+def test_where_one_of_several_exists_none_is_created_and_nothing_else_is_written(documents: Documents) -> None:
+    put(documents, "things/2", {"a": 2})
+    put(documents, "things/5", {"a": 5})
+
+    def work(transaction: Transaction) -> None:
+        transaction.set("things/4", {})
+        transaction.delete("things/5")
+        for number in (1, 2, 3):
+            transaction.create(f"things/{number}", {"a": 0})
+
+    with pytest.raises(DocumentExists):
+        documents.transact(work)
+    assert list(documents.query("things")) == [("2", {"a": 2}), ("5", {"a": 5})]
+
+
+def test_the_last_write_of_a_document_counts(documents: Documents) -> None:
+    def work(transaction: Transaction) -> None:
+        transaction.set("things/1", {"a": 1, "b": 1})
+        transaction.update("things/1", {"b": 2})
+        transaction.set("things/2", {})
+        transaction.delete("things/2")
+
+    documents.transact(work)
+    assert list(documents.query("things")) == [("1", {"a": 1, "b": 2})]
+
+
+def test_each_gives_the_results_in_the_order_of_the_items(documents: Documents) -> None:
+    def write(number: int) -> int:
+        put(documents, f"things/{number}", {"n": number})
+        return -number
+
+    assert documents.each(write, range(30)) == [-number for number in range(30)]
+    assert documents.count("things") == 30
+    assert documents.each(write, []) == []
+
+
+def test_each_raises_the_first_error_after_what_had_begun_is_done(documents: Documents) -> None:
+    begun, done = set(), set()
+
+    def write(number: int) -> None:
+        begun.add(number)
+        put(documents, f"things/{number}", {})
+        if number == 3:
+            raise KeyError(number)
+        done.add(number)
+
+    with pytest.raises(KeyError, match="3"):
+        documents.each(write, range(100))
+    assert begun == done | {3}
+    assert len(begun) < 100
+    assert {int(key) for key, _ in documents.query("things")} == begun
 
 
 def test_an_update_replaces_whole_top_level_fields_and_leaves_others(documents: Documents) -> None:

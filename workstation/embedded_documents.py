@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.documents import Data, Snapshot, Transaction, Where
+from shared.documents import Data, DocumentExists, Serialized, Snapshot, Transaction, Where
 from shared.errors import StoreUnavailable
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 BUSY_SECONDS = 15.0
 
@@ -42,6 +45,8 @@ class EmbeddedDocuments:
         self._now = now
         self._threads = threading.local()
         with self._connection() as connection:
+            # A new file only: with SQLite's own 4 KiB, most records would be spread over several pages.
+            connection.execute("pragma page_size=16384")
             connection.execute("pragma journal_mode=wal")
             connection.executescript(_SCHEMA)
 
@@ -72,12 +77,17 @@ class EmbeddedDocuments:
         with self._connection() as connection:
             connection.execute("begin immediate")
             try:
-                result = work(_EmbeddedTransaction(connection, self._now))
+                transaction = _EmbeddedTransaction(connection, self._now)
+                result = work(transaction)
+                transaction.write()
             except BaseException:
                 connection.execute("rollback")
                 raise
             connection.execute("commit")
             return result
+
+    def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
+        return [work(item) for item in items]
 
     def query(
         self,
@@ -96,10 +106,10 @@ class EmbeddedDocuments:
         # As in Firestore, a document without the field is not in an order by that field.
         conditions += [f"{_extract(name)} is not null" for name in order_by]
         order = ", ".join([*map(_extract, order_by), "id"])
-        sql = f"select id, data from documents where {' and '.join(conditions)} order by {order} limit ?"  # noqa: S608
+        sql = f"{_select(fields)} where {' and '.join(conditions)} order by {order} limit ?"
         with self._connection() as connection:
-            for key, text in connection.execute(sql, [*values, -1 if limit is None else limit]):
-                yield key, _chosen(_loads(text), fields)
+            for key, *found in connection.execute(sql, [*values, -1 if limit is None else limit]):
+                yield key, _document(found, fields)
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         conditions, values = _conditions(collection, where)
@@ -109,9 +119,13 @@ class EmbeddedDocuments:
 
 
 class _EmbeddedTransaction:
+    """What is written is kept until the work is done, and goes to SQLite in one statement for each sort of write."""
+
     def __init__(self, connection: sqlite3.Connection, now: Callable[[], datetime]) -> None:
         self._connection = connection
         self._now = now
+        self._created: dict[str, Data] = {}
+        self._changed: dict[str, Data | None] = {}  # None: deleted
 
     def get(self, path: str) -> Data | None:
         return _read(self._connection, [path], ()).get(path)
@@ -122,38 +136,71 @@ class _EmbeddedTransaction:
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         return _read(self._connection, paths, fields)
 
+    def create(self, path: str, data: Data) -> None:
+        self._created[path] = data
+
     def set(self, path: str, data: Data) -> None:
-        collection, key = path.split("/")
-        self._connection.execute(
-            "insert into documents values (?, ?, ?) on conflict do update set data = excluded.data",
-            (collection, key, _dumps(data)),
-        )
+        self._changed[path] = data
 
     def update(self, path: str, data: Data) -> None:
-        stored = self.get(path)
+        stored = self._changed[path] if path in self._changed else self.get(path)
         if stored is None:
             raise StoreUnavailable("embedded store: update of a document that is not there")
-        self.set(path, {**stored, **data})
+        self._changed[path] = {**stored, **data}
 
     def delete(self, path: str) -> None:
-        collection, key = path.split("/")
-        self._connection.execute("delete from documents where collection = ? and id = ?", (collection, key))
+        self._changed[path] = None
+
+    def write(self) -> None:
+        """Raises DocumentExists."""
+        encoder = _Encoder()
+
+        def rows(documents: Iterable[tuple[str, Data]]) -> Iterator[tuple[str, str, str]]:
+            for path, data in documents:
+                collection, key = path.split("/")
+                yield collection, key, encoder.text_of(data)
+
+        try:
+            self._connection.executemany("insert into documents values (?, ?, ?)", rows(self._created.items()))
+        except sqlite3.IntegrityError:
+            raise DocumentExists from None
+        kept = [(path, data) for path, data in self._changed.items() if data is not None]
+        gone = [path.split("/") for path, data in self._changed.items() if data is None]
+        self._connection.executemany(
+            "insert into documents values (?, ?, ?) on conflict do update set data = excluded.data", rows(kept)
+        )
+        self._connection.executemany("delete from documents where collection = ? and id = ?", gone)
 
 
 def _read(connection: sqlite3.Connection, paths: Sequence[str], fields: Sequence[str]) -> dict[str, Data]:
-    found = {}
+    keys: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         collection, key = path.split("/")
-        row = connection.execute(
-            "select data from documents where collection = ? and id = ?", (collection, key)
-        ).fetchone()
-        if row is not None:
-            found[path] = _chosen(_loads(row[0]), fields)
-    return found
+        keys[collection].append(key)
+    sql = f"{_select(fields)} where collection = ? and id in (select value from json_each(?))"  # noqa: S608
+    return {
+        f"{collection}/{key}": _document(found, fields)
+        for collection, names in keys.items()
+        for key, *found in connection.execute(sql, (collection, json.dumps(names)))
+    }
 
 
-def _chosen(data: Data, fields: Sequence[str]) -> Data:
-    return {name: data[name] for name in fields if name in data} if fields else data
+def _select(fields: Sequence[str]) -> str:
+    """The columns are the id, then the document; or, where fields are given, an array of their values, and the type of
+    each, which is null where the document has no such field.
+    """
+    if not fields:
+        return "select id, data from documents"
+    paths = [_json_path(name) for name in fields]
+    values = ", ".join([*paths, paths[0]])  # of two paths or more SQLite makes an array
+    types = ", ".join(f"json_type(data, {path})" for path in paths)
+    return f"select id, json_extract(data, {values}), {types} from documents"  # noqa: S608 (built from own names)
+
+
+def _document(found: Sequence[Any], fields: Sequence[str]) -> Data:
+    text, *types = found
+    loaded = _loads(text)
+    return {name: loaded[at] for at, name in enumerate(fields) if types[at] is not None} if fields else loaded
 
 
 def _conditions(collection: str, where: Sequence[Where]) -> tuple[list[str], list[Any]]:
@@ -170,21 +217,43 @@ def _conditions(collection: str, where: Sequence[Where]) -> tuple[list[str], lis
 
 
 def _extract(field: str) -> str:
-    path = "".join(f'."{part}"' for part in field.split("."))
-    return f"json_extract(data, '${path}')"
+    return f"json_extract(data, {_json_path(*field.split('.'))})"
 
 
+def _json_path(*names: str) -> str:
+    path = "".join(f'."{name}"' for name in names)
+    return f"'${path}'"
+
+
+@lru_cache(maxsize=256)  # the documents of a page share theirs
 def _instant(value: datetime) -> str:
     """Fixed width, so that text compares as time does."""
-    return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return value.astimezone(timezone.utc).isoformat(timespec="microseconds").removesuffix("+00:00")
 
 
-def _dumps(data: Data) -> str:
-    return json.dumps(_tagged(data), separators=(",", ":"))
+class _Encoder(json.JSONEncoder):
+    """JSON has no instants: they become {"$time": text}. A record's own key that begins with $ gets a second one."""
+
+    def __init__(self) -> None:
+        super().__init__(separators=(",", ":"))
+        self._tags = 0
+
+    def default(self, value: object) -> Data:
+        if not isinstance(value, datetime):
+            raise TypeError(f"documents hold no {type(value).__name__}")
+        self._tags += 1
+        return {"$time": _instant(value)}
+
+    def text_of(self, data: Data) -> str:
+        if isinstance(data, Serialized) and data.text != "{}" and '"$' not in data.text:
+            return f"{data.text[:-1]},{self.text_of(data.rest)[1:]}"
+        self._tags = 0
+        text = self.encode(data)
+        # Nearly all documents have no such key, and are written without a look at each of theirs.
+        return text if text.count('"$') == self._tags else self.encode(_tagged(data))
 
 
 def _tagged(value: Any) -> Any:
-    """JSON has no instants: they become {"$time": text}. A record's own key that begins with $ gets a second one."""
     if isinstance(value, datetime):
         return {"$time": _instant(value)}
     if isinstance(value, dict):
@@ -194,9 +263,8 @@ def _tagged(value: Any) -> Any:
     return value
 
 
-def _loads(text: str) -> Data:
-    # The tag is looked for only where it can be: most documents hold few instants.
-    return json.loads(text, object_hook=_untagged)  # type: ignore[no-any-return]
+def _loads(text: str) -> Any:
+    return json.loads(text, object_hook=_untagged) if '"$' in text else json.loads(text)
 
 
 def _untagged(value: dict[str, Any]) -> Any:

@@ -2,92 +2,60 @@
 
 from __future__ import annotations
 
+import contextvars
 import random
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from google.api_core.exceptions import (
-    Aborted,
-    AlreadyExists,
-    DeadlineExceeded,
-    FailedPrecondition,
-    GoogleAPICallError,
-    InternalServerError,
-    InvalidArgument,
-    NotFound,
-    RetryError,
-    ServiceUnavailable,
-)
-from google.api_core.retry import Retry, if_exception_type
-from google.auth.exceptions import GoogleAuthError
+from google.api_core.exceptions import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from google.cloud import firestore
-from google.cloud.firestore_v1 import _helpers
-from google.cloud.firestore_v1.types import Precondition, Write
 
-from shared.documents import Data, Snapshot, Transaction, Where
-from shared.errors import RecordTooLarge, StoreUnavailable
+from shared.cloud.firestore_calls import PATIENCE_SECONDS, Calls, Found, patience, translated
+from shared.documents import Data, DocumentExists, Snapshot, Transaction, Where
+from shared.errors import StoreUnavailable
 from shared.settings import CloudSettings
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 # Of N instances that write one document at once, one wins each round: enough for some dozens, within seconds.
 MOST_LOSSES = 20
 FIRST_PAUSE_SECONDS = 0.02
 
-# One attempt of a call, and all attempts together. The library's own patience is a minute and more, and whoever calls
-# has something better to do then: DrChrono and Pub/Sub deliver again.
-ATTEMPT_SECONDS = 5.0
-PATIENCE_SECONDS = 10.0
-_PASSING = if_exception_type(ServiceUnavailable, InternalServerError, DeadlineExceeded)
+# A call with a chunk of documents is mostly waiting. Two at once keep Firestore busy; more would only make each of
+# them slower, and a call must end within ATTEMPT_SECONDS.
+CALLS_AT_ONCE = 2
 
 
 def connect(settings: CloudSettings) -> FirestoreDocuments:
     """The client itself turns to FIRESTORE_EMULATOR_HOST where that is set. Raises StoreUnavailable."""
-    with _translated():
+    with translated():
         return FirestoreDocuments(firestore.Client(project=settings.project, database=settings.database))
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Google's errors as ours; their texts may hold a document's content, so nothing of them is kept."""
-    try:
-        yield
-    except InvalidArgument as error:
-        # The only argument of ours that Firestore can find wrong is a document over its limits.
-        raise RecordTooLarge(f"Firestore refused a document ({type(error).__name__})") from None
-    except (GoogleAPICallError, GoogleAuthError, RetryError) as error:
-        raise StoreUnavailable(f"Firestore: {type(error).__name__}") from None
-
-
-class Patience(TypedDict):
-    """How long a call may take: an argument of every call of the library."""
-
-    retry: Retry
-    timeout: float
 
 
 class FirestoreDocuments:
     def __init__(self, client: firestore.Client, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._client = client
-        retry = Retry(predicate=_PASSING, initial=0.1, maximum=1.0, multiplier=2.0, timeout=patience_seconds)
-        self._patience: Patience = {"retry": retry, "timeout": min(ATTEMPT_SECONDS, patience_seconds)}
+        self._patience = patience(patience_seconds)
+        self._calls = Calls(client, self._patience)
+        self._pool: list[ThreadPoolExecutor] = []
+        self._pooling = threading.Lock()
 
     def get(self, path: str) -> Data | None:
-        with _translated():
-            return self._client.document(path).get(**self._patience).to_dict()
+        return self.snapshot(path).data
 
     def snapshot(self, path: str) -> Snapshot:
-        with _translated():
-            found = self._client.document(path).get(**self._patience)
-            return Snapshot(found.to_dict(), found.read_time)
+        with translated():
+            [found] = self._calls.read([path], ())
+            return Snapshot(found.data, found.read_at)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
-        with _translated():
-            found = _snapshots(self._client, paths, fields, self._patience)
-            return {snapshot.reference.path: cast("Data", snapshot.to_dict()) for snapshot in found if snapshot.exists}
+        with translated():
+            return _existing(self._calls.read(paths, fields))
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Optimistic: what `work` read carries its version into the commit, and a commit that met another is run again.
@@ -95,17 +63,38 @@ class FirestoreDocuments:
         Firestore's own transactions lock what they read. A document that every instance writes (the quota) then makes
         them queue, or time out; here the loser of a race pays one read.
         """
-        with _translated():
+        with translated():
             for loss in range(MOST_LOSSES):
-                transaction = _FirestoreTransaction(self._client, self._patience)
+                transaction = _FirestoreTransaction(self._calls)
                 result = work(transaction)
                 try:
                     transaction.commit()
-                except (Aborted, AlreadyExists, FailedPrecondition, NotFound):
+                except (Aborted, AlreadyExists, FailedPrecondition, NotFound) as error:
+                    if transaction.creates and isinstance(error, AlreadyExists):
+                        raise DocumentExists from None
                     time.sleep(random.uniform(0.002, FIRST_PAUSE_SECONDS * 2 ** min(loss, 5)))  # noqa: S311 (jitter)
                 else:
                     return result
         raise StoreUnavailable("Firestore: too much contention on a document")
+
+    def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
+        """CALLS_AT_ONCE at a time. Those that have not begun when one fails are left out."""
+        todo = list(items)
+        if len(todo) < 2:
+            return [work(item) for item in todo]
+        futures = [self._threads().submit(contextvars.copy_context().run, work, item) for item in todo]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        # They begin in their order: whatever was left out comes after what failed.
+        return [future.result() for future in futures]
+
+    def _threads(self) -> ThreadPoolExecutor:
+        with self._pooling:
+            if not self._pool:
+                self._pool.append(ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="firestore"))
+        return self._pool[0]
 
     def query(
         self,
@@ -127,67 +116,65 @@ class FirestoreDocuments:
             query = query.select(list(fields))
         if limit is not None:
             query = query.limit(limit)
-        with _translated():
+        with translated():
             # The library begins a stream that broke again after the last document, with the whole limit.
             for snapshot in islice(query.stream(**self._patience), limit):
                 yield snapshot.id, cast("Data", snapshot.to_dict())
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
-        with _translated():
+        with translated():
             counted: Any = _filtered(self._client.collection(collection), where).count()
             answer = counted.get(**self._patience)
             return int(answer[0][0].value)
 
 
 class _FirestoreTransaction:
-    def __init__(self, client: firestore.Client, patience: Patience) -> None:
-        self._client = client
-        self._patience = patience
-        self._writes: list[Write] = []
-        self._preconditions: dict[str, Precondition] = {}
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._writes = calls.writes()
+        self._versions: dict[str, Any] = {}  # of what was read; None: it did not exist
+        self.creates = False
 
     def get(self, path: str) -> Data | None:
         return self.snapshot(path).data
 
     def snapshot(self, path: str) -> Snapshot:
-        found = next(iter(self._read([path], ())))
-        return Snapshot(found.to_dict(), found.read_time)
+        [found] = self._read([path], ())
+        return Snapshot(found.data, found.read_at)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
-        found = self._read(paths, fields)
-        return {snapshot.reference.path: cast("Data", snapshot.to_dict()) for snapshot in found if snapshot.exists}
+        return _existing(self._read(paths, fields))
 
-    def _read(
-        self, paths: Sequence[str], fields: Sequence[str]
-    ) -> list[firestore.DocumentSnapshot[firestore.DocumentReference]]:
-        found = list(_snapshots(self._client, paths, fields, self._patience))
-        for snapshot in found:
-            self._preconditions[snapshot.reference.path] = (
-                Precondition(update_time=snapshot.update_time) if snapshot.exists else Precondition(exists=False)
-            )
+    def _read(self, paths: Sequence[str], fields: Sequence[str]) -> list[Found]:
+        found = self._calls.read(paths, fields)
+        self._versions |= {one.path: one.version for one in found}
         return found
 
+    def create(self, path: str, data: Data) -> None:
+        self._writes.set(path, data).current_document.exists = False
+        self.creates = True
+
     def set(self, path: str, data: Data) -> None:
-        self._add(path, _helpers.pbs_for_set_no_merge(self._client.document(path)._document_path, data))
+        self._guard(path, self._writes.set(path, data))
 
     def update(self, path: str, data: Data) -> None:
-        self._add(path, _helpers.pbs_for_update(self._client.document(path)._document_path, data, None))
+        self._guard(path, self._writes.update(path, data))
 
     def delete(self, path: str) -> None:
-        self._add(path, [_helpers.pb_for_delete(self._client.document(path)._document_path, None)])
+        self._guard(path, self._writes.delete(path))
 
-    def _add(self, path: str, writes: list[Write]) -> None:
-        # The service takes a precondition on every write; the library's `set` has no argument for it, so the write is
-        # made with the library's own encoder. The contract tests watch this over upgrades.
-        if path in self._preconditions:
-            writes[0].current_document = self._preconditions[path]
-        self._writes += writes
+    def _guard(self, path: str, write: Any) -> None:
+        """A document that was read is written only if it is as it was then."""
+        if path not in self._versions:
+            return
+        if (version := self._versions[path]) is None:
+            write.current_document.exists = False
+        else:
+            write.current_document.update_time.CopyFrom(version)
 
     def commit(self) -> None:
         if self._writes:
-            batch = self._client.batch()
-            batch._add_write_pbs(self._writes)
-            batch.commit(**self._patience)
+            self._calls.commit(self._writes)
 
 
 def _filtered(collection: firestore.CollectionReference, where: Sequence[Where]) -> firestore.Query:
@@ -197,8 +184,5 @@ def _filtered(collection: firestore.CollectionReference, where: Sequence[Where])
     return query
 
 
-def _snapshots(
-    client: firestore.Client, paths: Sequence[str], fields: Sequence[str], patience: Patience
-) -> Iterator[firestore.DocumentSnapshot[firestore.DocumentReference]]:
-    references = [client.document(path) for path in paths]
-    return client.get_all(references, field_paths=list(fields) or None, **patience)
+def _existing(found: Iterable[Found]) -> dict[str, Data]:
+    return {one.path: one.data for one in found if one.data is not None}

@@ -46,6 +46,8 @@ def is_id(text: str) -> bool:
 
 def document_id(id: str) -> str:  # noqa: A002 (DrChrono's word)
     """The name of the document that stands for `id`. Raises UnicodeEncodeError where it is no `is_id`."""
+    if id.isascii() and id.isalnum():
+        return id  # nearly all
     name = quote(id, safe="")
     if _RESERVED.fullmatch(name):
         return f"%{ord(name[0]):02X}{name[1:]}"

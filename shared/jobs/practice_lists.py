@@ -169,6 +169,7 @@ def _read(run: Run, kind: Kind, way: Way) -> None:
         # What was changed before this moment will be in the pass.
         state = _save(parts, kind, state, {"began": parts.now(), "lists": lists, "resume": None})
     name = name_of("reconcile", kind.name)
+    source = Source("reconcile" if parts.checkpoints.get(kind.name).filled_at else "backfill")
     while state["lists"]:
         doctor = state["lists"][0]
         pages = parts.lists.list_practice(kind, doctor=doctor, page_size=way.page_size, resume=state["resume"])
@@ -180,7 +181,7 @@ def _read(run: Run, kind: Kind, way: Way) -> None:
             left = state["lists"] if resume is not None else state["lists"][1:]
             _save(parts, kind, state, {**own, "lists": left, "resume": resume})
 
-        for number, (_, result) in enumerate(walk_pages(run, kind, Source("reconcile"), pages, save=save), 1):
+        for number, (_, result) in enumerate(walk_pages(run, kind, source, pages, save=save), 1):
             parts.seen.keep(name, state["pages"] + number - 1, result.keys)
             own |= {"pages": state["pages"] + number, "requests": state["requests"] + number}
         state = _state(parts, kind)

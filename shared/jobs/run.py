@@ -72,6 +72,7 @@ class Parts:
     """What the jobs of one run work with. events: refreshes with the live share of the quota. children, lists: with the
     background share. waiting: the rate limit of these two, where it can wait.
     pass_requests_a_day: what the daily passes over the lists of the practice may cost, 0 for any number.
+    overlap: fetch the next page of a list while one is stored.
     """
 
     lists: Lists
@@ -89,6 +90,7 @@ class Parts:
     random: Callable[[], float]
     waiting: WaitingLimiter | None = None
     pass_requests_a_day: float = 0.0
+    overlap: bool = False
 
 
 # So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.

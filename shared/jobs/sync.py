@@ -111,6 +111,7 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
             aheads = watermark.learned(aheads, result.versions, page.began)
             listed += len(page.records)
             listing.add(page, result)
+            del page, result
         agrees = listing.agrees()
         listing.forget()
         if not agrees:

@@ -9,6 +9,7 @@ from shared.drchrono.kinds import Kind
 from shared.drchrono.lag import Evidence, shown_until
 from shared.drchrono.records import Page
 from shared.errors import BulkNotReady, ListRepeats
+from shared.jobs.ahead import PagesAhead
 from shared.jobs.run import Run, stops
 from shared.records.refresh import store_page
 from shared.records.store import PageResult, Source
@@ -36,6 +37,9 @@ def walk(
     So whatever is done with a page is done again if the process dies in it, and never left out; but what depends on
     which of its records are new must be done in `before_store`, for once they are stored none of them is. Queue entries
     of records that a page shows are completed. Raises Stopped, and a DrChronoError where this list cannot go on.
+
+    With `Parts.overlap` the next page is fetched while one is stored. What came of it is looked at after `save` only:
+    an error in it never costs the page before it, and one page at most is asked for in vain.
     """
     pages = run.parts.lists.list_changed(kind, since=since, window=window, resume=resume, bulk=bulk, archived=archived)
     return walk_pages(run, kind, source, pages, save=save, before_store=before_store)
@@ -52,32 +56,37 @@ def walk_pages(
 ) -> Iterator[tuple[Page, PageResult]]:
     """As `walk`, of any list."""
     waiting = run.parts.queue.keys_of(kind.name)
-    while True:
-        run.check()
-        try:
-            with stops():
-                page = next(pages, None)
-        except BulkNotReady as error:
-            save(error.position)
-            raise
-        except ListRepeats:
-            save({})  # from the start: nothing says where the pages went astray
-            raise
-        run.renew()
-        if page is None:
-            return
-        run.health.listed()
-        before_store(page)
-        result = store_page(run.parts.records, run.parts.queue, run.parts.absences, kind, page, source)
-        run.counts["pages"] += 1
-        run.counts["seen"] += len(result.keys)
-        for verdict, count in result.verdicts.items():
-            run.counts[verdict] += count
-        shown = {
-            key: Evidence(shown_until(page.began), updated_at)
-            for key, updated_at in result.versions.items()
-            if key in waiting and key not in result.failed and key not in result.doubtful
-        }
-        run.counts["completed"] += run.parts.queue.complete_listed(kind.name, shown)
-        yield page, result
-        save(page.resume)
+    with PagesAhead(pages) as ahead:
+        while True:
+            if not ahead.begun:
+                run.check()
+            try:
+                with stops():
+                    page = ahead.next()
+            except BulkNotReady as error:
+                save(error.position)
+                raise
+            except ListRepeats:
+                save({})  # from the start: nothing says where the pages went astray
+                raise
+            run.renew()
+            if page is None:
+                return
+            if run.parts.overlap and page.resume is not None and run.parts.now() < run.deadline:
+                ahead.begin()
+            run.health.listed()
+            before_store(page)
+            result = store_page(run.parts.records, run.parts.queue, run.parts.absences, kind, page, source)
+            run.counts["pages"] += 1
+            run.counts["seen"] += len(result.keys)
+            for verdict, count in result.verdicts.items():
+                run.counts[verdict] += count
+            shown = {
+                key: Evidence(shown_until(page.began), updated_at)
+                for key, updated_at in result.versions.items()
+                if key in waiting and key not in result.failed and key not in result.doubtful
+            }
+            run.counts["completed"] += run.parts.queue.complete_listed(kind.name, shown)
+            yield page, result
+            save(page.resume)
+            del page, result  # two pages are in memory, this one no more when the one after the next is fetched

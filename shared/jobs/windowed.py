@@ -145,6 +145,7 @@ class _Walker:
             if page.resume is None:
                 # What was new is not new any more where this run dies in a look at what changed.
                 again = not self._is_done(state, listing, lambda: self._save(state, own | listing.state, position))
+            del page, result
         if empty:
             save(None)
         listing.forget()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from shared.drchrono.ids import document_id, id_of_document
@@ -66,7 +67,7 @@ class Target:
     id: str
     by: str = "id"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name of its document."""
         name = document_id(self.id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from shared.documents import Documents, Transaction, Where
+from shared.documents import DocumentExists, Documents, Transaction, Where
 from shared.drchrono.lag import Evidence, provable_from
 from shared.log import log
 from shared.queue.entries import (
@@ -33,7 +33,7 @@ LEASE = timedelta(minutes=2)
 # Between two looks at a target of which DrChrono keeps showing an old version.
 BEHIND_RETRY = timedelta(minutes=1)
 
-CHUNK_ENTRIES = 100
+CHUNK_ENTRIES = 500
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,24 @@ class WorkQueue:
         merged: dict[str, Entry] = {}
         for entry in entries:
             merged[entry.target.key] = merge(merged.get(entry.target.key), entry)
-        for chunk in _chunks(list(merged.values())):
+        self._documents.each(self._add, _chunks(list(merged.values())))
 
-            def work(transaction: Transaction, chunk: Sequence[Entry] = chunk) -> None:
-                there = self._entries(transaction, [entry.target for entry in chunk])
-                for entry in chunk:
-                    transaction.set(_path(entry.target), to_document(merge(there.get(entry.target), entry)))
+    def _add(self, entries: Sequence[Entry]) -> None:
+        """Most targets have no entry yet, and need no read; where one of these has, all are read."""
 
-            self._documents.transact(work)
+        def create(transaction: Transaction) -> None:
+            for entry in entries:
+                transaction.create(_path(entry.target), to_document(entry))
+
+        def merge_all(transaction: Transaction) -> None:
+            there = self._entries(transaction, [entry.target for entry in entries])
+            for entry in entries:
+                transaction.set(_path(entry.target), to_document(merge(there.get(entry.target), entry)))
+
+        try:
+            self._documents.transact(create)
+        except DocumentExists:
+            self._documents.transact(merge_all)
 
     def claim(self, now: datetime, most: int, lowest: Priority, highest: Priority = Priority.EVENT) -> list[Entry]:
         """Up to `most` due entries of the priorities `highest` to `lowest`, most urgent and oldest first, leased to the

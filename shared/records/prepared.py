@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.documents import Data
+from shared.documents import Data, Serialized
 from shared.drchrono.ids import document_id
 from shared.drchrono.kinds import Kind, key_of
 from shared.errors import RecordTooLarge
 from shared.records.ordering import Observation
 from shared.records.scheduled import scheduled_at, zone_of, zone_path
-from shared.records.storable import META, Parts, digest, split
+from shared.records.storable import META, Parts, canonical, digest_of, split
 
-# One commit holds at most 10 MiB, and a longer one holds up others that want the same documents.
-CHUNK_RECORDS = 100
-CHUNK_BYTES = 4_000_000
+# Firestore takes longer for more bytes and fields, each of which is indexed: about as much as it commits in some tenths
+# of a second, so that several commits at once end within the deadline of a call. It takes at most 10 MiB in one
+# (cloud.google.com/firestore/quotas).
+CHUNK_RECORDS = 500
+CHUNK_BYTES = 600_000
 
 
 def path_of(kind: Kind, key: str) -> str:
@@ -27,11 +29,14 @@ def path_of(kind: Kind, key: str) -> str:
 
 @dataclass(frozen=True)
 class Prepared:
-    """doctor: the path of the document that has the time zone of `scheduled_time`, None where neither is known."""
+    """text: the canonical JSON of the record. updated_at: None where it has none. doctor: the path of the document that
+    has the time zone of `scheduled_time`, None where neither is known.
+    """
 
     key: str
     path: str
     parts: Parts
+    text: str
     digest: str
     updated_at: str | None
     doctor: str | None
@@ -46,20 +51,25 @@ class Prepared:
 
     def document(self, meta: Data, found: Mapping[str, Data]) -> Data:
         """found: the documents of `reads` that exist."""
-        extra: Data = {"digest": self.digest} | ({"json": self.parts.json} if self.parts.json is not None else {})
+        native, text, _ = self.parts
+        meta = {**meta, "digest": self.digest}
         if self.doctor:
-            instant = scheduled_at(self.parts.native.get("scheduled_time"), zone_of(found.get(self.doctor)))
-            extra |= {"scheduled_at": instant} if instant else {}
-        return {**self.parts.native, META: meta | extra}
+            instant = scheduled_at(native.get("scheduled_time"), zone_of(found.get(self.doctor)))
+            meta |= {"scheduled_at": instant} if instant else {}
+        if text is not None:
+            return {**native, META: meta | {"json": text}}
+        return Serialized(native, self.text, {META: meta})
 
 
 def prepare(kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
     updated_at = record.get("updated_at")
+    text = canonical(record)
     return Prepared(
         key=key,
         path=path_of(kind, key),
         parts=split(record),
-        digest=digest(record),
+        text=text,
+        digest=digest_of(text),
         updated_at=updated_at if isinstance(updated_at, str) else None,
         doctor=zone_path(kind, record),
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from shared import exact_json
@@ -25,6 +24,8 @@ LARGEST_DOCUMENT_BYTES = 1_048_576
 META_BYTES = 2_048  # room for `_sync` without its JSON text, and for the document's name
 DEEPEST_LEVEL = 19  # Firestore allows 20 levels of maps and arrays; the document is the first
 LONGEST_NAME_BYTES = 1_500
+MAP_BYTES = 32
+MOST_NAMES = 10_000  # names to remember: a map may have ids for names
 
 
 class Parts(NamedTuple):
@@ -33,20 +34,39 @@ class Parts(NamedTuple):
     size: bytes of the whole document as Firestore counts them.
     """
 
-    native: Data
+    native: Mapping[str, Any]
     json: str | None
     size: int
 
 
 def split(record: Mapping[str, Any]) -> Parts:
-    """Raises RecordTooLarge."""
-    native = {name: value for name, value in record.items() if _is_native_name(name) and _is_native(value, 1)}
-    others = {name: value for name, value in record.items() if name not in native}
+    """Check and measure the record in one walk. Raises RecordTooLarge."""
+    try:
+        return _parts(record, {}, _map_bytes(record, level=0))
+    except _NotNative:
+        return _parts(*_separated(record))
+
+
+def _parts(native: Mapping[str, Any], others: Data, size: int) -> Parts:
     text = exact_json.dumps(others) if others else None
-    size = META_BYTES + _bytes(native) + (len(text) if text else 0)
+    size += META_BYTES + (len(text) if text else 0)
     if size > LARGEST_DOCUMENT_BYTES:
         raise RecordTooLarge(f"the record needs {size} bytes, and a Firestore document holds {LARGEST_DOCUMENT_BYTES}")
     return Parts(native, text, size)
+
+
+def _separated(record: Mapping[str, Any]) -> tuple[Data, Data, int]:
+    """The native fields, the others, and the bytes of the native ones."""
+    native: Data = {}
+    others: Data = {}
+    size = MAP_BYTES
+    for name, value in record.items():
+        try:
+            size += _map_bytes({name: value}, level=0) - MAP_BYTES
+            native[name] = value
+        except _NotNative:
+            others[name] = value
+    return native, others, size
 
 
 def join(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,56 +76,77 @@ def join(document: Mapping[str, Any]) -> dict[str, Any]:
     return native | exact_json.loads(text) if text else native
 
 
+def canonical(record: Mapping[str, Any]) -> str:
+    """The record as JSON without spaces and with its names sorted: equal records have equal texts."""
+    return exact_json.dumps(record, sort_keys=True, separators=(",", ":"))
+
+
 def digest(record: Mapping[str, Any]) -> str:
     """SHA-256 of the record: equal exactly when nothing but the signatures of its URLs differs."""
-    canonical = exact_json.dumps(record, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(without_signatures(canonical).encode()).hexdigest()
+    return digest_of(canonical(record))
 
 
-def _is_native_name(name: str) -> bool:
-    reserved = name.startswith("__") and name.endswith("__")
-    return (
-        name not in ("", META)
-        and not reserved
-        and _utf8_bytes(name) is not None
-        and len(name) <= LONGEST_NAME_BYTES // 4
-    )
+def digest_of(text: str) -> str:
+    """The digest of the record whose canonical text this is."""
+    return hashlib.sha256(without_signatures(text).encode()).hexdigest()
 
 
-def _is_native(value: Any, level: int) -> bool:
-    if isinstance(value, str):
-        return _utf8_bytes(value) is not None
-    if isinstance(value, bool) or value is None:
-        return True
-    if isinstance(value, int):
-        return -(2**63) <= value < 2**63
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, Decimal) or level >= DEEPEST_LEVEL:
-        return False
-    if isinstance(value, dict):
-        return all(_is_native_name(name) and _is_native(item, level + 1) for name, item in value.items())
-    return all(not isinstance(item, list) and _is_native(item, level + 1) for item in value)
+class _NotNative(Exception):
+    """Firestore cannot hold this value, or a field of this name."""
 
 
-def _utf8_bytes(text: str) -> int | None:
-    """Length as UTF-8, or None: JSON can carry half of a surrogate pair, which UTF-8 cannot."""
-    if text.isascii():
-        return len(text)
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        return None
+class _NameBytes(dict[str, int]):
+    """Bytes by field name. The same few hundred names come in every record, so they are looked at once."""
+
+    def __missing__(self, name: str) -> int:
+        size = _text_bytes(name)
+        reserved = name.startswith("__") and name.endswith("__")
+        if name in ("", META) or reserved or len(name) > LONGEST_NAME_BYTES // 4:
+            raise _NotNative
+        if len(self) < MOST_NAMES:
+            self[name] = size
+        return size
 
 
-def _bytes(value: Any) -> int:
-    """Size as Firestore counts it (cloud.google.com/firestore/docs/storage-size)."""
-    if isinstance(value, str):
-        return (_utf8_bytes(value) or 0) + 1
-    if isinstance(value, bool) or value is None:
+_name_bytes = _NameBytes()
+
+
+def _map_bytes(values: Mapping[str, Any], level: int) -> int:
+    """Size as Firestore counts it (cloud.google.com/firestore/docs/storage-size). Raises _NotNative."""
+    if level >= DEEPEST_LEVEL:
+        raise _NotNative
+    size = MAP_BYTES
+    for name, value in values.items():
+        size += _name_bytes[name]
+        # Texts are most of a record: told here, without a call for each.
+        if type(value) is str:
+            size += len(value) + 1 if value.isascii() else _text_bytes(value)
+        else:
+            size += _value_bytes(value, level + 1)
+    return size
+
+
+def _value_bytes(value: Any, level: int) -> int:
+    kind = type(value)
+    if value is None or kind is bool:
         return 1
-    if isinstance(value, dict):
-        return 32 + sum((_utf8_bytes(name) or 0) + 1 + _bytes(item) for name, item in value.items())
-    if isinstance(value, list):
-        return sum(map(_bytes, value))
-    return 8
+    if kind is int and -(2**63) <= value < 2**63:
+        return 8
+    if kind is float and math.isfinite(value):
+        return 8
+    if kind is str:
+        return _text_bytes(value)
+    if kind is dict:
+        return _map_bytes(value, level)
+    if kind is list and level < DEEPEST_LEVEL:
+        # An array directly in an array is not allowed.
+        return sum(_value_bytes(item, DEEPEST_LEVEL if type(item) is list else level + 1) for item in value)
+    raise _NotNative
+
+
+def _text_bytes(text: str) -> int:
+    """Raises _NotNative for half of a surrogate pair, which JSON can carry and UTF-8 cannot."""
+    try:
+        return len(text.encode()) + 1
+    except UnicodeEncodeError:
+        raise _NotNative from None

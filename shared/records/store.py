@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from shared.documents import Data, Documents, Transaction, Where
+from shared.documents import Data, DocumentExists, Documents, Transaction, Where
 from shared.drchrono.kinds import Kind, key_of
 from shared.drchrono.lag import shown_until
 from shared.errors import RecordTooLarge
@@ -38,6 +40,11 @@ class Source:
     received_at: datetime | None = None
     event: str | None = None
     deliveries: tuple[str, ...] = ()
+
+    @property
+    def fills(self) -> bool:
+        """Whether most of what it shows is not kept yet."""
+        return self.name == "backfill"
 
 
 @dataclass(frozen=True)
@@ -139,19 +146,16 @@ class Records(RecordQueries):
         return self._documents.transact(work)
 
     def store_page(self, kind: Kind, records: Iterable[dict[str, Any]], began: datetime, source: Source) -> PageResult:
-        """Store a page of a list: one read and at most one commit a chunk, and no write for what has not changed."""
+        """Store a page of a list: one read and at most one commit a chunk, and no write for what has not changed.
+
+        The records of a source that fills the copy are taken for new ones, which need no read; where one of a chunk is
+        not, the chunk is stored like any other.
+        """
         prepared, failed = prepare_all(kind, records)
+        store = partial(self._store_chunk, began=began, source=source, failed=failed)
         judged: dict[str, Stored] = {}
-        for chunk in chunks(prepared.values()):
-            try:
-                judged |= self._store_chunk(chunk, began, source)
-            except RecordTooLarge:
-                # Firestore refuses for more than size; alone, each record shows whether it is the one.
-                for one in chunk:
-                    try:
-                        judged |= self._store_chunk([one], began, source)
-                    except RecordTooLarge as error:
-                        failed[one.key] = error.reason
+        for stored in self._documents.each(store, chunks(prepared.values())):
+            judged |= stored
         return PageResult(
             verdicts=Counter(stored.verdict for stored in judged.values()),
             stored=tuple(key for key, stored in judged.items() if stored.verdict in _WRITTEN),
@@ -175,24 +179,60 @@ class Records(RecordQueries):
         }
         return [record for record in records if key_of(kind, record) in new]
 
-    def _store_chunk(self, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
-        def work(transaction: Transaction) -> dict[str, Stored]:
-            paths = dict.fromkeys(path for one in chunk for path in one.reads)
-            found = transaction.get_all(list(paths), WRITTEN_FIELDS)
-            judged: dict[str, Stored] = {}
-            for one in chunk:
-                document = found.get(one.path)
-                before = copy_of(document)
-                verdict = judge(before, one.observation(began))
-                written = verdict in _WRITTEN
-                judged[one.key] = Stored(verdict, before, None, returned=written and was_absent(document))
-                if written:
-                    meta = self._meta(before, began, source) | _unsure(verdict) | _kept(document)
-                    meta["deliveries"] = list(before.deliveries) if before else []
-                    transaction.set(one.path, one.document(meta, found))
-            return judged
+    def _store_chunk(
+        self, chunk: Sequence[Prepared], began: datetime, source: Source, failed: dict[str, str]
+    ) -> dict[str, Stored]:
+        """What became of each record but those that cannot be kept, which go into `failed`."""
+        try:
+            if source.fills:
+                with suppress(DocumentExists):
+                    return self._create(chunk, began, source)
+            return self._documents.transact(partial(self._judge_and_write, chunk, began, source))
+        except RecordTooLarge:
+            return self._store_singly(chunk, began, source, failed)
 
-        return self._documents.transact(work)
+    def _store_singly(
+        self, chunk: Sequence[Prepared], began: datetime, source: Source, failed: dict[str, str]
+    ) -> dict[str, Stored]:
+        """Firestore refuses for more than size; alone, each record shows whether it is the one."""
+        judged: dict[str, Stored] = {}
+        for one in chunk:
+            try:
+                judged |= self._documents.transact(partial(self._judge_and_write, [one], began, source))
+            except RecordTooLarge as error:
+                failed[one.key] = error.reason
+        return judged
+
+    def _create(self, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
+        """Raises DocumentExists where one of the records is kept already."""
+
+        def work(transaction: Transaction) -> None:
+            meta = self._meta(None, began, source) | {"deliveries": []}
+            doctors = {one.doctor for one in chunk if one.doctor}
+            found = transaction.get_all(list(doctors), WRITTEN_FIELDS) if doctors else {}
+            for one in chunk:
+                transaction.create(one.path, one.document(meta, found))
+
+        self._documents.transact(work)
+        return {one.key: Stored(Verdict.STORE, None, None) for one in chunk}
+
+    def _judge_and_write(
+        self, chunk: Sequence[Prepared], began: datetime, source: Source, transaction: Transaction
+    ) -> dict[str, Stored]:
+        paths = dict.fromkeys(path for one in chunk for path in one.reads)
+        found = transaction.get_all(list(paths), WRITTEN_FIELDS)
+        judged: dict[str, Stored] = {}
+        for one in chunk:
+            document = found.get(one.path)
+            before = copy_of(document)
+            verdict = judge(before, one.observation(began))
+            written = verdict in _WRITTEN
+            judged[one.key] = Stored(verdict, before, None, returned=written and was_absent(document))
+            if written:
+                meta = self._meta(before, began, source) | _unsure(verdict) | _kept(document)
+                meta["deliveries"] = list(before.deliveries) if before else []
+                transaction.set(one.path, one.document(meta, found))
+        return judged
 
     def mark_orphans(self, kind: Kind, owner: Where, *, deleted: bool) -> None:
         """Tell the readers of these records whether their patient is deleted, in `_sync.patient_deleted`."""

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import random
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,6 +42,7 @@ from tests.model.world import CHILDREN, SUMMER_TIME_ENDS, Hint, Loss, Record, Wo
 from tests.mortal import Killed, MortalDocuments
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 LISTED = tuple(name for name, kind in KINDS.items() if kind.changes)
 MINUTE, HOUR = 60.0, 3600.0
@@ -134,6 +135,9 @@ class Interleaved:
     def transact(self, work: Callable[[Transaction], T]) -> T:
         self._schedule.operation(f"transact {work.__qualname__}")
         return self._documents.transact(work)
+
+    def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
+        return [work(item) for item in items]
 
     def query(self, collection: str, where: Sequence[Where] = (), **options: Any) -> Iterator[tuple[str, Data]]:
         self._schedule.operation("")

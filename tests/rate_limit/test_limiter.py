@@ -8,7 +8,7 @@ import json
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -382,6 +382,9 @@ class Watched:
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         raise NotImplementedError
 
+    def each(self, work: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
+        raise NotImplementedError
+
     def query(self, collection: str, where: Sequence[Where] = (), **rest: Any) -> Iterator[tuple[str, Data]]:
         raise NotImplementedError
 
@@ -401,6 +404,9 @@ class WatchedTransaction:
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
         raise NotImplementedError
+
+    def create(self, path: str, data: Data) -> None:
+        self._transaction.create(path, data)
 
     def set(self, path: str, data: Data) -> None:
         self._transaction.set(path, data)

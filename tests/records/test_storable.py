@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import exact_json
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.errors import RecordTooLarge
@@ -48,6 +49,69 @@ def test_what_is_split_is_joined_again_exactly(record: dict[str, Any]) -> None:
     parts = split(record)
     document = {**parts.native, META: {"json": parts.json}}
     assert exactly(join(document)) == exactly(record)
+
+
+def is_native_name(name: str) -> bool:
+    reserved = name.startswith("__") and name.endswith("__")
+    return name not in ("", META) and not reserved and len(name) <= 375 and is_utf8(name)
+
+
+def is_utf8(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def is_native(value: Any, level: int) -> bool:
+    """The rule in its plainest form: levels count from 1, those of the record's own values."""
+    match value:
+        case str():
+            return is_utf8(value)
+        case None | bool():
+            return True
+        case int():
+            return -(2**63) <= value < 2**63
+        case float():
+            return math.isfinite(value)
+        case dict():
+            inner = all(is_native_name(name) and is_native(item, level + 1) for name, item in value.items())
+            return level < 19 and inner
+        case list():
+            return level < 19 and all(not isinstance(item, list) and is_native(item, level + 1) for item in value)
+    return False
+
+
+def size_of(value: Any) -> int:
+    """As Firestore counts it (cloud.google.com/firestore/docs/storage-size)."""
+    match value:
+        case str():
+            return len(value.encode()) + 1
+        case None | bool():
+            return 1
+        case dict():
+            return 32 + sum(size_of(name) + size_of(item) for name, item in value.items())
+        case list():
+            return sum(map(size_of, value))
+    return 8
+
+
+def nested(kinds: list[bool]) -> Any:
+    """A value as deep as there are `kinds`: a map for true, a map in an array for false."""
+    value: Any = 1
+    for kind in kinds:
+        value = {"a": value} if kind else [{"b": value}]
+    return value
+
+
+levels = st.lists(st.booleans(), min_size=6, max_size=22).map(nested)
+
+
+@given(st.dictionaries(nasty_keys, values | levels, max_size=8))
+def test_what_is_native_and_how_large_it_is_follows_the_rules(record: dict[str, Any]) -> None:
+    parts = split(record)
+    native = {name: value for name, value in record.items() if is_native_name(name) and is_native(value, 1)}
+    others = {name: value for name, value in record.items() if name not in native}
+    assert parts.native == native
+    assert parts.json == (exact_json.dumps(others) if others else None)
+    assert parts.size == 2048 + size_of(native) + len(parts.json or "")
 
 
 @pytest.mark.parametrize(
