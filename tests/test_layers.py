@@ -29,6 +29,7 @@ PURE = [
         "drchrono/retry",
         "drchrono/windows",
         "jobs/watermark",
+        "queue/encoding",
         "queue/entries",
         "rate_limit/capacity",
         "rate_limit/encoding",
