@@ -48,7 +48,7 @@ class Exchanged:
         )
 
     def cooldown_until(self) -> float | None:
-        """Return when the first request may probe, on this instance's clock; None without a cooldown."""
+        """Return when one request may probe, on this instance's clock; None without a cooldown, or if it is probed."""
         cooldown = self.ledger.cooldown
         if cooldown is None or cooldown.probed:
             return None

@@ -1,20 +1,20 @@
 """Permission to send DrChrono a request, shared by all instances through one document, `sync_state/quota`.
 
-An instance reserves requests in batches and hands them out from memory. An idle instance does nothing; what it reserved
-and did not send expires and counts as sent.
+An instance reserves requests in batches and grants them from memory. An idle instance does nothing: its unused
+reservation expires and counts as sent. `shared.rate_limit.exchange` is the transaction that reports and reserves.
 
 How the limiter keeps the promise of `shared.rate_limit.ledger`:
 - One clock: all times in the document are the store's (`Snapshot.read_at`). A read happens between its call and its
-  response. So an own time counts as `read_at` plus what passed since the call, which is never too early, and the age of
-  a request is measured at `read_at`, which is never too late. The instances' clocks need not agree.
-- Sent late: a reservation ends a fixed time after the call that read the ledger.
+  response. So a local time is converted to `read_at` plus the time since the call, which is never too early, and the
+  age of a request is measured at `read_at`, which is never too late. The instances' clocks need not agree.
+- A request is sent late: a reservation ends a fixed time after the call that read the ledger.
 - The instance is killed, or the response to a commit is lost: the reservation counts as sent at its end.
 - The store fails: `acquire` raises StoreUnavailable, even with requests reserved, as soon as the reservation must be
   checked. No request is sent uncounted. The caller defers, as it does when the store can't take the record either.
-- A 429 although the count was right (another program uses the application, or DrChrono lowered the limit): `throttled`
+- A 429 despite a correct count (another program uses the application, or DrChrono lowered the limit): `throttled`
   starts a cooldown and ends every reservation. Holders check theirs every CHECK_SECONDS. After the cooldown one request
   probes; if DrChrono accepts it, the others follow by the usual count. They need no ramp: batches start at one and
-  double, and what the count calls free has been free for as long as DrChrono asked.
+  double.
 - The document is malformed: it counts as used up (`shared.rate_limit.encoding`) and the next transaction rewrites it.
 - Live first: background work never sends what was reserved for live requests. Live requests may send either. While
   background work is refused, the live ones leave it half of its share.
@@ -59,7 +59,7 @@ class RateLimiter:
         sleep: Callable[[float], None],
         instance: str,
     ) -> None:
-        """`instance` is a name that no other process ever has; a forked process must not inherit it."""
+        """instance: a name that no other process uses, now or later. A forked process needs another one."""
         self._document = LedgerDocument(documents, windows)
         self._exchanges = Exchange(
             documents,
