@@ -113,8 +113,7 @@ def dead_letters(
     These messages failed for hours. Shows event, kind and id of each, or why it cannot be read; never more of its
     content. `replay` sends them again, `discard` throws them away.
     """
-    from ops.dead_letters import dead_letters
-    from ops.dead_letters_message import MOST
+    from ops.dead_letters import MOST, dead_letters
     from ops.dead_letters_screen import show_messages
 
     if action is not Action.LIST and bool(numbers) == everything:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ops.dead_letters_message import CALL_SECONDS, MOST, DeadLetterMessage, QueueUnavailable
+from ops.dead_letters_messages import CALL_SECONDS, MOST, DeadLetter, QueueUnavailable
 
 if TYPE_CHECKING:
     from google.pubsub_v1 import SubscriberClient
@@ -28,7 +28,7 @@ class PubSubDeadLetters:
         self._topic = f"projects/{project}/topics/{topic}"
         self._subscription = f"projects/{project}/subscriptions/{subscription}"
 
-    def look(self, most: int) -> list[DeadLetterMessage]:
+    def look(self, most: int) -> list[DeadLetter]:
         with _translated():
             subscriber = _subscriber()
             messages = self._pull(subscriber, most)
@@ -36,7 +36,7 @@ class PubSubDeadLetters:
             self._release(subscriber, messages)
         return messages
 
-    def replay(self, messages: Sequence[DeadLetterMessage]) -> None:
+    def replay(self, messages: Sequence[DeadLetter]) -> None:
         from google.pubsub_v1 import PublisherClient, PubsubMessage
 
         with _translated():
@@ -51,23 +51,23 @@ class PubSubDeadLetters:
                 publisher.publish(topic=self._topic, messages=[copy], retry=None, timeout=CALL_SECONDS)
                 self._acknowledge(subscriber, [message])
 
-    def discard(self, messages: Sequence[DeadLetterMessage]) -> None:
+    def discard(self, messages: Sequence[DeadLetter]) -> None:
         with _translated():
             subscriber = _subscriber()
             self._acknowledge(subscriber, self._held(subscriber, messages))
 
-    def _held(self, subscriber: SubscriberClient, messages: Sequence[DeadLetterMessage]) -> list[DeadLetterMessage]:
+    def _held(self, subscriber: SubscriberClient, messages: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Return those of `messages` that are still there, with valid handles."""
         wanted = {message.number for message in messages}
         pulled = self._pull(subscriber, MOST)
         self._release(subscriber, [message for message in pulled if message.number not in wanted])
         return [message for message in pulled if message.number in wanted]
 
-    def _pull(self, subscriber: SubscriberClient, most: int) -> list[DeadLetterMessage]:
+    def _pull(self, subscriber: SubscriberClient, most: int) -> list[DeadLetter]:
         """Pull until nothing new comes, because one pull may return only some of the messages. Oldest first."""
         from google.api_core.exceptions import DeadlineExceeded
 
-        found: dict[str, DeadLetterMessage] = {}
+        found: dict[str, DeadLetter] = {}
         while len(found) < most:
             seconds = NEXT_PULL_SECONDS if found else PULL_SECONDS
             try:
@@ -77,7 +77,7 @@ class PubSubDeadLetters:
             except DeadlineExceeded:
                 break  # no (more) messages
             new = {
-                each.message.message_id: DeadLetterMessage(
+                each.message.message_id: DeadLetter(
                     number=each.message.message_id,
                     published_at=each.message.publish_time,
                     data=each.message.data,
@@ -91,7 +91,7 @@ class PubSubDeadLetters:
             found |= new
         return sorted(found.values(), key=lambda message: message.published_at)
 
-    def _release(self, subscriber: SubscriberClient, messages: Sequence[DeadLetterMessage]) -> None:
+    def _release(self, subscriber: SubscriberClient, messages: Sequence[DeadLetter]) -> None:
         if messages:
             handles = [message.handle for message in messages]
             subscriber.modify_ack_deadline(
@@ -102,7 +102,7 @@ class PubSubDeadLetters:
                 timeout=CALL_SECONDS,
             )
 
-    def _acknowledge(self, subscriber: SubscriberClient, messages: Sequence[DeadLetterMessage]) -> None:
+    def _acknowledge(self, subscriber: SubscriberClient, messages: Sequence[DeadLetter]) -> None:
         if messages:
             handles = [message.handle for message in messages]
             subscriber.acknowledge(subscription=self._subscription, ack_ids=handles, retry=None, timeout=CALL_SECONDS)

@@ -6,7 +6,7 @@ from ops.screen import Screen, table
 
 
 def show_messages(screen: Screen, messages: list[dict[str, str]], *, json: bool) -> None:
-    """messages: as `DeadLetterMessage.shown` returns them."""
+    """messages: as `DeadLetter.shown` returns them."""
     if json:
         screen.json(messages)
         return

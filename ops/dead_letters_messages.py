@@ -1,4 +1,4 @@
-"""A dead-letter message, as Pub/Sub or the embedded queue holds it.
+"""The messages of dead letters, as Pub/Sub or the embedded queue holds them.
 
 Shows only what `shared.webhooks.events` can decode (event, kind, id, delivery), or why it cannot. The other content of
 a message is never shown.
@@ -27,7 +27,7 @@ class QueueUnavailable(SyncError):
 
 
 @dataclass(frozen=True)
-class DeadLetterMessage:
+class DeadLetter:
     """number: identifies it in `replay` and `discard`. handle: acknowledges it; valid for a short time only."""
 
     number: str
