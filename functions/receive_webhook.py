@@ -1,7 +1,7 @@
-"""The front door: verify, read, make durable, 204. The only function that the world can reach.
+"""The only public function: verify a delivery, read it, publish its event, answer 204.
 
-DrChrono looks at nothing but the status: any 2xx is delivered, everything else comes again after 1, 3 and 7 hours.
-So 2xx is answered only for an event that cannot be lost any more, or that is of no use; and never a 3xx.
+DrChrono considers a delivery successful after any 2xx, and otherwise repeats it after 1, 3 and 7 hours. So this
+function answers 2xx only if the event is durable or not needed. It never answers 3xx.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def handle(
     publish: Publish,
     now: Callable[[], datetime],
 ) -> Response:
-    """Answers every request, whatever it holds.
+    """Answer a request, whatever its content.
 
-    `publish` returns when the broker has the message, and raises PublishFailed otherwise. `now` is UTC.
+    `publish` returns when Pub/Sub has the message, and raises PublishFailed otherwise. `now` is UTC.
     """
     try:
         if not settings.secrets or not all(settings.secrets):
@@ -59,8 +59,8 @@ def handle(
 
 
 def misconfigured(error: SettingsError) -> Response:
-    """The answer to every request while the environment is wrong: which setting, never what it holds."""
-    setting = error.problems[0].split(" ", 1)[0]  # each problem begins with the setting it is about
+    """Return the answer to every request while a setting is wrong. It names the setting, never its value."""
+    setting = error.problems[0].split(" ", 1)[0]  # each problem begins with the name of its setting
     log("webhook.rejected", "ERROR", reason=error.reason, status=500, setting=setting, error=str(error))
     return _json(500, {"reason": error.reason, "setting": setting})
 
@@ -83,7 +83,7 @@ def _receive(request: Request, settings: WebhookSettings, publish: Publish, now:
     if change is None:
         log("webhook.ignored", event=delivery.event)
         return
-    _keep(change, request.headers.get("traceparent", ""), publish)
+    _publish(change, request.headers.get("traceparent", ""), publish)
     log(
         "webhook.accepted",
         event=change.event,
@@ -94,23 +94,23 @@ def _receive(request: Request, settings: WebhookSettings, publish: Publish, now:
     )
 
 
-def _keep(change: Change, traceparent: str, publish: Publish) -> None:
-    """Returns once Pub/Sub has the change. Raises WebhookRejected: DrChrono delivers it again."""
+def _publish(change: Change, traceparent: str, publish: Publish) -> None:
+    """Return when Pub/Sub has the change. Raises WebhookRejected, after which DrChrono delivers again."""
     attributes = {"event": change.event, "kind": change.kind}
     if _TRACEPARENT.fullmatch(traceparent):
         attributes["traceparent"] = traceparent
     try:
         publish(encode(change), attributes)
     except PublishFailed as failed:
-        # Until it comes again, after 1, 3 and 7 hours, the sync finds what changed.
+        # DrChrono repeats the delivery after 1, 3 and 7 hours. Meanwhile the sync finds the change.
         log("webhook.not_durable", "ERROR", event=change.event, kind=change.kind, id=change.id, error=str(failed))
         raise WebhookRejected("not_durable", 503) from None
 
 
 def _json(status: int, fields: Mapping[str, str]) -> Response:
     body = json.dumps(fields).encode()
-    # An iterator makes it a streamed response in the eyes of the functions-framework, which before sending any other
-    # reads all that is left of the request into memory, and raises once more where reading it has failed.
+    # functions-framework treats an iterator as a streamed response. Before any other response, it reads the rest of the
+    # request into memory, and raises again if reading it had failed.
     response = Response(iter([body]), status, mimetype="application/json")
     response.content_length = len(body)
     response.headers["Cache-Control"] = "no-store"

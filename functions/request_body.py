@@ -1,4 +1,4 @@
-"""Reading the body of a request within a time and a size."""
+"""Read the body of a request within limits of time and size."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from shared.errors import WebhookRejected
 LONGEST_SECONDS = 5.0
 MOST_BODY_BYTES = 2**20  # a record is some kilobytes
 PIECE_BYTES = 2**16
-# A sender reads no answer before it has sent all, so what is too large is read to its end, and thrown away. Cloud Run
-# lets no more than this through (cloud.google.com/run/quotas); whoever sends more elsewhere is cut off.
+# A sender reads the answer only after it has sent everything, so an oversized body is read to its end and discarded.
+# Cloud Run passes no larger body (cloud.google.com/run/quotas). Elsewhere, the connection is closed beyond this size.
 MOST_DISCARDED_BYTES = 32 * 2**20
 
-# Where the servers that run the function keep the connection: gunicorn in the cloud, werkzeug elsewhere.
+# Keys of the connection in the WSGI environment: gunicorn in the cloud, werkzeug elsewhere.
 SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 
 
 def read_body(request: Request, seconds: float = LONGEST_SECONDS) -> bytes:
-    """The raw body, with or without a length; no more than MOST_BODY_BYTES of it is ever held.
+    """Return the raw body, with or without a Content-Length. Holds at most MOST_BODY_BYTES in memory.
 
-    After `seconds` the connection's reading side is shut down: a sender that drips bytes holds no thread for longer.
-    Raises WebhookRejected.
+    After `seconds`, shuts down the reading side of the connection, so that a slow sender cannot occupy a thread for
+    longer. Raises WebhookRejected.
     """
     connection = next((request.environ[name] for name in SOCKETS if name in request.environ), None)
     late = threading.Event()
@@ -36,7 +36,7 @@ def read_body(request: Request, seconds: float = LONGEST_SECONDS) -> bytes:
         return _read(request)
     finally:
         watch.cancel()
-        if late.is_set():  # that ended the reading, whatever it looked like
+        if late.is_set():  # the shutdown ended the reading, whatever `_read` returned or raised
             raise WebhookRejected("body_too_slow", 408)
 
 
@@ -47,7 +47,7 @@ def _read(request: Request) -> bytes:
             size += len(piece)
             if size <= MOST_BODY_BYTES:
                 pieces.append(piece)
-    except Exception:  # the server's own errors (a malformed chunk, a client that left) have no common base
+    except Exception:  # the servers' errors (a malformed chunk, a closed connection) have no common base
         raise WebhookRejected("body_unreadable", 400) from None
     if size > MOST_BODY_BYTES:
         raise WebhookRejected("body_too_large", 413)
@@ -60,4 +60,4 @@ def _shut(connection: Any, late: threading.Event) -> None:
         try:
             connection.shutdown(socket.SHUT_RD)
         except OSError:
-            return  # the sender has hung up
+            return  # the sender has closed the connection

@@ -1,9 +1,9 @@
-"""What a local run shows, step by step: authorization, backfill, webhooks, jobs, and the copy beside the truth."""
+"""The steps of a local run after the authorization: backfill, webhooks, jobs, and the comparison with DrChrono."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
@@ -11,61 +11,24 @@ from typing import Any
 
 from local.comparison import Difference, copied, differences
 from local.control import Control, Failed, run_job
+from local.events import EDITS, Edits, make_edits
 from local.terminal import Bars, Stage, Terminal
 from main import System
 from shared.documents import Where
 from shared.drchrono.kinds import KINDS, Kind
 from shared.jobs.checkpoints import Checkpoint, Checkpoints
 from shared.queue.work_queue import COLLECTION as PENDING
-from shared.records.storable import META
 
 BACKFILLED = tuple(kind for kind in KINDS.values() if kind.changes)
 
-LOOK_SECONDS = 0.05
 BAR_SECONDS = 0.25
 SOON = timedelta(minutes=2)
-WAIT_SECONDS = 1.0  # between two syncs while something is left to do
-ARRIVAL_SECONDS = 10.0  # an event that took longer was deferred, and the next sync fetches its record
-
-DEED_SECONDS = 0.1  # a practice does not do everything at once, and one can see each arrive
-
-# What happens at the practice, and how often: so that every event comes about that the form has for our kinds.
-Deeds = tuple[tuple[str, Mapping[str, Any], int], ...]
-_BOTH: Deeds = (
-    ("create", {"kind": "patients"}, 3),
-    ("change", {"kind": "patients"}, 7),
-    ("create", {"kind": "appointments"}, 4),
-    ("change", {"kind": "appointments"}, 9),
-    ("lock", {}, 3),
-    ("delete", {"kind": "appointments"}, 2),
-)
-DEEDS: Mapping[str, Deeds] = {
-    # The guide has no event for a deletion: a complete pass finds it.
-    "guide": (*_BOTH, ("change", {"kind": "clinical_notes"}, 4)),
-    "live": (
-        *_BOTH,
-        ("lock", {"locked": False}, 2),
-        *(
-            (deed, {"kind": kind}, 2)
-            for kind in ("medications", "problems", "allergies")
-            for deed in ("create", "change")
-        ),
-    ),
-}
+WAIT_SECONDS = 1.0  # between two syncs while work is left
 
 
 @dataclass
-class Awaited:
-    """An event that was sent: `path` is the document it is about, `sent` the moment before the change (UTC)."""
-
-    event: str
-    path: str
-    sent: datetime
-
-
-@dataclass
-class Story:
-    """jobs_url: where run_job listens."""
+class Activity:
+    """jobs_url: the address of `run_job`."""
 
     terminal: Terminal
     system: System
@@ -73,9 +36,9 @@ class Story:
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="job"))
 
     def backfill(self, since: date | None) -> None:
-        """Run it to its end, and work the work queue off. since: None for all there is. Raises Failed.
+        """Run the backfill to its end, then syncs until no entry of the work queue is due soon. Raises Failed.
 
-        One that an earlier run has begun, or ended, is not begun again.
+        since: None for all records. A backfill that an earlier run began is continued, not begun again.
         """
         began = time.monotonic()
         with self.terminal.bars() as show:
@@ -88,11 +51,11 @@ class Story:
                 self._watched(show, "sync")
             show(self._stages())
         waiting = self.system.queue().waiting()
-        rest = f"{waiting} entries of the work queue wait for later" if waiting else "nothing is pending"
+        rest = f"{waiting} entries of the work queue are due later" if waiting else "nothing is pending"
         self.terminal.say(f"Backfilled in {time.monotonic() - began:.1f} s: {rest}.")
 
     def _watched(self, show: Bars, job: str, **more: str) -> None:
-        """The job runs in a thread, so that this one can watch it."""
+        """Run the job in another thread, and show its progress meanwhile."""
         report = self._pool.submit(run_job, self.jobs_url, job, **more)
         while not report.done():
             show(self._stages())
@@ -110,7 +73,7 @@ class Story:
         return any(position.backfill for position in self._positions())
 
     def _is_due_soon(self) -> bool:
-        """Whether it is worth waiting here. What DrChrono forbids, say, is tried again tomorrow."""
+        """Return whether to wait for more entries. Others wait for hours, such as those that DrChrono forbids."""
         soon = datetime.now(timezone.utc) + SOON
         return self.system.documents().count(PENDING, [Where("due", "<=", soon)]) > 0
 
@@ -128,50 +91,14 @@ class Story:
                 done = total - left
             yield Stage(kind.name, done, total, f"{stored} records")
 
-    def events(self, control: Control, deeds: Deeds) -> bool:
-        """Let things happen at the practice, and show each record as it arrives. Whether each deed made an event."""
-        awaited: list[Awaited] = []
-        all_announced = True
-        for deed, fields, times in deeds:
-            for _ in range(times):
-                sent = datetime.now(timezone.utc)
-                done = control.do(deed, **fields)
-                if done and done["event"]:
-                    awaited.append(Awaited(done["event"], f"{done['kind']}/{done['id']}", sent))
-                elif done:
-                    name = f"{done['kind']}/{done['id']}"
-                    self.terminal.say(f"  {'(no event)':28} {name:30} {deed}: a reconciliation finds it", style="dim")
-                    all_announced = False
-                awaited = self._arrived_within(DEED_SECONDS, awaited)
-        for one in self._arrived_within(ARRIVAL_SECONDS, awaited):
-            self.terminal.say(f"  {one.event:28} {one.path:30} deferred: the next sync fetches it", style="yellow")
-        return all_announced
-
-    def _arrived_within(self, seconds: float, awaited: list[Awaited]) -> list[Awaited]:
-        """Those that have not. Where some have not, it takes this long."""
-        deadline = time.monotonic() + seconds
-        while awaited and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
-            awaited = self._arrived(awaited)
-        return awaited
-
-    def _arrived(self, awaited: list[Awaited]) -> list[Awaited]:
-        """Print those whose record was stored after they were sent; return the others."""
-        found = self.system.documents().get_all(list({one.path for one in awaited}), [META]) if awaited else {}
-        left = []
-        for one in awaited:
-            stored_at = found.get(one.path, {META: {}})[META].get("stored_at")
-            if stored_at is None or stored_at < one.sent:
-                left.append(one)
-                continue
-            milliseconds = (stored_at - one.sent).total_seconds() * 1000
-            self.terminal.say(f"  {one.event:28} {one.path:30} stored after {milliseconds:5.0f} ms")
-        return left
+    def events(self, control: Control, edits: Edits) -> bool:
+        """Make the edits at the practice and show their records arrive. Return whether each edit sent an event."""
+        return make_edits(self.terminal, self.system.documents(), control, edits)
 
     def settle(self, control: Control, seconds: float) -> list[Difference]:
-        """Sync until the copy equals the truth, for so long at most. Returns what still differs.
+        """Sync until the copy equals DrChrono's records, for at most `seconds`. Return the remaining differences.
 
-        The queue may hold records that are fetched once more, half a minute after their event, to be certain.
+        The queue may still hold entries that fetch a record once more, half a minute after its event.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -212,7 +139,7 @@ class Story:
         return kind.name, str(truth), str(living), str(stored - living), "no" if wrong else "yes"
 
     def keep_going(self, sync_seconds: float, refresh_seconds: float) -> None:
-        """What Cloud Scheduler does, until interrupted. A job that fails is said aloud, and tried again."""
+        """Start the jobs like Cloud Scheduler, until interrupted. Show failed jobs and try them again."""
         due = {"sync": time.monotonic() + sync_seconds, "refresh-token": time.monotonic() + refresh_seconds}
         pause = {"sync": sync_seconds, "refresh-token": refresh_seconds}
         while True:
@@ -220,13 +147,13 @@ class Story:
             for job in [job for job, at in due.items() if at <= time.monotonic()]:
                 try:
                     report = run_job(self.jobs_url, job)
-                    self._tell(report)
+                    self._show(report)
                 except (Failed, OSError) as problem:
                     self.terminal.say(f"{job}: {problem}", style="red")
                 due[job] = time.monotonic() + pause[job]
 
-    def _tell(self, report: dict[str, Any]) -> None:
-        """Only what happened: nothing for a sync that found nothing to do."""
+    def _show(self, report: dict[str, Any]) -> None:
+        """Show what a job did, if anything."""
         counts = {name: count for name, count in report.get("counts", {}).items() if count}
         if counts:
             words = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -235,9 +162,13 @@ class Story:
 
 
 def _walked(state: dict[str, Any] | None, *, finished: bool) -> tuple[int, int]:
-    """How far a backfill is: date windows where it has several, else records."""
+    """Return how much of a backfill is done, and the total: date windows if it has several, else records."""
     if state is None:
         return int(finished), 1
     if state["all_windows"] > 1:
         return state["all_windows"] - len(state["windows"]), state["all_windows"]
     return state["done"], max(state["total"] or 0, state["done"], 1)
+
+
+# The names that local/run.py imports.
+Story, DEEDS = Activity, EDITS

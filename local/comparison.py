@@ -1,4 +1,4 @@
-"""The copy beside the truth, record by record."""
+"""Compares the copy with DrChrono's records, one by one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Records = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Difference:
-    """fields: the names of those that differ; none where the whole record is `missing` or `extra` in the copy."""
+    """fields: the names of the fields that differ; empty if the record is `missing` or `extra` in the copy."""
 
     kind: str
     id: str
@@ -28,13 +28,13 @@ class Difference:
 
 
 def copied(documents: Documents, kind: Kind) -> dict[str, dict[str, Any]]:
-    """What the copy holds of a kind, as DrChrono sent it and without what is deleted, by id."""
+    """Return the copy's records of a kind by id, as DrChrono sent them, without deleted ones."""
     found = documents.query(kind.name)
     return {id_of_document(name): join(data) for name, data in found if not data[META]["deleted"]}
 
 
 def differences(kind: Kind, truth: Records, copy: Records) -> list[Difference]:
-    """In the order of ids. The signatures of URLs make no difference."""
+    """Return the differences in the order of ids. The signatures of URLs are ignored."""
     found = []
     for key in sorted(truth.keys() | copy.keys()):
         if key not in copy:

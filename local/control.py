@@ -1,4 +1,4 @@
-"""What the local run asks of the others over HTTP: the simulator's control interface, and the function `run_job`."""
+"""HTTP clients of the local run: the simulator's control interface, and the function `run_job`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import requests
 
-# A job may work this long before it answers (`JOB_DEADLINE_SECONDS`, and the page that it is in).
+# Longest time until a job answers: `JOB_DEADLINE_SECONDS`, and the page that it is storing then.
 JOB_SECONDS = 900.0
 CONTROL_SECONDS = 30.0
 
 
 class Failed(Exception):
-    """Somebody did not do what was asked: who, what it answered, what to do."""
+    """A request to another process failed. The text names the process, its answer and the remedy."""
 
 
 class Control:
@@ -23,7 +23,7 @@ class Control:
         self._url = f"{url}/control"
 
     def truth(self, kind: str) -> dict[str, dict[str, Any]]:
-        """All records of a kind by id, as a verbose GET would show them. Live notes go by their appointment."""
+        """Return all records of a kind by id, as in a verbose GET. Live notes are keyed by their appointment."""
         answer = requests.get(f"{self._url}/truth/{kind}", timeout=CONTROL_SECONDS)
         answer.raise_for_status()
         records = [json.loads(line) for line in answer.content.splitlines()]
@@ -34,9 +34,9 @@ class Control:
         answer.raise_for_status()
         return answer.json()  # type: ignore[no-any-return]
 
-    def do(self, deed: str, **fields: Any) -> dict[str, Any] | None:
-        """What was done, or None where there is no record that it could be done to."""
-        answer = requests.post(f"{self._url}/{deed}", json=fields, timeout=CONTROL_SECONDS)
+    def do(self, action: str, /, **fields: Any) -> dict[str, Any] | None:
+        """Perform a control action and return its result; None if no record fits it."""
+        answer = requests.post(f"{self._url}/{action}", json=fields, timeout=CONTROL_SECONDS)
         if answer.status_code == 404:
             return None
         answer.raise_for_status()

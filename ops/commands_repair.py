@@ -114,18 +114,18 @@ def dead_letters(
     content. `replay` sends them again, `discard` throws them away.
     """
     from ops.dead_letters import MOST, dead_letters
-    from ops.dead_letters_screen import show_letters
+    from ops.dead_letters_screen import show_messages
 
     if action is not Action.LIST and bool(numbers) == everything:
         raise typer.BadParameter("give numbers, or --all", param_hint="NUMBERS")
     with session(project, local) as (screen, target):
         queue = dead_letters(target)
-        letters = queue.look(MOST)
+        messages = queue.look(MOST)
         if action is Action.LIST:
-            show_letters(screen, [letter.shown() for letter in letters], json=json)
+            show_messages(screen, [message.shown() for message in messages], json=json)
             return
-        picked = [letter for letter in letters if everything or letter.number in (numbers or [])]
-        unknown = set(numbers or []) - {letter.number for letter in picked}
+        picked = [message for message in messages if everything or message.number in (numbers or [])]
+        unknown = set(numbers or []) - {message.number for message in picked}
         if unknown:
             raise typer.BadParameter(f"there is no {', '.join(sorted(unknown))}: see `list`", param_hint="NUMBERS")
         if action is Action.REPLAY:

@@ -1,4 +1,4 @@
-"""`show`: one stored record, and what differs from DrChrono now."""
+"""`show`: one stored record, and its differences from DrChrono's current one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NotStored(SyncError):
 
 @dataclass(frozen=True)
 class Stored:
-    """meta: `_sync` without the fields that are part of the record. pending: the entry that says it is out of date."""
+    """meta: `_sync` without the fields of the record. pending: the record's entry in the work queue, if any."""
 
     record: dict[str, Any]
     meta: dict[str, Any]
@@ -32,7 +32,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Difference:
-    """path: dotted. One of the two is None where the field is on one side only, or is null there."""
+    """path: dotted. A value is None if the field is null or missing on that side."""
 
     path: str
     stored: Any
@@ -41,7 +41,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Compared:
-    """deleted: the copy is a tombstone. gone: DrChrono has no such record now."""
+    """deleted: the copy is a tombstone. gone: DrChrono no longer has the record."""
 
     deleted: bool
     gone: bool
@@ -53,7 +53,7 @@ class Compared:
 
 
 class Api(Protocol):
-    """Of `shared.drchrono.client.DrChrono`."""
+    """The part of `shared.drchrono.client.DrChrono` that is needed here."""
 
     def get(self, kind: Kind, id: str) -> Fetched: ...  # noqa: A002 (DrChrono's word)
     def list_notes(self, appointment: str) -> Iterator[Page]: ...
@@ -80,7 +80,7 @@ def stored(documents: Documents, queue: WorkQueue, kind: Kind, key: str) -> Stor
 
 
 def fetch(api: Api, kind: Kind, key: str) -> dict[str, Any] | None:
-    """The record as DrChrono has it now; None where it has none."""
+    """Return DrChrono's current record; None if there is none."""
     try:
         return api.get(kind, key).record
     except NotFound:
@@ -91,13 +91,13 @@ def fetch(api: Api, kind: Kind, key: str) -> dict[str, Any] | None:
 
 
 def compared(stored: Stored, now: Mapping[str, Any] | None) -> Compared:
-    """now: what `fetch` brought."""
+    """now: the result of `fetch`."""
     found = differences(stored.record, now) if now is not None else []
     return Compared(deleted=stored.meta["deleted"], gone=now is None, differences=found)
 
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
-    """By path. The signatures of URLs, which differ with every read, are no difference."""
+    """Return the differences by path. The signatures of URLs, which change with every read, are ignored."""
     return list(_compared("", stored, now))
 
 

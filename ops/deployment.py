@@ -1,8 +1,8 @@
-"""What is deployed in a project: the functions with their settings, and the jobs that call them.
+"""The deployed functions of a project with their settings, and the jobs that call them.
 
-From Google's own description of them, so that whoever has the project's name needs no other setting, and works with
-the very quota and secrets that the functions work with. Reading it takes roles/cloudfunctions.viewer and
-roles/cloudscheduler.viewer; without them a command says what it lacks.
+Google's APIs describe them, so an operator needs only the project's name, and a command uses the same quota and secrets
+as the functions. Requires roles/cloudfunctions.viewer and roles/cloudscheduler.viewer. If a role is missing, the
+command names it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ENTRY_POINTS = ("receive_webhook", "store_record", "run_job")
 
 
 class NotSeen(SyncError):
-    """Google does not show it; the text says why, and what to do."""
+    """Google's API does not return it. The text contains the reason and the remedy."""
 
     reason = "not_seen"
 
 
 @dataclass(frozen=True)
 class Function:
-    """secrets: by variable, the full name of the secret version that it holds (`projects/p/secrets/s/versions/3`)."""
+    """secrets: the full name of the secret version of each variable (`projects/p/secrets/s/versions/3`)."""
 
     entry_point: str
     region: str
@@ -43,7 +43,7 @@ class Function:
 
 @dataclass(frozen=True)
 class ScheduledJob:
-    """code: gRPC's of the last attempt, 0 where it succeeded. attempted_at: None before the first."""
+    """code: gRPC status code of the last attempt; 0 is success. attempted_at: None before the first attempt."""
 
     name: str
     state: str
@@ -53,13 +53,13 @@ class ScheduledJob:
 
 @dataclass(frozen=True)
 class Deployment:
-    """The functions that are there, by entry point: some of `ENTRY_POINTS`, or none before the second apply."""
+    """The deployed functions by entry point: some of `ENTRY_POINTS`, or none before the second `terraform apply`."""
 
     functions: Mapping[str, Function]
 
     @property
     def environment(self) -> dict[str, str]:
-        """The plain settings of all of them; where they share one, it is the same."""
+        """The plain settings of all functions. A setting that they share has the same value everywhere."""
         merged: dict[str, str] = {}
         for function in self.functions.values():
             merged |= function.environment
@@ -74,7 +74,7 @@ class Deployment:
 
 
 class Google:
-    """session: adds the credentials to each request. functions, scheduler: origins of the two services."""
+    """session: adds the credentials to each request. functions, scheduler: the origins of the two APIs."""
 
     def __init__(
         self, session: requests.Session, project: str, *, functions: str = FUNCTIONS, scheduler: str = SCHEDULER
@@ -91,7 +91,7 @@ class Google:
         return Deployment({each.entry_point: each for each in found if each.entry_point in ENTRY_POINTS})
 
     def jobs(self, region: str) -> list[ScheduledJob]:
-        """Those whose names begin with `drchrono-`. Raises NotSeen."""
+        """Return the jobs whose names begin with `drchrono-`. Raises NotSeen."""
         url = f"{self._scheduler}/v1/projects/{self._project}/locations/{region}/jobs"
         found = [_job(item) for item in self._all(url, "jobs", "roles/cloudscheduler.viewer")]
         return [job for job in found if job.name.startswith("drchrono-")]

@@ -1,4 +1,4 @@
-"""`doctor`, on Pub/Sub: the subscription, and the grants without which it does nothing (terraform/pubsub.tf)."""
+"""`doctor` for Pub/Sub: checks the subscription, and the grants that it depends on (terraform/pubsub.tf)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ops.verdict import Failed, Skipped
 CALL_SECONDS = 10.0
 SUBSCRIPTION = "drchrono-events-store-record"
 DEAD_LETTERS = "drchrono-events-dead"
-# store_record may run two minutes; a message that is still being worked on must not come a second time.
+# store_record may run for two minutes. Pub/Sub must not deliver the message again meanwhile.
 LEAST_ACK_SECONDS = 130
 
 AGENT = r"serviceAccount:service-\d+@gcp-sa-pubsub\.iam\.gserviceaccount\.com"
@@ -24,7 +24,7 @@ RECEIVER = r"serviceAccount:drchrono-receive-webhook@.*"
 
 @dataclass(frozen=True)
 class Grant:
-    """resource: `topics/…` or `subscriptions/…`. without: what does not work then."""
+    """resource: `topics/…` or `subscriptions/…`. without: what fails without the grant."""
 
     resource: str
     role: str
@@ -46,16 +46,16 @@ def check_subscription(target: TargetSystem, now: Callable[[], datetime]) -> str
 
     cloud = target.system.cloud()
     name = f"projects/{cloud.project}/subscriptions/{SUBSCRIPTION}"
-    with _told("roles/pubsub.viewer"):
+    with _translated("roles/pubsub.viewer"):
         found = SubscriberClient().get_subscription(subscription=name, retry=None, timeout=CALL_SECONDS)
     function = target.deployment.functions.get("store_record") if target.deployment else None
     problems = []
     if not found.push_config.push_endpoint:
-        problems.append("it pushes to nobody")
+        problems.append("it has no push endpoint")
     elif function is not None and found.push_config.push_endpoint != function.url:
-        problems.append("it pushes to another address than store_record's")
+        problems.append("its push endpoint is not store_record's URL")
     if not found.topic.endswith(f"/topics/{cloud.topic}"):
-        problems.append(f"it is not of the topic {cloud.topic}")
+        problems.append(f"its topic is not {cloud.topic}")
     if found.ack_deadline_seconds < LEAST_ACK_SECONDS:
         problems.append(f"its ack deadline is {found.ack_deadline_seconds} s")
     if not found.dead_letter_policy.dead_letter_topic.endswith(f"/topics/{DEAD_LETTERS}"):
@@ -80,8 +80,8 @@ def check_grants(target: TargetSystem, now: Callable[[], datetime]) -> str:
 def _is_granted(project: str, grant: Grant) -> bool:
     from google.pubsub_v1 import PublisherClient
 
-    with _told("roles/iam.securityReviewer"):
-        # Either client asks for the policy of either resource.
+    with _translated("roles/iam.securityReviewer"):
+        # The publisher client can read the policies of subscriptions, too.
         policy: Any = PublisherClient().get_iam_policy(
             request={"resource": f"projects/{project}/{grant.resource}"}, retry=None, timeout=CALL_SECONDS
         )
@@ -95,8 +95,8 @@ def _needs_pubsub(target: TargetSystem) -> None:
 
 
 @contextmanager
-def _told(role: str) -> Iterator[None]:
-    """Google's errors as verdicts. role: what asking needs."""
+def _translated(role: str) -> Iterator[None]:
+    """Raise Google's errors as verdicts. role: the role that the call requires."""
     from google.api_core.exceptions import GoogleAPIError, NotFound, PermissionDenied
     from google.auth.exceptions import GoogleAuthError
 

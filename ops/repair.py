@@ -12,7 +12,8 @@ from shared.errors import SyncError
 from shared.jobs.reconcile import start
 from shared.jobs.run import Parts
 from shared.jobs.windowed import KIND_NAMES
-from shared.queue.entries import ABSENT, Entry, Priority, Target, target_of
+from shared.queue.encoding import target_of
+from shared.queue.entries import ABSENT, Entry, Priority, Target
 from shared.queue.work_queue import COLLECTION, WorkQueue
 from shared.records.store import Records
 

@@ -1,4 +1,4 @@
-"""Which system a command works on: a project's, or the one that `make run` keeps up on this machine."""
+"""The system that a command works on: that of a project, or the one that `make run` runs on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ops.deployment import Deployment, Google, NotSeen
 from shared.errors import SettingsError, SyncError
 from shared.settings import ApiSettings, Environment, api_settings
 
-# Written by `make run`, in the folder that commands are called from: the checkout.
+# `make run` writes it. Relative to the checkout, in which commands are started.
 LOCAL_ENVIRONMENT = Path(".local/environment")
 
 STAND_INS = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST")
@@ -25,18 +25,18 @@ LOGIN = "run `gcloud auth application-default login`"
 SETTINGS = 'run `eval "$(terraform -chdir=terraform output -raw ops_environment)"` first'
 
 
-class NoSuchPlace(SyncError):
-    """Says which system was meant, and what to do so that it is found."""
+class TargetNotFound(SyncError):
+    """The text says which system is missing, and contains the remedy."""
 
-    reason = "no_such_place"
+    reason = "target_not_found"
 
 
 @dataclass(frozen=True)
 class TargetSystem:
-    """name: for people. options: what leads a command here again. folder: the embedded store and queue, if any.
+    """name: for people. options: command-line options that select this system. folder: of the embedded store and queue.
 
-    google: None where no Google is involved. deployment: what it has shown, None where it has not: `unseen` says why.
-    receiver: receive_webhook's URL, if a person gave it.
+    google: Google's APIs; None for local systems. deployment: None if it is unknown, for the reason in `unseen`.
+    receiver: the URL of receive_webhook, if it was given on the command line.
     """
 
     name: str
@@ -50,35 +50,35 @@ class TargetSystem:
     receiver: str = ""
 
     def command(self, command: str) -> str:
-        """As to be typed."""
+        """Return the command line of a command on this system."""
         return f"python -m ops {command}{self.options}"
 
     @property
     def webhook_url(self) -> str:
-        """Of receive_webhook; empty where it is not known."""
+        """The URL of receive_webhook; empty if unknown."""
         function = self.deployment.functions.get("receive_webhook") if self.deployment else None
         return self.receiver or (function.url if function else self.environ.get("WEBHOOK_URL", ""))
 
 
 def local_target(file: Path = LOCAL_ENVIRONMENT) -> TargetSystem:
-    """Raises NoSuchPlace."""
+    """Raises TargetNotFound."""
     from workstation.dotenv import DotenvError, read
     from workstation.wiring import FOLDER, local_system
 
     try:
         found = read(file)
     except DotenvError as error:
-        raise NoSuchPlace(str(error)) from None
+        raise TargetNotFound(str(error)) from None
     if not found:
-        raise NoSuchPlace("nothing runs on this machine: start it with `make run`, and leave it running")
-    # Google's clients look for the stand-ins here.
+        raise TargetNotFound("nothing runs on this machine: start it with `make run`, and leave it running")
+    # Google's clients read the addresses of emulators from the environment.
     os.environ.update({name: found[name] for name in STAND_INS if name in found})
     folder = Path(found[FOLDER]) if FOLDER in found else None
     return TargetSystem("this machine", " --local", found, local_system(found), folder=folder)
 
 
 def project_target(named: str | None, environ: Environment) -> TargetSystem:
-    """The project that was named, else that of the environment, else gcloud's. Raises NoSuchPlace."""
+    """Return the system of project `named`, else of that of the environment or gcloud. Raises TargetNotFound."""
     options = f" --project {named}" if named else ""
     project = named or environ.get("GCP_PROJECT") or environ.get("GOOGLE_CLOUD_PROJECT") or None
     google, deployment, unseen = None, None, "stand-ins are in use, not a deployment"
@@ -87,20 +87,20 @@ def project_target(named: str | None, environ: Environment) -> TargetSystem:
         project = project or default
         google = Google(session, project or "")
     if project is None:
-        raise NoSuchPlace("no project is named: give --project, or set GCP_PROJECT")
+        raise TargetNotFound("no project is named: give --project, or set GCP_PROJECT")
     if google is not None:
         try:
             deployment, unseen = google.deployment(), ""
         except NotSeen as error:
             unseen = str(error)
-    target = deployed_place(project, environ, deployment=deployment, unseen=unseen)
+    target = deployed_target(project, environ, deployment=deployment, unseen=unseen)
     return replace(target, options=options, google=google)
 
 
-def deployed_place(
+def deployed_target(
     project: str, environ: Environment, *, deployment: Deployment | None = None, unseen: str = ""
 ) -> TargetSystem:
-    """With the settings of the deployment, and those of the environment before them."""
+    """Return the system with the settings of the deployment. Those of the environment take precedence."""
     settings = {**(deployment.environment if deployment else {}), **environ, "GCP_PROJECT": project}
     system = System(settings)
     system.api = Once(lambda: _api_settings(system, settings, deployment, unseen))
@@ -108,7 +108,7 @@ def deployed_place(
 
 
 def _credentials() -> tuple[requests.Session, str | None]:
-    """A session that carries the operator's credentials, and gcloud's default project. Raises NoSuchPlace."""
+    """Return a session with the operator's credentials, and gcloud's default project. Raises TargetNotFound."""
     import google.auth
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import AuthorizedSession
@@ -116,18 +116,18 @@ def _credentials() -> tuple[requests.Session, str | None]:
     try:
         credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
     except GoogleAuthError:
-        raise NoSuchPlace(f"there are no credentials for Google Cloud: {LOGIN}") from None
+        raise TargetNotFound(f"there are no credentials for Google Cloud: {LOGIN}") from None
     return AuthorizedSession(credentials), project  # type: ignore[no-untyped-call]
 
 
 def _api_settings(
     system: System, settings: Mapping[str, str], deployment: Deployment | None, unseen: str
 ) -> ApiSettings:
-    """With the credentials from Secret Manager where the environment has none. Raises SettingsError."""
+    """Return the settings. Credentials that the environment lacks come from Secret Manager. Raises SettingsError."""
     from shared.cloud.secret_manager import SecretVersions, connect
 
     if deployment is None and not settings.get("DRCHRONO_QUOTA"):
-        # Another quota than the functions have would spoil the count that they share.
+        # All instances count their requests in one document, so they must agree on the quota.
         raise SettingsError([f"The deployment's quota is not known ({unseen}): {SETTINGS}."])
     given = {name: settings[name] for name in CREDENTIALS if settings.get(name)}
     missing = {name: secret for name, secret in CREDENTIALS.items() if name not in given}

@@ -1,1 +1,1 @@
-"""What the functions share: pure rules here, the API client, the stores and the shared state below."""
+"""Code that the functions share, one folder per capability; the modules here are used by all folders."""

@@ -1,6 +1,6 @@
-"""The document store as the rest sees it: Firestore in the cloud, SQLite on one machine.
+"""The interface of the document store: Firestore in the cloud, SQLite on one machine.
 
-A path is `collection/id`. A document is a dict of JSON values, and of aware UTC datetimes (Firestore timestamps).
+A path is `collection/id`. A document is a dict of JSON values and aware UTC datetimes (Firestore timestamps).
 Every method may raise `StoreUnavailable`.
 """
 
@@ -50,10 +50,10 @@ class Where(NamedTuple):
 
 
 class Transaction(Protocol):
-    """Reads, then writes that happen together or not at all. All reads come before the first write.
+    """Reads, followed by writes that take effect together or not at all. All reads come before the first write.
 
-    A document that is read here and then written is guarded: if another writer came between, the work runs again. One
-    that is only read is not, and one that is written without being read is written whatever is there.
+    If another writer changes a document between its read and its write here, the work runs again. A document that is
+    only read is not guarded. A document that is only written is overwritten in any case.
     """
 
     def get(self, path: str) -> Data | None: ...
@@ -61,7 +61,7 @@ class Transaction(Protocol):
     def snapshot(self, path: str) -> Snapshot: ...
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
-        """The documents that exist, by path; only the top-level `fields` of each where given."""
+        """Return the documents that exist, by path; if `fields` are given, only these top-level fields."""
 
     def create(self, path: str, data: Data) -> None:
         """Write a document that does not exist, without reading it. If it does, `transact` raises DocumentExists."""
@@ -70,7 +70,7 @@ class Transaction(Protocol):
         """Write the whole document."""
 
     def update(self, path: str, data: Data) -> None:
-        """Replace these top-level fields of a document that exists, and leave the others."""
+        """Replace these top-level fields of an existing document and leave the others."""
 
     def delete(self, path: str) -> None: ...
 
@@ -83,15 +83,15 @@ class Documents(Protocol):
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]: ...
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` until nothing interfered: it may run several times, so it has no other effect.
+        """Run `work` until its writes are committed. It may run several times, so it must have no other effect.
 
         Raises DocumentExists.
         """
 
     def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
-        """The results of `work` for each of `items`, in their order; a few at a time where the store is far away.
+        """Return the results of `work` for each of `items`, in order. A remote store works on a few at a time.
 
-        Raises the first error once nothing is under way. `work` does not call this itself.
+        Raises the first error once nothing is under way. `work` must not call `each`.
         """
 
     def query(
@@ -104,6 +104,6 @@ class Documents(Protocol):
         after_id: str | None = None,
         fields: Sequence[str] = (),
     ) -> Iterator[tuple[str, Data]]:
-        """Pairs of id and document; by id where `order_by` is empty, and then `after_id` continues a walk."""
+        """Yield pairs of id and document. Without `order_by`, they come by id, and `after_id` continues after an id."""
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int: ...

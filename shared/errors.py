@@ -1,41 +1,41 @@
-"""Every error this system raises, as one tree.
+"""All errors of this system, as one tree.
 
     SyncError
-    ├── SettingsError           the environment is wrong: names the settings and the remedy
-    ├── WebhookRejected         a delivery that is refused: reason and HTTP status
-    ├── MessageUnusable         a Pub/Sub message that holds no event: goes to the dead-letter topic
-    ├── PublishFailed           Pub/Sub did not take the event
-    ├── StoreUnavailable        Firestore could not be reached or refused for now
-    ├── RecordTooLarge          over what one Firestore document can hold
-    ├── QuotaExhausted          no permit now: says when there will be one
-    ├── LookAgain               the API's replicas lag: the answer proves too little, and is asked for again
-    ├── DeletionsHeld           so many records are absent that none is marked as deleted until a person looked
-    ├── LeaseLost               another instance holds what we thought was ours
+    ├── SettingsError           settings are wrong: one sentence for each, with the remedy
+    ├── WebhookRejected         a refused delivery: reason and HTTP status
+    ├── MessageUnusable         a Pub/Sub message without a valid event: goes to the dead-letter topic
+    ├── PublishFailed           Pub/Sub did not accept the event
+    ├── StoreUnavailable        Firestore is unreachable, or refuses temporarily
+    ├── RecordTooLarge          the record exceeds the limit of a Firestore document
+    ├── QuotaExhausted          no request is free: states when one will be
+    ├── LookAgain               the answer proves too little, because DrChrono's replicas lag: fetch again later
+    ├── DeletionsHeld           so many records are absent that a person must accept their deletion
+    ├── LeaseLost               another instance holds the lease now
     ├── TokenError
     │   ├── TokenMissing        never authorized
-    │   ├── TokenRevoked        DrChrono refused the refresh token: final until authorized again
-    │   └── TokenUnavailable    cannot be had now (another instance refreshes, endpoint down): try later
-    └── DrChronoError           an answer of the API, or none
+    │   ├── TokenRevoked        DrChrono refused the refresh token: final until the next authorization
+    │   └── TokenUnavailable    no token for now (another instance is refreshing, endpoint down): try again later
+    └── DrChronoError           a request to the API failed
         ├── BadRequest          400 and other 4xx
-        ├── Unauthorized        401 twice, with two tokens
+        ├── Unauthorized        401 with two different tokens
         ├── Forbidden           403: names the scope
         ├── NotFound            404
         ├── Conflict            409
-        ├── Throttled           429: says when to come back
+        ├── Throttled           429: states when to send requests again
         ├── ServerError         5xx
         │   └── BulkFailed      DrChrono gave up making a bulk list
-        ├── Unreachable         timeout, reset, refused: nothing is known to have been changed
-        ├── MalformedAnswer     a 2xx that is not the JSON it should be
-        │   └── ListRepeats     the pages of a list lead in a circle
+        ├── Unreachable         timeout, reset, connection refused; a write was certainly not sent
+        ├── MalformedAnswer     a 2xx without the expected JSON
+        │   └── ListRepeats     the pages of a list form a cycle
         ├── ListEmpty           a list shows no record of a kind of which the copy has some
-        ├── OutcomeUnknown      a write was sent and not answered: it may or may not have happened
-        ├── ForeignHost         a link leads off DrChrono's hosts: not followed
         ├── ListShifted         the pages of a list did not show all its records: it is read again
-        ├── BulkExpired         the uuid of a bulk list is too old: ask for the same page again
-        └── BulkNotReady        a bulk list is still being made: resume from its position later
+        ├── OutcomeUnknown      a write was sent, and the answer does not show whether it took effect
+        ├── ForeignHost         a link leads away from DrChrono's hosts and was not followed
+        ├── BulkExpired         the uuid of a bulk list has expired: request the same page again
+        └── BulkNotReady        DrChrono is still making the bulk list: resume later from the position
 
-Messages hold kinds, ids, statuses and remedies; never a field of a record, a token, a body or a query value.
-`reason` is the one machine word of an error: the same in the answer, the log line, the pending entry and the alert.
+Messages contain kinds, ids, statuses and remedies, but never a field of a record, a token, a body or a query value.
+`reason` identifies the error to programs. HTTP answers, log lines, queue entries and alerts use the same word.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from datetime import datetime
 
 
 class SyncError(Exception):
-    """Base of all. `reason` is a word of lower-case letters and underscores."""
+    """Base class. `reason` consists of lower-case letters and underscores."""
 
     reason: str = "error"
 
 
 class SettingsError(SyncError):
-    """`problems` holds one sentence per wrong setting, each with its remedy."""
+    """`problems`: one sentence per wrong setting. Each begins with its name and ends with the remedy."""
 
     reason = "misconfigured"
 
@@ -61,7 +61,7 @@ class SettingsError(SyncError):
 
 
 class WebhookRejected(SyncError):
-    """A request to the front door that is refused with `status`."""
+    """`receive_webhook` answers the request with `status`."""
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
@@ -70,7 +70,7 @@ class WebhookRejected(SyncError):
 
 
 class MessageUnusable(SyncError):
-    """`reason` says what is missing; the content is not repeated."""
+    """`reason` says what is wrong, without repeating the content."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -90,20 +90,20 @@ class RecordTooLarge(SyncError):
 
 
 class QuotaExhausted(SyncError):
-    """No permit now. `until` (UTC) is when asking again makes sense."""
+    """`until` (UTC): when the next request is free."""
 
     reason = "quota"
 
     def __init__(self, until: datetime) -> None:
-        super().__init__(f"no request permit before {until:%Y-%m-%d %H:%M:%S} UTC")
+        super().__init__(f"no request is free before {until:%Y-%m-%d %H:%M:%S} UTC")
         self.until = until
 
 
 class LookAgain(SyncError):
-    """The answer may be older than what is asked about. `reason` is `lag`, or `absent` where it shows no record.
+    """The answer may be older than the change. `reason` is `lag`, or `absent` if the answer holds no record.
 
-    `due` (UTC) is when an answer proves more. `absent_since` is when the record was not found though a request sent
-    then had to show it, None where that has not happened.
+    due: when a fetch can prove more (UTC). absent_since: when a fetch that had to show the record did not find it;
+    None if there was no such fetch.
     """
 
     def __init__(self, reason: str, due: datetime, *, absent_since: datetime | None = None) -> None:
@@ -114,14 +114,14 @@ class LookAgain(SyncError):
 
 
 class DeletionsHeld(SyncError):
-    """Records of `kind` are absent, but too many at once to believe it."""
+    """Too many records of `kind` are absent at once to mark any as deleted."""
 
     reason = "deletions_held"
 
     def __init__(self, kind: str) -> None:
         super().__init__(
-            f"too many {kind} are absent; look into DrChrono, and if they are deleted there: "
-            f"`python -m ops accept-deletions {kind}`"
+            f"too many {kind} are absent: look in DrChrono, and if they are deleted there, "
+            f"run `python -m ops accept-deletions {kind}`"
         )
         self.kind = kind
 
@@ -147,9 +147,9 @@ class TokenUnavailable(TokenError):
 
 
 class DrChronoError(SyncError):
-    """An exchange with the API that gave no usable answer.
+    """A request to the API without a usable answer.
 
-    `operation` is a method and a path without query; `status` is None where no answer came.
+    operation: method and path, without the query. status: None if there was no answer.
     """
 
     reason = "api_error"
@@ -182,7 +182,7 @@ class Conflict(DrChronoError):
 
 
 class Throttled(DrChronoError):
-    """429. `until` (UTC) is when DrChrono said that requests are allowed again."""
+    """429. until: when DrChrono allows requests again (UTC)."""
 
     reason = "throttled"
 
@@ -237,7 +237,7 @@ class BulkFailed(ServerError):
 
 
 class BulkNotReady(DrChronoError):
-    """`position` resumes the list at the page that is being made (see `shared.drchrono.client`)."""
+    """position: resumes the list at the page that is being made (see `shared.drchrono.lists`)."""
 
     reason = "bulk_not_ready"
 

@@ -1,7 +1,7 @@
 """JSON in which every number keeps its value. Pure.
 
-Python reads `0.1234567890123456789` and `1e400` as the nearest float, or as infinity. Here a number that no float holds
-exactly as it is written becomes a `Decimal`, and is written again as the number that it is.
+Python's `json` reads `0.1234567890123456789` as the nearest float, and `1e400` as infinity. Here, a number without an
+exact float becomes a `Decimal`, and is written as the same number again.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-# A float holds every decimal number of this many digits, and its shortest form is that number again.
+# Every decimal number of this many digits survives the conversion to float and back.
 SAFE_DIGITS = 15
 
 
 def loads(text: str | bytes) -> Any:
-    """Raises ValueError where it is no JSON, and RecursionError where it is nested too deeply."""
+    """Raises ValueError if the text is not JSON, and RecursionError if it is nested too deeply."""
     return json.loads(text, parse_float=_number)
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """`json.dumps(value, **options)`, with each Decimal as a number. Raises TypeError for what JSON does not know."""
+    """Return `json.dumps(value, **options)`, with each Decimal as a number. Raises TypeError for other types."""
     numbers: list[Decimal] = []
     mark = ""
 
     def named(one: object) -> str:
         if not isinstance(one, Decimal):
-            raise TypeError(f"JSON knows no {type(one).__name__}")
+            raise TypeError(f"{type(one).__name__} cannot be written as JSON")
         numbers.append(one)
         return f"{mark}{len(numbers) - 1}"
 
@@ -50,5 +50,5 @@ def _number(text: str) -> float | Decimal:
     try:
         exact = Decimal(text)
     except InvalidOperation:
-        raise ValueError("a number beyond all bounds") from None
+        raise ValueError("a number is too large") from None
     return value if math.isfinite(value) and Decimal(repr(value)) == exact else exact

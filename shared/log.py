@@ -1,7 +1,7 @@
-"""Log lines: one JSON object each, built from an allow-list of fields, so that no record can get into one.
+"""Log lines: one JSON object each, built from an allow-list of fields, so that no record content can be logged.
 
-Cloud Logging reads `severity`, `message` and the trace fields; the others become `jsonPayload`. The message is a
-label (`webhook.rejected`): a stranger finds the code that wrote a line by searching for it.
+Cloud Logging interprets `severity`, `message` and the trace fields; the others become `jsonPayload`. The message is a
+label such as `webhook.rejected`. A search for the label finds the code that wrote the line.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Severity = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
-LONGEST_TEXT = 200  # a label, an id or a reason is never longer; whatever is, is cut
+LONGEST_TEXT = 200  # labels, ids and reasons are shorter; longer texts are cut
 
 
 class Fields(TypedDict, total=False):
-    """All that a log line may hold. Texts are ids, names from our own tables, and machine words; never content."""
+    """The fields of a log line. Texts are ids, names from our own tables, reasons and outcomes; never content."""
 
     function: str
     event: str
@@ -63,12 +63,12 @@ _context: ContextVar[Mapping[str, object]] = ContextVar("context", default={})  
 _least: list[Severity] = ["INFO"]
 _writing = threading.Lock()
 
-# W3C Trace Context, version 00, as Google's front end adds it.
+# W3C Trace Context, version 00. Google's front end adds it.
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 def log(label: str, severity: Severity = "INFO", **fields: Unpack[Fields]) -> None:
-    """Write one line to stdout. A field that is not in `Fields` is left out, whatever the caller meant."""
+    """Write one line to stdout. A field that is not in `Fields` is dropped."""
     if SEVERITIES.index(severity) < SEVERITIES.index(_least[0]):
         return
     line: dict[str, object] = {"severity": severity, "message": label, **_context.get()}
@@ -99,9 +99,9 @@ def _unwrapped(stream: TextIO) -> TextIO:
 
 @contextmanager
 def log_context(function: str, traceparent: str, project: str) -> Iterator[None]:
-    """Every line of the block names the function, and the trace by which Cloud Logging groups the way of one change.
+    """Add the function and the trace to every line of the block. Cloud Logging groups the lines of a trace.
 
-    traceparent: W3C Trace Context; anything else is left out.
+    traceparent: W3C Trace Context; anything else is ignored.
     """
     context: dict[str, object] = {"function": function}
     if found := _TRACEPARENT.fullmatch(traceparent):
@@ -116,9 +116,10 @@ def log_context(function: str, traceparent: str, project: str) -> Iterator[None]
 
 
 def take_over(least: Severity) -> None:
-    """Bring every other logger of the process, and what nobody catches, under the same rule.
+    """Write the lines of all other loggers, and uncaught exceptions, in the same form.
 
-    Their texts may hold a record (a URL, a body in an exception), so only who spoke, how loudly and where is kept.
+    Their texts may contain record content (a URL, a body in an exception). So only the logger's name, the severity, the
+    type of the error and the location are kept.
     """
     _least[0] = least
     root = logging.getLogger()
@@ -133,7 +134,7 @@ def take_over(least: Severity) -> None:
 
 
 class _Foreign(logging.Handler):
-    """A line of another library as one of ours."""
+    """Writes a line of another library as one of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
         severity: Severity = "ERROR" if record.levelno >= logging.ERROR else "WARNING"
@@ -142,8 +143,8 @@ class _Foreign(logging.Handler):
 
 
 def log_crash(function: str, error: BaseException) -> None:
-    """An error that nobody handled, as one line: its type and place; its text only where it is one of ours, since any
-    other may hold a record.
+    """Log an unhandled error in one line: its type and location. The text is logged only if the error is a SyncError,
+    because other errors may contain record content.
     """
     place = error.__traceback__
     while place is not None and place.tb_next is not None:

@@ -1,7 +1,7 @@
-"""Settings: environment variables, read here and nowhere else, each function only its own, all problems at once.
+"""Settings: environment variables. Each function reads only its own, and reports all problems at once.
 
-The names of the guide stay (`GCP_PROJECT`, `DRCHRONO_*`). A variable that begins like ours but is none of ours is
-an error too: a misspelt setting must not be silently without effect.
+The names are the guide's (`GCP_PROJECT`, `DRCHRONO_*`). An unknown variable that begins with `DRCHRONO_` is an error
+too, so that a misspelt setting does not go unnoticed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DRCHRONO_NAMES = (
 
 @dataclass(frozen=True)
 class CloudSettings:
-    """Where the project keeps things. The three hosts are the local stand-ins, None in the cloud."""
+    """Names of the project's resources. The three hosts are local emulators; None in the cloud."""
 
     project: str
     topic: str
@@ -47,7 +47,7 @@ class CloudSettings:
 
 @dataclass(frozen=True)
 class WebhookSettings:
-    """`secrets`: one, or several while rotating. `signature`: `either`, `hmac` or `token`."""
+    """secrets: one, or several during rotation. signature: `either`, `hmac` or `token`."""
 
     secrets: tuple[str, ...] = field(repr=False)
     signature: str
@@ -56,8 +56,10 @@ class WebhookSettings:
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """`url` is DrChrono's origin, without a path. Parts of the quota (0-1): `background_share` is what background work
-    may use, `pass_share` what the daily passes over medications, problems and allergies may cost.
+    """url: DrChrono's origin, without a path.
+
+    Parts of the quota (0-1): background_share is open to background work, and pass_share to the daily passes over
+    medications, problems and allergies.
     """
 
     url: str
@@ -70,13 +72,13 @@ class ApiSettings:
 
 @dataclass(frozen=True)
 class JobSettings:
-    """`deadline_seconds`: how long one run may work before it leaves the rest to the next."""
+    """deadline_seconds: how long one run may work. The next run continues."""
 
     deadline_seconds: int
 
 
 class _Reader:
-    """Reads variables and gathers what is wrong with them."""
+    """Reads variables and collects the problems."""
 
     def __init__(self, environ: Environment) -> None:
         self._environ = environ
@@ -95,7 +97,7 @@ class _Reader:
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name, default=allowed[0])
         if value not in allowed:
-            self.problems.append(f"{name} must be one of {', '.join(allowed)}; it is something else.")
+            self.problems.append(f"{name} must be one of {', '.join(allowed)}; it has another value.")
         return value
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
@@ -112,20 +114,20 @@ class _Reader:
         for name in self._environ:
             if name.startswith("DRCHRONO_") and name not in DRCHRONO_NAMES:
                 near = difflib.get_close_matches(name, DRCHRONO_NAMES, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(DRCHRONO_NAMES)}."
+                hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(DRCHRONO_NAMES)}."
                 self.problems.append(f"{name} is not a setting: {hint}")
         if self.problems:
             raise SettingsError(self.problems)
 
 
 def log_level(environ: Environment) -> Severity:
-    """LOG_LEVEL: the least severity that is written. A wrong value is no reason to log nothing."""
+    """Return LOG_LEVEL, the least severity that is written. An invalid value means INFO."""
     named = environ.get("LOG_LEVEL", "").strip().upper()
     return next((severity for severity in SEVERITIES if severity == named), "INFO")
 
 
 def cloud_settings(environ: Environment) -> CloudSettings:
-    """Raises SettingsError, as all of these do."""
+    """Raises SettingsError, like the other functions here."""
     read = _Reader(environ)
     settings = CloudSettings(
         project=read.text("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", remedy="set it to the id of the Google Cloud project"),
@@ -145,13 +147,13 @@ def webhook_settings(environ: Environment) -> WebhookSettings:
     listed = read.text(
         "DRCHRONO_WEBHOOK_SECRET",
         remedy="set it to the secret token of the webhook in DrChrono's API console, "
-        "or to two separated by a comma while rotating",
+        "or to two separated by a comma during rotation",
     )
     secrets = tuple(part.strip() for part in listed.split(",") if part.strip())
     if listed and not secrets:
         read.problems.append("DRCHRONO_WEBHOOK_SECRET holds only commas: set it to the webhook's secret token.")
     if any(not (secret.isascii() and secret.isprintable()) for secret in secrets):
-        read.problems.append("DRCHRONO_WEBHOOK_SECRET must be plain ASCII, as an HTTP header carries it.")
+        read.problems.append("DRCHRONO_WEBHOOK_SECRET must be printable ASCII, because an HTTP header carries it.")
     settings = WebhookSettings(
         secrets=secrets,
         signature=read.choice("DRCHRONO_WEBHOOK_SIGNATURE", ("either", "hmac", "token")),
@@ -185,7 +187,7 @@ def api_settings(environ: Environment) -> ApiSettings:
         pass_share=read.number("DRCHRONO_PASS_SHARE", 0.1, 0.001, 1.0),
     )
     if re.search(r"\s", settings.client_id + settings.client_secret):
-        read.problems.append("DRCHRONO_CLIENT_ID and DRCHRONO_CLIENT_SECRET must hold no blanks: copy them again.")
+        read.problems.append("DRCHRONO_CLIENT_ID and DRCHRONO_CLIENT_SECRET must not contain blanks: copy them again.")
     read.finish()
     return settings
 

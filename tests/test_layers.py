@@ -31,6 +31,7 @@ PURE = [
         "drchrono/windows",
         "jobs/reading",
         "jobs/watermark",
+        "queue/encoding",
         "queue/entries",
         "rate_limit/capacity",
         "rate_limit/encoding",

@@ -1,1 +1,1 @@
-"""The DrChrono API: the client and its OAuth tokens."""
+"""The DrChrono API: the client, the table of kinds, and the model of lag."""

@@ -1,7 +1,7 @@
-"""The one place that turns status and body into data, or into one error of `shared.errors`. Pure.
+"""Turns the status and body of an answer into data, or into one error of `shared.errors`. Nothing else does. Pure.
 
-Statuses and bodies: guide, "Error Handling"; DrChrono's support pages and recorded answers (a 401 is HTML, a bulk list
-that failed is a 500 with a JSON `status`).
+Sources: guide, "Error Handling"; DrChrono's support pages; recorded answers (a 401 is HTML, a failed bulk list is a 500
+with a JSON `status`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from shared.errors import (
     Unauthorized,
 )
 
-# What DrChrono calls a bulk list that it gave up (documentation of `patients_list` and `line_items_list`).
+# The `status` of a bulk list that DrChrono gave up (documentation of `patients_list` and `line_items_list`).
 GIVEN_UP = frozenset({"Error", "Failed", "Canceled"})
 
-# No text of an error that is looked for stands further back.
+# The texts that errors are recognized by stand within this many bytes.
 TEXT_BYTES = 2000
 
 MOST_NAMED_FIELDS = 5
@@ -41,7 +41,7 @@ MOST_NAMED_FIELDS = 5
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `flaw` says what kept the body from arriving whole; it is empty then."""
+    """An HTTP response. If the body did not arrive whole, `flaw` says why and `body` is empty."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -50,9 +50,9 @@ class Answer:
 
 
 def data_of(call: Call, answer: Answer, now: datetime) -> Any:
-    """The JSON object that `call` was answered with; None for an update, whose answer is empty.
+    """Return the JSON object in the answer to `call`; None for an update, whose answer is empty.
 
-    Raises the DrChronoError that the answer means.
+    Raises the DrChronoError that matches the answer.
     """
     if not 200 <= answer.status < 300:
         raise _error(call, answer, now)
@@ -72,7 +72,7 @@ def _error(call: Call, answer: Answer, now: datetime) -> DrChronoError:
         until = throttled_until(now, retry_after=answer.headers.get("Retry-After"), text=text)
         return Throttled(call.operation, until=until)
     if call.writes and (status < 400 or status >= 500):
-        # A gateway's 502 or 504 does not say what the server behind it did, nor does the server's own 500.
+        # A 500, or a gateway's 502 or 504, does not say whether the write took effect.
         return _unknown(call, status)
     if status >= 500:
         data = _parsed(answer.body) if call.bulk else None
@@ -94,13 +94,13 @@ def _refusal(call: Call, answer: Answer) -> DrChronoError:
         case 404:
             return NotFound(call.operation, status=404)
         case 409:
-            return Conflict(call.operation, status=409, remedy="it collides with a record that is there")
+            return Conflict(call.operation, status=409, remedy="it conflicts with an existing record")
         case status:
             return BadRequest(call.operation, status=status, remedy=_complaint(answer.body))
 
 
 def _complaint(body: bytes) -> str:
-    """The names of the fields that a 400 complains of (`{"doctor": ["…"]}`); its texts repeat values and are left."""
+    """Return the names of the fields that a 400 rejects (`{"doctor": ["…"]}`). Its texts repeat values: drop them."""
     data = _parsed(body)
     names = [name for name in data if re.fullmatch(r"[a-z0-9_]{1,60}", name)] if isinstance(data, dict) else []
     return f"DrChrono names {', '.join(names[:MOST_NAMED_FIELDS])}" if names else ""
@@ -113,7 +113,7 @@ def _unusable(call: Call, answer: Answer) -> DrChronoError:
 
 
 def _unknown(call: Call, status: int) -> OutcomeUnknown:
-    return OutcomeUnknown(call.operation, status=status, remedy="look in DrChrono before it is sent again")
+    return OutcomeUnknown(call.operation, status=status, remedy="look in DrChrono before you send it again")
 
 
 def _given_up(call: Call, answer: Answer) -> BulkFailed:
@@ -121,7 +121,7 @@ def _given_up(call: Call, answer: Answer) -> BulkFailed:
 
 
 def _parsed(body: bytes) -> Any:
-    """The JSON in `body`, or None. Numbers keep every digit; NaN is taken as Python takes it."""
+    """Return the JSON in `body`, or None. Numbers keep every digit. NaN is accepted, as in Python's `json`."""
     try:
         return exact_json.loads(body)
     except (ValueError, RecursionError):

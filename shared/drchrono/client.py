@@ -1,8 +1,7 @@
-"""The DrChrono API as the rest sees it: records in, records out, one typed error where there is none.
+"""The client of the DrChrono API: methods return records, and raise one typed error for every other answer.
 
-What is asked is in `calls`, how lists go on in `lists`, what an answer means in `answers`, the exchange in `wire`.
-Here is what stands between them: the rate limit, tokens, redirects, one repetition, and the list
-protocol of the service.
+`calls` builds the requests, `sender` sends them, `lists` walks the pages of a list. The client detects which list
+protocol the service speaks, the guide's or the live one.
 """
 
 from __future__ import annotations
@@ -10,69 +9,33 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any
 
 import requests
 
 from shared.drchrono import calls
-from shared.drchrono.answers import Answer, data_of
 from shared.drchrono.calls import GUIDE, Call
-from shared.drchrono.hosts import allowed_origins, resolve_link
 from shared.drchrono.ids import id_of
 from shared.drchrono.kinds import KINDS, Kind, is_of
 from shared.drchrono.lists import Lists
 from shared.drchrono.records import Cursor, Fetched, Page
-from shared.drchrono.retry import pause_before_repeat
-from shared.drchrono.wire import Patience, Wire
-from shared.errors import (
-    BadRequest,
-    BulkNotReady,
-    DrChronoError,
-    MalformedAnswer,
-    NotFound,
-    ServerError,
-    Throttled,
-    Unauthorized,
-)
-from shared.log import Fields, Severity, log
+from shared.drchrono.sender import RateLimiter, Sender, Tokens
+from shared.drchrono.wire import Patience
+from shared.errors import BadRequest, BulkNotReady, DrChronoError, MalformedAnswer, NotFound, ServerError
 from shared.rate_limit.ledger import Lane
 
-__all__ = ["DrChrono", "Fetched", "Page", "Patience", "RateLimiter", "Tokens"]
+__all__ = ["DrChrono", "Page", "Patience"]
 
-# What a service may answer that knows the other way only. A server error counts while no way is known to work.
+# How a service answers a list protocol that it doesn't know. While none is known to work, ServerError counts as well.
 REFUSALS = (BadRequest, NotFound, MalformedAnswer)
-
-REDIRECTS = (301, 302, 307, 308)
-# `/api/users/current` takes one; a move to the other host may take one more.
-MOST_REDIRECTS = 3
-
-
-class Tokens(Protocol):
-    """Access tokens. Both may raise a TokenError."""
-
-    def current(self) -> str: ...
-
-    def rejected(self, access_token: str) -> str:
-        """A newer token, after a 401 with this one."""
-
-
-class RateLimiter(Protocol):
-    """Permission to send requests, shared by all instances (`shared.rate_limit.limiter`)."""
-
-    def acquire(self, lane: Lane) -> None:
-        """Take permission for one HTTP request under `/api`. Raises QuotaExhausted or StoreUnavailable."""
-
-    def throttled(self, until: datetime) -> None:
-        """Start a cooldown after a 429: no request before `until` (UTC)."""
 
 
 class DrChrono:
     """Every method may raise a DrChronoError, a TokenError or QuotaExhausted.
 
-    url: DrChrono's origin. now: the time in UTC. random: a number from 0 to 1. list_protocol: what
-    `list_protocol` was when another client had found out how this service answers. Nothing is opened before the first
-    request. Threads may share a client.
+    url: DrChrono's origin. now: the time in UTC. random: a number from 0 to 1. list_protocol: the `list_protocol` of
+    an earlier client of the same service. Opens no connection before the first request. Threads may share a client.
     """
 
     def __init__(
@@ -89,47 +52,55 @@ class DrChrono:
         list_protocol: Mapping[str, str] | None = None,
         patience: Patience = Patience(),  # noqa: B008 (frozen)
     ) -> None:
-        self._url, self._allowed = url, allowed_origins(url)
-        self._tokens, self._limiter, self._lane = tokens, limiter, lane
-        self._now, self._sleep, self._random = now, sleep, random
-        self._wire = Wire(now=now, session=session, patience=patience)
+        self._sender = Sender(
+            url=url,
+            tokens=tokens,
+            limiter=limiter,
+            now=now,
+            sleep=sleep,
+            random=random,
+            lane=lane,
+            session=session,
+            patience=patience,
+        )
+        self._now, self._sleep = now, sleep
         self._list_protocol = dict(list_protocol or {})
-        self._accepted = [""]  # the token that was last accepted; shared by the lanes, as the connections are
 
     @property
     def list_protocol(self) -> Mapping[str, str] | None:
-        """How this service answers bulk lists, in JSON values, for another client's `list_protocol=`; or None."""
+        """The detected list protocol in JSON values, for another client's `list_protocol=`; None if unknown."""
         return dict(self._list_protocol) or None
 
     def in_lane(self, lane: Lane, limiter: RateLimiter | None = None) -> DrChrono:
-        """Return this client, with the same connections, for requests of another lane, through `limiter` if given."""
+        """Return a client for another lane that shares the connections. It uses `limiter`, by default the same one."""
         other = copy.copy(self)
-        other._lane, other._limiter = lane, limiter or self._limiter
+        other._sender = self._sender.in_lane(lane, limiter)
         return other
 
     def get(self, kind: Kind, id: str) -> Fetched:  # noqa: A002 (DrChrono's word)
+        """Return one record. Raises MalformedAnswer if the answer holds another one."""
         call = calls.one(kind, id)
-        record, began = self._send(call)
+        record, began = self._sender.send(call)
         if not is_of(kind, id, record):
-            raise MalformedAnswer(call.operation, status=200, remedy="it is not the record that was asked for")
+            raise MalformedAnswer(call.operation, status=200, remedy="it is not the requested record")
         return Fetched(record=record, began=began)
 
     def current_user(self) -> dict[str, Any]:
-        """Whoever authorized this application."""
-        data, _ = self._send(calls.CURRENT_USER)
+        """Return the user who authorized this application."""
+        data, _ = self._sender.send(calls.CURRENT_USER)
         return dict(data)
 
     def create(self, kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The new record. After OutcomeUnknown there may be one: sent again, it may become two."""
-        data, _ = self._send(calls.creation(kind, fields))
+        """Create a record and return it. After OutcomeUnknown it may exist: sending again could create a second one."""
+        data, _ = self._sender.send(calls.creation(kind, fields))
         return dict(data)
 
     def update(self, kind: Kind, id: str, fields: Mapping[str, Any]) -> None:  # noqa: A002
         """Change these fields of a record and leave the others."""
-        self._send(calls.change(kind, id, fields))
+        self._sender.send(calls.change(kind, id, fields))
 
     def list_by_patient(self, kind: Kind, patient: str) -> Iterator[Page]:
-        """All records of a kind that is listed by patient."""
+        """Yield all records of one patient, of a kind that is listed by patient."""
         if kind.listed_by != "patient":
             raise ValueError(f"{kind.name} is not listed by patient")
         return self._lists().pages(calls.list_of(kind, "patient", patient))
@@ -147,10 +118,10 @@ class DrChrono:
         return self._lists().pages(calls.practice_list(kind, doctor, page_size), resume)
 
     def list_notes(self, appointment: str) -> Iterator[Page]:
-        """The notes of one appointment.
+        """Yield the notes of one appointment.
 
-        The live service does not know the guide's filter and answers with every note there is. As soon as that shows,
-        the notes of the appointment's patient are listed instead, and those of other appointments left out.
+        The live service ignores the guide's filter and returns all notes. The first note of another appointment
+        reveals that. The notes of the appointment's patient are listed then, and filtered here.
         """
         notes = KINDS["clinical_notes"]
         for page in self._lists().pages(calls.list_of(notes, "appointment", appointment)):
@@ -174,34 +145,36 @@ class DrChrono:
         bulk: bool = True,
         archived: bool = False,
     ) -> Iterator[Page]:
-        """What was created or changed since, and is in the window, page by page; each page is asked for when wanted.
+        """Yield the records that were created or changed since then and lie in the window. Requests pages lazily.
 
-        since: DrChrono's own local time, without offset; inclusive, and in a live bulk list cut to the day.
+        since: DrChrono's own local time, without offset; inclusive. The live bulk list uses only its date.
         window: first and last day of appointments, at most `kind.window_days`. resume: of a Page or a BulkNotReady.
-        bulk: whether much is expected; live, few records take fewer requests in a plain list.
-        archived: deleted appointments, too. Raises ValueError for a list that DrChrono would not give.
+        bulk: whether many records are expected. The live plain list takes fewer requests for few records.
+        archived: include deleted appointments. Raises ValueError for a list that DrChrono would refuse.
         """
-        ways = calls.changes(kind, since=since, window=window, archived=archived, bulk=bulk)
+        protocols = calls.changes(kind, since=since, window=window, archived=archived, bulk=bulk)
         if resume is None:
-            return self._found_out(ways)
-        # A link says all by itself; a page number is meant for the method by which the page before was asked for.
+            return self._detected(protocols)
+        # A `next` link is complete by itself. A page number belongs to the method that requested the page before.
         method = resume.get("method", "GET")
-        return self._lists().pages(next((call for call in ways.values() if call.method == method), ways[GUIDE]), resume)
+        return self._lists().pages(
+            next((call for call in protocols.values() if call.method == method), protocols[GUIDE]), resume
+        )
 
-    def _found_out(self, ways: Mapping[str, Call]) -> Iterator[Page]:
-        """The list, in the way that this service answers: the known one or the guide's, and if refused the other."""
+    def _detected(self, protocols: Mapping[str, Call]) -> Iterator[Page]:
+        """Yield the list by the known protocol, by default the guide's. If the service refuses, try the other one."""
         refusals: list[DrChronoError] = []
         refused = REFUSALS if self._list_protocol else (*REFUSALS, ServerError)
-        for way in sorted(ways, key=lambda way: way != self._list_protocol.get("lists", GUIDE)):
+        for name in sorted(protocols, key=lambda name: name != self._list_protocol.get("lists", GUIDE)):
             begun = False
             try:
-                for page in self._lists().pages(ways[way]):
+                for page in self._lists().pages(protocols[name]):
                     begun = True
-                    self._remember(way, ways)
+                    self._remember(name, protocols)
                     yield page
                 return
             except BulkNotReady:
-                self._remember(way, ways)
+                self._remember(name, protocols)
                 raise
             except refused as error:
                 if begun:
@@ -209,107 +182,16 @@ class DrChrono:
                 refusals.append(error)
         raise min(refusals if self._list_protocol else refusals[::-1], key=_rank)
 
-    def _remember(self, way: str, ways: Mapping[str, Call]) -> None:
-        if len(ways) > 1:
-            self._list_protocol["lists"] = way
+    def _remember(self, name: str, protocols: Mapping[str, Call]) -> None:
+        if len(protocols) > 1:
+            self._list_protocol["lists"] = name
 
     def _lists(self) -> Lists:
-        return Lists(send=self._send, locate=self._locate, now=self._now, sleep=self._sleep)
-
-    def _locate(self, link: str, operation: str) -> str:
-        """The target of a `next` link; it is asked for at the configured origin, whichever allowed one it names."""
-        return resolve_link(link, seen_at=self._url, allowed=self._allowed, operation=operation)[1]
-
-    def _send(self, call: Call) -> tuple[Any, datetime]:
-        """The data of `call`, and the instant before its request was sent; one repetition where that is right."""
-        attempt = 1
-        while True:
-            try:
-                return self._authorized(call, attempt)
-            except Throttled as error:
-                seconds = (error.until - self._now()).total_seconds()
-                log("api.throttled", "WARNING", kind=call.kind, seconds=round(seconds, 1))
-                self._limiter.throttled(error.until)
-                raise
-            except DrChronoError as error:
-                pause = pause_before_repeat(error, attempt=attempt, writes=call.writes, jitter=self._random())
-                if pause is None:
-                    raise
-            self._sleep(pause)
-            attempt += 1
-
-    def _authorized(self, call: Call, attempt: int) -> tuple[Any, datetime]:
-        """With the current token, and once more with a newer one if it is refused (nothing was done then).
-
-        A token that DrChrono accepts otherwise is not exchanged: then the 401 is the answer to this request alone, and
-        each further attempt would cost a refresh token.
-        """
-        token = self._tokens.current()
-        try:
-            return self._followed(call, token, attempt)
-        except Unauthorized:
-            if call != calls.CURRENT_USER and self._is_accepted(token):
-                raise
-            token = self._tokens.rejected(token)
-        return self._followed(call, token, attempt)
-
-    def _is_accepted(self, token: str) -> bool:
-        """Whether DrChrono still takes a token that it has taken before: one request to find out."""
-        if token != self._accepted[0]:
-            return False
-        try:
-            self._followed(calls.CURRENT_USER, token, attempt=1)
-        except Unauthorized:
-            return False
-        except DrChronoError:
-            return True
-        return True
-
-    def _followed(self, call: Call, token: str, attempt: int) -> tuple[Any, datetime]:
-        """Along redirects to allowed hosts, with the same method; `requests` would drop the token, or the method."""
-        origin, target = self._url, call.target
-        for _ in range(1 + MOST_REDIRECTS):
-            answer, began = self._exchange(call, origin + target, token, attempt)
-            if answer.status != 401:
-                self._accepted[0] = token
-            location = answer.headers.get("Location")
-            if answer.status not in REDIRECTS or not location:
-                return data_of(call, answer, self._now()), began
-            origin, target = resolve_link(
-                location, seen_at=origin + target, allowed=self._allowed, operation=call.operation
-            )
-        raise MalformedAnswer(call.operation, status=answer.status, remedy=f"redirected over {MOST_REDIRECTS} times")
-
-    def _exchange(self, call: Call, url: str, token: str, attempt: int) -> tuple[Answer, datetime]:
-        self._limiter.acquire(self._lane)
-        began = self._now()
-        try:
-            answer = self._wire.exchange(call, url, token)
-        except DrChronoError as error:
-            self._log(call, began, attempt, {"reason": error.reason})
-            raise
-        self._log(call, began, attempt, {"status": answer.status})
-        return answer, began
-
-    def _log(self, call: Call, began: datetime, attempt: int, outcome: Fields) -> None:
-        fields: Fields = {"kind": call.kind, "attempt": attempt, "ms": _milliseconds(self._now() - began)}
-        if call.id:
-            fields["id"] = call.id
-        log("api.request", _severity(outcome.get("status")), **(fields | outcome))
-
-
-def _milliseconds(duration: timedelta) -> float:
-    return round(duration.total_seconds() * 1000, 1)
-
-
-def _severity(status: int | None) -> Severity:
-    if status == 404:
-        return "INFO"  # how deleted records look
-    return "DEBUG" if status is not None and status < 400 else "WARNING"
+        return Lists(send=self._sender.send, locate=self._sender.locate, now=self._now, sleep=self._sleep)
 
 
 def _rank(refusal: DrChronoError) -> int:
-    """Which of two refusals to report: one that may pass by itself, or else one that finds fault with the request."""
+    """Which of two refusals to raise: one that may pass by itself, else one that rejects the request's content."""
     if isinstance(refusal, ServerError):
         return 0
     return 1 if refusal.status == 400 else 2

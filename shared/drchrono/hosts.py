@@ -1,4 +1,4 @@
-"""Where the token may go: to DrChrono's own two hosts over https, or to exactly the configured origin."""
+"""The hosts that may receive the token: DrChrono's two hosts over https, or exactly the configured origin."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from urllib.parse import urljoin, urlsplit
 
 from shared.errors import ForeignHost
 
-# The same service; links of one may name the other (DrChrono's support page on the change of its domain).
+# Both are the same service, and links of one may name the other (DrChrono's support page on its change of domain).
 DRCHRONO = frozenset({"https://drchrono.com", "https://app.drchrono.com"})
 
 
 def allowed_origins(url: str) -> frozenset[str]:
-    """The origins that links may lead to where `url` is the configured one."""
+    """Return the origins that links may lead to. `url` is the configured origin."""
     return DRCHRONO if url in DRCHRONO else frozenset({url})
 
 
 def resolve_link(link: str, *, seen_at: str, allowed: frozenset[str], operation: str) -> tuple[str, str]:
-    """Origin and target (path with query, under `/api/`) of a link or redirect that `seen_at` answered.
+    """Return origin and target (path with query, under `/api/`) of a link or redirect in the answer of `seen_at`.
 
-    Raises ForeignHost where it leads anywhere else. The caller builds its URL from what this returns, never from the
-    link: whatever another parser would read into the link has no effect.
+    Raises ForeignHost if it leads elsewhere. The caller builds its URL from the returned parts, never from the link, so
+    a parser that reads the link differently has no effect.
     """
     try:
         parts = urlsplit(urljoin(seen_at, link))
@@ -34,4 +34,4 @@ def resolve_link(link: str, *, seen_at: str, allowed: frozenset[str], operation:
 
 
 def _foreign(operation: str) -> ForeignHost:
-    return ForeignHost(operation, remedy="it names an address outside DrChrono's API, which was not asked")
+    return ForeignHost(operation, remedy="it links to an address outside DrChrono's API; the link was not followed")

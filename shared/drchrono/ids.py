@@ -1,8 +1,8 @@
 """Ids of DrChrono's records: as text, as names of documents, and in URLs. Pure.
 
 Ids are whole numbers or texts ("usually numeric, not always": appointments, and `rootSeries_YYYYMMDD` of a recurring
-series). Each is kept. A plain id, of letters, digits, `_`, `-`, `.` and `~`, is the name of its document as it is; any
-other is percent-encoded there (RFC 3986), which is one to one and is undone by any library's `unquote`.
+series). The name of a record's document is its id, percent-encoded (RFC 3986). ASCII letters, digits, `_`, `-`, `.` and
+`~` stay as they are. The encoding is one to one, and every URL library can decode it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote
 
-# Firestore takes names of up to 1,500 bytes, of which the queue needs some for the kind.
+# Firestore allows names of 1,500 bytes. The queue needs some of them for the kind.
 LONGEST_NAME = 1_400
 
-# No id has thousands of digits, and Python refuses to write such a number.
+# Python refuses to convert numbers of thousands of digits to text. No real id is that long.
 LARGEST_NUMBER = 10**100
 
 # Names that Firestore reserves or that a path would resolve.
@@ -21,7 +21,7 @@ _RESERVED = re.compile(r"\.{1,2}|__.*__", re.DOTALL)
 
 
 def id_of(value: object) -> str | None:
-    """An id that DrChrono gave as text, or None where it is none: empty, no text and no whole number, or too long."""
+    """Return an id from DrChrono as text. None if it is empty, too long, or neither a text nor a whole number."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     if isinstance(value, str):
@@ -45,7 +45,7 @@ def is_id(text: str) -> bool:
 
 
 def document_id(id: str) -> str:  # noqa: A002 (DrChrono's word)
-    """The name of the document that stands for `id`. Raises UnicodeEncodeError where it is no `is_id`."""
+    """Return the name of the document of `id`. May raise UnicodeEncodeError if `is_id` is false."""
     if id.isascii() and id.isalnum():
         return id  # nearly all
     name = quote(id, safe="")
@@ -55,5 +55,5 @@ def document_id(id: str) -> str:  # noqa: A002 (DrChrono's word)
 
 
 def id_of_document(name: str) -> str:
-    """The id that `document_id` made `name` of."""
+    """Return the id for which `document_id` returned `name`."""
     return unquote(name)

@@ -1,10 +1,11 @@
-"""How a list is walked, whichever way it is answered: one page at a time, and resumable at every page.
+"""Walks a list one page at a time, resumable at every page.
 
-Four ways are served by one walk, because each answer says by itself how it goes on:
+DrChrono has four forms of lists. Each answer shows how to continue, so one walk handles them all:
 - `{"results", "next"}`: the guide's bulk list and every plain list;
 - `{"uuid"}` on a GET, then results with `next`: the guide's prose ("A UUID that you poll for results");
-- a POST per page, polled by uuid, `pagination` counts the pages: the live service (support page "Bulk API");
-- `data` in place of `results` (DrChrono's OpenAPI schema).
+- one POST per page, polled by uuid, with the number of pages in `pagination`: the live service (support page
+  "Bulk API");
+- `data` instead of `results` (DrChrono's OpenAPI schema).
 """
 
 from __future__ import annotations
@@ -28,23 +29,19 @@ from shared.errors import (
     NotFound,
 )
 
-# A list that takes longer is left to the caller, which has other things to do. Each poll costs a request; DrChrono's
-# own script polls every 10 s.
+# After these, BulkNotReady lets the caller do other work. Each poll costs a request. DrChrono's own script polls every
+# 10 s.
 POLL_PAUSES_SECONDS = (2.0, 6.0, 12.0)
 
-# DrChrono keeps a list for an hour. One that is nearly as old is not asked for any more.
+# DrChrono keeps a list for an hour. An older uuid is not polled again.
 UUID_TRUSTED = timedelta(minutes=55)
 
-
-# How many pages a list may have shrunk by while one page of it was read.
+# By how many pages a list may shrink while one page of it is read.
 MOST_STEPS_BACK = 5
 
 
 class Lists:
-    """Walks lists with the client's `send`, which gives the data of a call and the instant before it was sent.
-
-    locate: turns a link into a target under `/api/`, or raises ForeignHost (arguments: link, operation).
-    """
+    """Walks lists. send, locate: see `shared.drchrono.sender.Sender`."""
 
     def __init__(
         self,
@@ -57,13 +54,14 @@ class Lists:
         self._send, self._locate, self._now, self._sleep = send, locate, now, sleep
 
     def pages(self, first: Call, resume: Cursor | None = None) -> Iterator[Page]:
-        """The pages of the list that `first` begins, from `resume` on where given.
+        """Yield the pages of the list that `first` begins, from the position `resume` on.
 
-        A position holds `next` (the target of a link), or `page` (its number) and `method` (how it is asked for); and
-        while DrChrono is making the list its `uuid`, and `born`, the instant at which it was asked for. With links also
-        `mark`, `steps` and `most`, by which a circle of them shows; and `stepped_back` after a page that was read again
-        because the one at this position could not be had. An empty one is the start of the list.
-        Raises BulkNotReady with the position to go on at.
+        The fields of a position:
+        - `next`: the target of a link; or `page` and `method`: the number of a page, and the method that requests it;
+        - `uuid` and `born`: the list that DrChrono is making, and when it was requested;
+        - `mark`, `steps`, `most`: state of the search for a cycle of links;
+        - `stepped_back`: the page before this position was read because the one after it is missing.
+        An empty position is the start of the list. Raises BulkNotReady with the position to resume from.
         """
         position: Cursor | None = resume or {}
         while position is not None:
@@ -80,11 +78,11 @@ class Lists:
         return self._read(call, position, data, began)
 
     def _page_again(self, first: Call, call: Call, position: Cursor, error: DrChronoError) -> Page:
-        """The page at `position`, which could not be had: of a new list, or the last one of a list that has shrunk.
+        """Read the page at `position` after it failed with `error`: from a new list, or the last page that exists.
 
-        In whatever words DrChrono says that a uuid has expired, the same page of a list begun anew takes its place. If
-        that is past the end, records were deleted meanwhile, and those of the last pages have moved. Raises `error`
-        where there is neither.
+        A refusal of a uuid is taken as its expiry, whatever its wording: the same page of a new list replaces the page.
+        If that page does not exist, records were deleted meanwhile, and the records of the last pages have moved
+        forward. Raises `error` if there is no such page either.
         """
         known, stepped_back = isinstance(error, BulkExpired | BulkFailed), position.get("stepped_back")
         if known or "uuid" in position or "uuid" in query_of(call):
@@ -96,7 +94,7 @@ class Lists:
             else:
                 return self._read(call, position, data, began)
         if stepped_back:
-            raise error  # the last page says that there is a next one, and there is none
+            raise error  # the last page announces a next page that does not exist
         for number in range(_number(call) - 1, max(0, _number(call) - 1 - MOST_STEPS_BACK), -1):
             earlier = with_query(call, page=str(number))
             place = {name: value for name, value in position.items() if name not in ("uuid", "next")}
@@ -110,16 +108,16 @@ class Lists:
         raise error
 
     def _call(self, first: Call, position: Cursor) -> Call:
-        """The request that the page at `position` begins with."""
+        """Return the first request for the page at `position`."""
         if "next" in position:
             path, _, query = self._locate(position["next"], first.operation).partition("?")
             return replace(first, method="GET", path=path, query=query)
         number = position.get("page", 1)
-        # The guide's list knows no page numbers; the live one wants them from the first page on.
+        # The guide's list has no page numbers. The live list requires them from the first page on.
         return first if number == 1 and first.method == "GET" else with_query(first, page=str(number))
 
     def _answer(self, call: Call, position: Cursor) -> tuple[dict[str, Any], datetime]:
-        """The finished list that `call` asks for, and when it was asked for: at once, or by polling its uuid."""
+        """Return the finished list of `call` and when it was requested. Poll it if the answer is a uuid."""
         born = datetime.fromisoformat(position["born"]) if "born" in position else None
         if born and "uuid" in position and self._now() - born < UUID_TRUSTED:
             return self._polled(call, position, position["uuid"], born, pauses=(0.0, *POLL_PAUSES_SECONDS))
@@ -136,7 +134,7 @@ class Lists:
     def _polled(
         self, call: Call, position: Cursor, uuid: str, born: datetime, *, pauses: Sequence[float]
     ) -> tuple[dict[str, Any], datetime]:
-        # A link with a uuid names its page of that list as well, and so is its own poll.
+        # A link with a uuid also names its page, so the link itself is polled.
         poll = call if "uuid" in query_of(call) else replace(call, method="GET", query=urlencode({"uuid": uuid}))
         for pause in pauses:
             self._sleep(pause)
@@ -149,7 +147,7 @@ class Lists:
         raise BulkNotReady(poll.operation, {**asked, "uuid": uuid, "born": born.isoformat()})
 
     def _renewed(self, first: Call, call: Call, position: Cursor) -> tuple[Call, Cursor]:
-        """`call` without the list that is gone; a link into that list now leads into one begun anew."""
+        """Return `call` without the expired list. For a link into that list, begin a new list and link into it."""
         if "uuid" not in query_of(call):
             return call, {name: value for name, value in position.items() if name not in ("uuid", "born")}
         data, began = self._send(first)
@@ -159,7 +157,7 @@ class Lists:
     def _read(self, call: Call, position: Cursor, data: dict[str, Any], began: datetime) -> Page:
         records = _records(data)
         if records is None or not all(isinstance(record, dict) for record in records):
-            raise MalformedAnswer(call.operation, status=200, remedy="its list holds something that is no record")
+            raise MalformedAnswer(call.operation, status=200, remedy="its list contains something other than records")
         counts = data.get("pagination")
         counts = counts if isinstance(counts, dict) else {}
         total = counts.get("count", data.get("count"))
@@ -177,22 +175,23 @@ class Lists:
             # The pages of a list with a uuid are all as old as the list.
             return followed | {"born": began.isoformat()} if "uuid" in data else followed
         pages, number = counts.get("pages"), position.get("page", 1)
-        # Where there could have been a link, its absence is the end, whatever else is counted.
+        # A null `next` is the end of the list, whatever the number of pages says.
         if "next" not in data and isinstance(pages, int) and number < pages:
             return {"page": number + 1, "method": call.method}
         return None
 
 
 def _number(call: Call) -> int:
-    """Which page of a list `call` asks for; 1 where it does not say."""
+    """Return the page number that `call` requests; 1 if it names none."""
     number = query_of(call).get("page", "1")
     return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 1
 
 
 def _steps(call: Call, position: Cursor, target: str) -> dict[str, Any]:
-    """What shows a circle of links (Brent's algorithm): a link that was seen, kept for twice as many steps each time.
+    """Return the state that detects a cycle of links (Brent's algorithm): a link seen before, kept for twice as many
+    steps each time.
 
-    A circle of n links that begins after m is found after fewer than 3 (m + n) requests, by however many runs. Raises
+    A cycle of n links that begins after m links is detected within 3 (m + n) requests, across runs too. Raises
     ListRepeats.
     """
     mark, steps, most = position.get("mark", call.target), position.get("steps", 0), position.get("most", 1)
@@ -204,7 +203,7 @@ def _steps(call: Call, position: Cursor, target: str) -> dict[str, Any]:
 
 
 def _records(data: dict[str, Any]) -> list[Any] | None:
-    """The records of a finished list."""
+    """Return the records of a finished list; None if it is not finished, or not a list."""
     if data.get("status") == "In progress":
         return None
     records = data.get("results", data.get("data"))

@@ -1,4 +1,4 @@
-"""What the client hands out. Nothing here needs `requests`, so that whoever takes records can name their types."""
+"""The client's return types, in a module of their own: their users need not import `requests`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Cursor = Mapping[str, Any]
 class Fetched:
     """One record as DrChrono sent it.
 
-    began: UTC instant before the request was sent: the record is at least as new.
+    began: the instant before the request was sent (UTC).
     """
 
     record: dict[str, Any] = field(repr=False)
@@ -23,11 +23,11 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Page:
-    """Some records of a list.
+    """One page of a list.
 
-    began: UTC instant before the request that made the page was sent: the records are at least as new.
-    resume: names the next page, in JSON values, for `resume=` of the same list in any process; None on the last page.
-    total: how many records the whole list has, where DrChrono says so.
+    began: the instant before the request that made the page was sent (UTC).
+    resume: the position of the next page in JSON values, for `resume=` in any process; None on the last page.
+    total: the number of records in the whole list, if DrChrono states it.
     """
 
     records: list[dict[str, Any]] = field(repr=False)

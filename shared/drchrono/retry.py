@@ -1,4 +1,4 @@
-"""When to ask DrChrono again: what a 429 says, and whether a failed request is repeated at once. Nothing here waits."""
+"""When to send a request again: after a 429, and whether to repeat a failed request now. Decides only; never waits."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from email.utils import parsedate_to_datetime
 
 from shared.errors import BulkFailed, MalformedAnswer, ServerError, SyncError, Unreachable
 
-# Where neither header nor text says how long: the guide's default ("Rate Limits").
+# If neither header nor text states a time: the guide's default ("Rate Limits").
 DEFAULT_SECONDS = 60.0
-# What is believed of a wait. DrChrono's longest window is an hour; a wrong header must not stop the sync for days, and
-# coming back too early costs one request an hour.
+# Bounds of the stated time. DrChrono's longest window is an hour. A wrong header must not stop the sync for days, and
+# an early return costs one request an hour.
 LEAST_SECONDS, MOST_SECONDS = 1.0, 3600.0
-# Dates in headers have whole seconds, and so has the text.
+# The header's date and the text are rounded to whole seconds.
 MARGIN_SECONDS = 1.0
 
-# One repetition heals a hiccup; what lasts longer is deferred, not waited for.
+# One repetition is enough for a short disturbance. Longer ones are deferred to the work queue.
 MOST_ATTEMPTS = 2
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.5, 2.0
 
@@ -26,10 +26,10 @@ _AVAILABLE_IN = re.compile(r"available in\s{1,9}([0-9]+(?:\.[0-9]*)?)\s{1,9}seco
 
 
 def throttled_until(now: datetime, *, retry_after: str | None, text: str) -> datetime:
-    """When requests are allowed again after a 429 that came at `now` (UTC).
+    """Return when requests are allowed again after a 429 at `now` (UTC).
 
-    retry_after: the header, as seconds or as an HTTP date (RFC 9110, 10.2.3); the live service sends none.
-    text: the body, which live says it instead.
+    retry_after: the header, in seconds or as an HTTP date (RFC 9110, 10.2.3). The live service sends none.
+    text: the body, in which the live service states the seconds.
     """
     seconds = _header_seconds(retry_after, now)
     if seconds is None:
@@ -54,11 +54,11 @@ def _header_seconds(header: str | None, now: datetime) -> float | None:
 
 
 def pause_before_repeat(error: SyncError, *, attempt: int, writes: bool, jitter: float) -> float | None:
-    """Seconds to wait before the same request is sent once more, or None: leave it to the caller.
+    """Return the seconds to wait before sending the request once more; None if it is not to be repeated here.
 
-    attempt: how many times it was sent. jitter: a random number from 0 to 1, so that instances do not return together.
-    A write is repeated only after `Unreachable`, which for a write means that nothing of it was sent; a bulk list that
-    DrChrono gave up does not come back by asking for it, it is begun anew.
+    attempt: how often it was sent. jitter: a random number from 0 to 1, so that instances do not repeat together.
+    A write is repeated only after `Unreachable`, which means that none of it was sent. A bulk list that DrChrono gave
+    up must be begun again instead.
     """
     repeatable = (Unreachable,) if writes else (Unreachable, ServerError, MalformedAnswer)
     if attempt >= MOST_ATTEMPTS or not isinstance(error, repeatable) or isinstance(error, BulkFailed):

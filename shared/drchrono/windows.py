@@ -1,4 +1,4 @@
-"""Windows of days: appointments are listed in date ranges of bounded length."""
+"""Date windows: appointments are listed in date ranges of bounded length."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import date, timedelta
 
 
 def date_windows(first: date, last: date, days: int) -> Iterator[tuple[str, str]]:
-    """`first` to `last` cut into ranges of at most `days` days, oldest first.
+    """Yield ranges of at most `days` days that cover `first` to `last`, oldest first, without overlap.
 
-    Both ends of each range belong to it, as in DrChrono's `date_range`; no day is in two. Dates as `YYYY-MM-DD`.
+    Both ends belong to a range, as in DrChrono's `date_range`. Dates are `YYYY-MM-DD`. Raises ValueError.
     """
     if days < 1:
         raise ValueError("a window has at least one day")
     while first <= last:
-        # Counted from the end that is left, so that no date past `last` is computed.
+        # Never computes a date after `last`, which could exceed `date.max`.
         end = first + timedelta(days=min(days - 1, (last - first).days))
         yield first.isoformat(), end.isoformat()
         if end == last:
@@ -23,7 +23,7 @@ def date_windows(first: date, last: date, days: int) -> Iterator[tuple[str, str]
 
 
 def days_in(window: tuple[str, str]) -> int:
-    """How many days a range has, both ends counted. Raises ValueError unless it is two dates in order."""
+    """Return the number of days in a range, both ends included. Raises ValueError unless it is two dates in order."""
     first, last = map(date.fromisoformat, window)
     if last < first:
         raise ValueError("a window ends before it begins")

@@ -1,4 +1,4 @@
-"""One HTTP exchange with DrChrono: connections, time limits, a bounded body. It decides nothing about the answer."""
+"""One HTTP exchange with DrChrono: connections, time limits, a bounded body. `answers` interprets the answer."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from shared.errors import DrChronoError, OutcomeUnknown, Unreachable
 MOST_BYTES = 64 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
 
-# More than one instance has threads; beyond it connections are made and dropped, never waited for.
+# More than an instance has threads. Requests beyond it open and close their own connection and never wait for one.
 POOLED_CONNECTIONS = 32
 
 HEADERS = {
     "Accept": "application/json",
     "User-Agent": "drchrono-firestore",
-    # Without it the version set for the application in DrChrono's console applies ("Versioning" in its documentation);
-    # changes within v4 only add fields.
+    # Without it, the version set in DrChrono's console applies ("Versioning" in its documentation). Changes within v4
+    # only add fields.
     "X-DRC-API-Version": "v4",
 }
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long an exchange may take: to connect, between two bytes, and until the answer is there in full.
+    """Time limits of an exchange: to connect, between two bytes, and for the whole answer.
 
-    The last is looked at with each piece that comes, so the longest exchange takes the last two together. Two of those
-    and a pause are less than the two minutes after which a pending entry goes to another worker.
+    The last is checked when data arrives, so the longest exchange takes the sum of the last two. Two exchanges and a
+    pause take less than the lease of a queue entry (two minutes).
     """
 
     connect_seconds: float = 5.0
@@ -46,7 +46,7 @@ class Patience:
 
 
 class Wire:
-    """Exchanges over one `requests.Session`, which is made on first use and shared by threads."""
+    """Exchanges over one `requests.Session`, which is created at the first use. Threads may share it."""
 
     def __init__(self, *, now: Callable[[], datetime], session: requests.Session | None, patience: Patience) -> None:
         self._now = now
@@ -55,9 +55,9 @@ class Wire:
         self._patience = patience
 
     def exchange(self, call: Call, url: str, token: str) -> Answer:
-        """Send `call` to `url` and read the answer; redirects are not followed.
+        """Send `call` to `url` and return the answer. Does not follow redirects.
 
-        Raises Unreachable, or OutcomeUnknown for a write of which something may have been sent.
+        Raises Unreachable, or OutcomeUnknown for a write that may have been sent.
         """
         patience = self._patience
         deadline = self._now() + timedelta(seconds=patience.answer_seconds)
@@ -75,14 +75,14 @@ class Wire:
                 stream=True,
             )
         except requests.RequestException as error:
-            # Its text holds the URL with its query: nothing of it is kept.
+            # The error's text contains the URL with its query, so it is dropped.
             raise _unanswered(call, error) from None
         with response:
             body, flaw = self._read(response, deadline)
             return Answer(response.status_code, response.headers, body, flaw)
 
     def _read(self, response: requests.Response, deadline: datetime) -> tuple[bytes, str]:
-        """The body, unpacked, and what is wrong with it. One that is not whole is dropped; its status still counts."""
+        """Return the decoded body, and why it is incomplete. An incomplete body is dropped; the status still counts."""
         chunks, size = [], 0
         try:
             while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
@@ -106,10 +106,10 @@ class Wire:
 
 def _session() -> requests.Session:
     session = requests.Session()
-    # Proxies, certificate bundles and ~/.netrc of the environment are not used: a netrc entry would replace the token,
-    # and patient data goes to DrChrono and through nobody's proxy.
+    # Ignore proxies, certificate bundles and ~/.netrc of the environment: a netrc entry would replace the token, and a
+    # proxy would see patient data.
     session.trust_env = False
-    # Only the token says who asks: with a session cookie Django wants a CSRF token for writes.
+    # Accept no cookies: with a session cookie, Django requires a CSRF token for writes.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.mount("https://", HTTPAdapter(pool_maxsize=POOLED_CONNECTIONS))
     session.mount("http://", HTTPAdapter(pool_maxsize=POOLED_CONNECTIONS))
@@ -118,12 +118,12 @@ def _session() -> requests.Session:
 
 def _unanswered(call: Call, error: requests.RequestException) -> DrChronoError:
     if call.writes and not _never_connected(error):
-        return OutcomeUnknown(call.operation, remedy="look in DrChrono before it is sent again")
-    return Unreachable(call.operation, remedy=f"{type(error).__name__}; it is asked again later")
+        return OutcomeUnknown(call.operation, remedy="look in DrChrono before you send it again")
+    return Unreachable(call.operation, remedy=f"{type(error).__name__}; it is tried again later")
 
 
 def _never_connected(error: requests.RequestException) -> bool:
-    """Whether it is certain that nothing was sent: no connection came about."""
+    """Return whether certainly nothing was sent, because there was no connection."""
     if isinstance(error, requests.ConnectTimeout):
         return True
     cause = error.args[0] if error.args else None

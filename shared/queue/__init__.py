@@ -1,1 +1,1 @@
-"""The work queue `sync_pending`: what is known to be out of date."""
+"""The work queue `sync_pending`: one document per target that is out of date."""

@@ -1,16 +1,14 @@
-"""Entries of the work queue `sync_pending`: their shape, how two of one target merge, and when to try again. Pure."""
+"""Entries of the work queue: their fields, how two entries of one target merge, and when to try again. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from functools import cached_property
-from typing import Any
 
-from shared.drchrono.ids import document_id, id_of_document
-from shared.drchrono.kinds import KINDS
+from shared.drchrono.ids import document_id
 from shared.drchrono.lag import Evidence, proves
 from shared.errors import (
     BadRequest,
@@ -27,29 +25,29 @@ from shared.errors import (
 )
 from shared.webhooks.events import Change
 
-MOST_DELIVERIES = 20  # enough to trace an event by hand; the list must not grow with a storm
+MOST_DELIVERIES = 20  # enough to trace an event by hand; bounds the list in a flood of events
 
 FIRST_RETRY = timedelta(seconds=10)
 LONGEST_RETRY = timedelta(hours=1)
-HOPELESS_RETRY = timedelta(days=1)  # nothing changes until somebody acts; a newer event makes it due at once
-TOKEN_RETRY = timedelta(minutes=1)  # costs no request while the token is dead
+HOPELESS_RETRY = timedelta(days=1)  # a person must act first; a newer event makes the entry due at once
+TOKEN_RETRY = timedelta(minutes=1)  # without a usable token, an attempt costs no request
 
 
 def _reasons(error: type[SyncError]) -> set[str]:
     return {error.reason}.union(*map(_reasons, error.__subclasses__()))
 
 
-# Why an entry may be there: something was refused, or it was put there to be looked at.
+# Why an entry is in the queue: the reason of the error that deferred it, or one of these.
 _OTHER_REASONS = {"asked", "lag", "confirm", "follows", "backfill", "absent", "review", "malformed"}
 REASONS = tuple(sorted(_reasons(SyncError) | _OTHER_REASONS))
 
-# Of an entry whose record was not shown, and waits for the single read that decides.
+# Reasons of entries whose record was absent from an answer. A single read decides whether it is deleted.
 ABSENT = ("absent", DeletionsHeld.reason)
 
 
 class Priority(IntEnum):
-    """Lower comes first. CONFIRM: what was fetched, and is fetched once more to be certain. RETRY: what failed before,
-    and must not keep the rest from being done.
+    """Lower values come first. CONFIRM: fetched, but a second fetch must prove the change. RETRY: failed before; comes
+    last, so that it does not delay the others.
     """
 
     EVENT = 0
@@ -61,7 +59,7 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True)
 class Target:
-    """What to bring up to date: the record `id` of `kind`, or the list of `kind` of a `patient` or `appointment`."""
+    """What is out of date: the record `id` of `kind`, or the list of `kind` of one `patient` or `appointment`."""
 
     kind: str
     id: str
@@ -69,18 +67,20 @@ class Target:
 
     @cached_property
     def key(self) -> str:
-        """The name of its document."""
+        """The name of the entry's document."""
         name = document_id(self.id)
         return f"{self.kind}:{name}" if self.by == "id" else f"{self.kind}:{self.by}:{name}"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """first_seen, last_seen: when the first and the last of the events it stands for were received: it is done when
-    everything that changed until `last_seen` is in the copy. updated_at: the newest version that an event named.
-    deletes: the last event announced a deletion. lease_until: until then one worker has it. absent_since: when a single
-    read, sent late enough to be believed, did not find the record. unstorable: Firestore cannot hold the record, so
-    nothing of it may be in the copy.
+    """One target that is out of date.
+
+    first_seen, last_seen: when its first and last event were received. The entry is done when the copy holds every
+    change until `last_seen`. updated_at: the newest version that an event named. deletes: the last event announced a
+    deletion. lease_until: the end of the lease of the worker that claimed it. absent_since: when a single read, sent
+    late enough to be conclusive, did not find the record. unstorable: Firestore cannot hold the record, so the copy may
+    hold nothing of it.
     """
 
     target: Target
@@ -99,7 +99,7 @@ class Entry:
 
 
 def merge(old: Entry | None, new: Entry) -> Entry:
-    """The entry that stands for both. A worker's lease is kept: it sees the newer event when it is done."""
+    """Return one entry for both. It keeps a worker's lease: on completion, the worker detects the newer event."""
     if old is None:
         return new
     newest = max(old, new, key=lambda entry: entry.last_seen)
@@ -120,22 +120,22 @@ def merge(old: Entry | None, new: Entry) -> Entry:
 
 
 def is_done(entry: Entry, evidence: Evidence) -> bool:
-    """Whether a look at the target that proves this much leaves nothing to be done for the entry."""
+    """Return whether `evidence` proves every event of the entry."""
     return proves(evidence, entry.last_seen, entry.updated_at)
 
 
 def attempted(error: SyncError) -> bool:
-    """Whether a request was answered: what the quota or the token held back was never tried."""
+    """Return whether DrChrono answered about the target. Attempts that quota or token prevented do not count."""
     return not isinstance(error, QuotaExhausted | Throttled | TokenError)
 
 
 def priority_after(error: SyncError, entry: Entry) -> int:
-    """What failed for a reason of its own goes behind what has not been tried."""
+    """Return the entry's next priority. An entry whose own request failed goes behind those not tried yet."""
     return int(Priority.RETRY) if attempted(error) and not isinstance(error, LookAgain) else entry.priority
 
 
 def due_after(error: SyncError, attempts: int, now: datetime, random: Callable[[], float]) -> datetime:
-    """When to try again after `error`, the `attempts`-th failure (from 0). random: uniform in [0, 1)."""
+    """Return when to try again after `error`, failure number `attempts` (from 0). random: uniform in [0, 1)."""
     if isinstance(error, QuotaExhausted | Throttled):
         return error.until
     if isinstance(error, LookAgain):
@@ -143,7 +143,7 @@ def due_after(error: SyncError, attempts: int, now: datetime, random: Callable[[
     if isinstance(error, TokenMissing | TokenRevoked):
         return now + TOKEN_RETRY
     if isinstance(error, DeletionsHeld):
-        # Most wait for a person; some find out whether the records are there again.
+        # A person has to decide. Until then, the spread retries find out whether the records are back.
         return now + LONGEST_RETRY * (1 + 23 * random())
     if isinstance(error, Forbidden | RecordTooLarge | BadRequest):
         return now + HOPELESS_RETRY
@@ -152,7 +152,7 @@ def due_after(error: SyncError, attempts: int, now: datetime, random: Callable[[
 
 
 def absent_since(error: SyncError, entry: Entry) -> datetime | None:
-    """What a failed attempt leaves of `Entry.absent_since`. Where deletions are held, the first look was worthless."""
+    """Return `Entry.absent_since` after a failed attempt. While deletions are held, an absence proves nothing."""
     if isinstance(error, LookAgain):
         return error.absent_since
     return None if isinstance(error, DeletionsHeld) else entry.absent_since
@@ -161,7 +161,7 @@ def absent_since(error: SyncError, entry: Entry) -> datetime | None:
 def of_event(
     change: Change, reason: str, due: datetime, *, attempts: int = 0, priority: Priority = Priority.EVENT
 ) -> Entry:
-    """The entry of an event that is not settled yet."""
+    """Return the entry of an event."""
     return Entry(
         target=Target(change.kind, change.id),
         reason=reason,
@@ -174,73 +174,3 @@ def of_event(
         deletes=change.deletes,
         deliveries=(change.delivery,),
     )
-
-
-def to_document(entry: Entry) -> dict[str, Any]:
-    return {
-        "kind": entry.target.kind,
-        "id": entry.target.id,
-        "by": entry.target.by,
-        "reason": entry.reason,
-        "priority": entry.priority,
-        "first_seen": entry.first_seen,
-        "last_seen": entry.last_seen,
-        "due": entry.due,
-        "attempts": entry.attempts,
-        "updated_at": entry.updated_at,
-        "deletes": entry.deletes,
-        "deliveries": list(entry.deliveries),
-        "lease_until": entry.lease_until,
-        "absent_since": entry.absent_since,
-        "unstorable": entry.unstorable,
-    }
-
-
-def from_document(key: str, data: Mapping[str, Any], now: datetime) -> Entry | None:
-    """The entry in the document `key`. One that cannot be read stands for "look at this target, whatever happened up to
-    now"; None where not even the target can be told.
-    """
-    try:
-        return _read(data)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        target = target_of(key)
-        return None if target is None else Entry(target, "malformed", Priority.EVENT, now, now, now)
-
-
-def target_of(key: str) -> Target | None:
-    """The target that is stored under `key`, or None where it is none."""
-    kind, _, rest = key.partition(":")
-    by, colon, owner = rest.partition(":")
-    if kind not in KINDS or not rest:
-        return None
-    if colon and by in ("patient", "appointment"):
-        return Target(kind, id_of_document(owner), by)
-    return Target(kind, id_of_document(rest))
-
-
-def _read(data: Mapping[str, Any]) -> Entry:
-    times = {name: data[name] for name in ("first_seen", "last_seen", "due")}
-    lease_until, absent_since = data["lease_until"], data.get("absent_since")
-    updated_at = data["updated_at"]
-    given = [value for value in (lease_until, absent_since) if value is not None]
-    if not all(map(_is_instant, [*times.values(), *given])):
-        raise TypeError
-    if data["kind"] not in KINDS or not isinstance(updated_at, str | None):
-        raise ValueError
-    return Entry(
-        target=Target(kind=data["kind"], id=str(data["id"]), by=str(data["by"])),
-        reason=str(data["reason"]),
-        priority=Priority(data["priority"]),
-        attempts=int(data["attempts"]),
-        updated_at=updated_at,
-        deletes=data["deletes"] is True,
-        deliveries=tuple(str(one) for one in data["deliveries"]),
-        lease_until=lease_until,
-        absent_since=absent_since,
-        unstorable=data.get("unstorable") is True,
-        **times,
-    )
-
-
-def _is_instant(value: object) -> bool:
-    return isinstance(value, datetime) and value.tzinfo is not None

@@ -1,4 +1,4 @@
-"""Events of one record that arrive together share a fetch: within one instance, one at a time is brought up to date."""
+"""Single flight: within one instance, one thread at a time fetches a target. Waiting events share the fetch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.queue.entries import Target
 
 @dataclass
 class Flight:
-    """latest: when the newest of the events that wait here was received; whoever has the turn knows them all."""
+    """The events of one target. latest: when the newest of them was received."""
 
     latest: datetime
     waiting: int = 0
@@ -27,7 +27,7 @@ class SingleFlight:
 
     @contextmanager
     def turn(self, target: Target, received_at: datetime) -> Iterator[Flight]:
-        """Wait until no other thread works on `target`."""
+        """Wait until no other thread works on `target`, then hold it. Yields the flight of all waiting events."""
         with self._guard:
             flight = self._flights.setdefault(target, Flight(received_at))
             flight.latest = max(flight.latest, received_at)

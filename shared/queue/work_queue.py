@@ -1,88 +1,51 @@
-"""The work queue `sync_pending`: one document per target, leased to one worker at a time."""
+"""The work queue `sync_pending`: one document per target, claimed by one worker at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from shared.documents import DocumentExists, Documents, Transaction, Where
+from shared.documents import DocumentExists, Transaction, Where
 from shared.drchrono.lag import Evidence, provable_from
 from shared.log import log
-from shared.queue.entries import (
-    ABSENT,
-    REASONS,
-    Entry,
-    Priority,
-    Target,
-    from_document,
-    is_done,
-    merge,
-    target_of,
-    to_document,
-)
+from shared.queue.encoding import from_document, target_of, to_document
+from shared.queue.entries import Entry, Priority, Target, is_done, merge
+from shared.queue.queries import COLLECTION, Backlog, Pending, QueueQueries, path_of
+
+__all__ = ["BEHIND_RETRY", "COLLECTION", "LEASE", "Backlog", "Pending", "WorkQueue"]
 
 T = TypeVar("T")
 
-COLLECTION = "sync_pending"
-
-# Longer than the slowest fetch of one target with its retries; a dead worker's entry is free again after it.
+# Longer than the slowest fetch of one target with its repetition. After it, a crashed worker's entry is due again.
 LEASE = timedelta(minutes=2)
 
-# Between two looks at a target of which DrChrono keeps showing an old version.
+# Between two fetches of a target while DrChrono keeps showing an old version.
 BEHIND_RETRY = timedelta(minutes=1)
 
 CHUNK_ENTRIES = 500
 
 
-@dataclass(frozen=True)
-class Backlog:
-    """How many entries wait for one reason, and since when the oldest does."""
-
-    reason: str
-    count: int
-    oldest: datetime
-
-
-@dataclass(frozen=True)
-class Pending:
-    """What the queue holds of one kind. oldest: the earliest `first_seen`; None where there is none, or none that can
-    be read. unstorable: whether a record cannot be kept in Firestore at all.
-    """
-
-    count: int
-    oldest: datetime | None
-    unstorable: bool
-
-
-class WorkQueue:
-    def __init__(self, documents: Documents, now: Callable[[], datetime]) -> None:
-        self._documents = documents
-        self._now = now
-
-    def get(self, target: Target) -> Entry | None:
-        found = self._documents.get(_path(target))
-        return None if found is None else from_document(target.key, found, self._now())
-
+class WorkQueue(QueueQueries):
     def enqueue(self, entries: Iterable[Entry]) -> None:
-        """Add these, or merge them into the entries of their targets."""
+        """Add entries, or merge them into the existing entries of their targets."""
         merged: dict[str, Entry] = {}
         for entry in entries:
             merged[entry.target.key] = merge(merged.get(entry.target.key), entry)
         self._documents.each(self._add, _chunks(list(merged.values())))
 
     def _add(self, entries: Sequence[Entry]) -> None:
-        """Most targets have no entry yet, and need no read; where one of these has, all are read."""
+        """Most targets have no entry yet and need no read. If one of these has an entry, all are read."""
 
         def create(transaction: Transaction) -> None:
             for entry in entries:
-                transaction.create(_path(entry.target), to_document(entry))
+                transaction.create(path_of(entry.target), to_document(entry))
 
         def merge_all(transaction: Transaction) -> None:
             there = self._entries(transaction, [entry.target for entry in entries])
             for entry in entries:
-                transaction.set(_path(entry.target), to_document(merge(there.get(entry.target), entry)))
+                transaction.set(path_of(entry.target), to_document(merge(there.get(entry.target), entry)))
 
         try:
             self._documents.transact(create)
@@ -90,10 +53,10 @@ class WorkQueue:
             self._documents.transact(merge_all)
 
     def claim(self, now: datetime, most: int, lowest: Priority, highest: Priority = Priority.EVENT) -> list[Entry]:
-        """Up to `most` due entries of the priorities `highest` to `lowest`, most urgent and oldest first, leased to the
-        caller.
+        """Lease up to `most` due entries of the priorities `highest` to `lowest` to the caller, and return them.
 
-        A claimed entry is not due before its lease ends: so nobody else finds it, and nobody has to free it.
+        The most urgent come first, then the longest due. A claimed entry is due again when its lease ends, so other
+        workers do not find it, and a crashed worker's entry frees itself.
         """
         claimed: list[Entry] = []
         for priority in [priority for priority in Priority if highest <= priority <= lowest]:
@@ -107,18 +70,19 @@ class WorkQueue:
 
     def _claim(self, targets: Sequence[Target], now: datetime) -> list[Entry]:
         def work(transaction: Transaction) -> list[Entry]:
-            # What another worker claimed, completed or postponed since the query is no longer due.
+            # Entries that another worker claimed, completed or postponed since the query are no longer due.
             entries = [entry for entry in self._entries(transaction, targets).values() if entry.due <= now]
             leased = [replace(entry, due=now + LEASE, lease_until=now + LEASE) for entry in entries]
             for entry in leased:
-                transaction.set(_path(entry.target), to_document(entry))
+                transaction.set(path_of(entry.target), to_document(entry))
             return leased
 
         return self._documents.transact(work)
 
     def complete(self, target: Target, evidence: Evidence) -> bool:
-        """Take the entry out if a look at the target that proves this much leaves nothing to do; otherwise it is due
-        again when a look proves more. Returns whether there is none left.
+        """Remove the entry if `evidence` proves all its events, else postpone it until a fetch can prove them.
+
+        Returns whether no entry is left.
         """
 
         def work(transaction: Transaction) -> bool:
@@ -126,18 +90,18 @@ class WorkQueue:
             if entry is None:
                 return True
             if is_done(entry, evidence):
-                transaction.delete(_path(target))
+                transaction.delete(path_of(target))
                 return True
             due = provable_from(entry.last_seen)
             if evidence.until >= entry.last_seen:
                 due = self._now() + BEHIND_RETRY
-            transaction.set(_path(target), to_document(replace(entry, reason="lag", due=due, lease_until=None)))
+            transaction.set(path_of(target), to_document(replace(entry, reason="lag", due=due, lease_until=None)))
             return False
 
         return self._documents.transact(work)
 
     def complete_listed(self, kind: str, shown: Mapping[str, Evidence]) -> int:
-        """Take out the records that a list has shown so far that nothing is left to do. Returns how many."""
+        """Remove the entries whose events a list has proved. `shown`: evidence by id. Returns how many."""
         completed = 0
         for chunk in _chunks([Target(kind, key) for key in shown]):
 
@@ -145,7 +109,7 @@ class WorkQueue:
                 entries = self._entries(transaction, chunk).values()
                 done = [entry.target for entry in entries if is_done(entry, shown[entry.target.id])]
                 for target in done:
-                    transaction.delete(_path(target))
+                    transaction.delete(path_of(target))
                 return len(done)
 
             completed += self._documents.transact(work)
@@ -163,7 +127,7 @@ class WorkQueue:
                 entries = self._entries(transaction, chunk)
                 done = [target for target, entry in entries.items() if is_done(entry, evidence)]
                 for target in done:
-                    transaction.delete(_path(target))
+                    transaction.delete(path_of(target))
                 return len(done)
 
             completed += self._documents.transact(work)
@@ -179,7 +143,7 @@ class WorkQueue:
         failed: bool = True,
         absent_since: datetime | None = None,
     ) -> None:
-        """Postpone a claimed entry after an attempt. A newer event that came meanwhile makes it due at once."""
+        """Postpone a claimed entry after an attempt. An event that arrived meanwhile makes it due at once."""
 
         def work(transaction: Transaction) -> None:
             there = self._entries(transaction, [entry.target]).get(entry.target)
@@ -195,24 +159,24 @@ class WorkQueue:
                 absent_since=None if newer else absent_since,
                 lease_until=None,
             )
-            transaction.set(_path(entry.target), to_document(postponed))
+            transaction.set(path_of(entry.target), to_document(postponed))
 
         self._documents.transact(work)
 
     def release(self, entries: Iterable[Entry], due: datetime) -> None:
-        """Give claimed entries back untried, to be due then."""
+        """Return claimed entries to the queue untried, due at `due`."""
         for chunk in _chunks([entry.target for entry in entries]):
 
             def work(transaction: Transaction, chunk: Sequence[Target] = chunk) -> None:
                 for target, entry in self._entries(transaction, chunk).items():
-                    transaction.set(_path(target), to_document(replace(entry, due=due, lease_until=None)))
+                    transaction.set(path_of(target), to_document(replace(entry, due=due, lease_until=None)))
 
             self._documents.transact(work)
 
     def repair(self) -> int:
-        """Rebuild the entries that no query finds because a field is missing or wrong. Returns how many.
+        """Rebuild the entries that no query finds, because a field is missing or wrong. Returns how many.
 
-        They are found by counting: the whole queue is read only where the counts differ.
+        Compares counts first, and reads the whole queue only if they differ.
         """
         counted = sum(self._documents.count(COLLECTION, [Where("priority", "==", int(one))]) for one in Priority)
         if counted == self.waiting():
@@ -227,45 +191,8 @@ class WorkQueue:
         self.enqueue(rebuilt)
         return len(rebuilt)
 
-    def unreadable(self) -> Iterator[str]:
-        """The names of documents that stand for no target at all. Reads the whole queue."""
-        return (key for key, _ in self._documents.query(COLLECTION, fields=["kind"]) if target_of(key) is None)
-
-    def keys_of(self, kind: str) -> set[str]:
-        """The ids of the records of `kind` that are in the queue."""
-        where = [Where("kind", "==", kind), Where("by", "==", "id")]
-        found = self._documents.query(COLLECTION, where, fields=["id"])
-        return {target.id for key, _ in found if (target := target_of(key)) is not None}
-
-    def count(self, kind: str, by: str = "id") -> int:
-        return self._documents.count(COLLECTION, [Where("kind", "==", kind), Where("by", "==", by)])
-
-    def pending(self, kind: str) -> Pending:
-        """What of `kind` is in the queue: records, and lists of patients or appointments."""
-        where = [Where("kind", "==", kind)]
-        count = self._documents.count(COLLECTION, where)
-        if not count:
-            return Pending(0, None, unstorable=False)
-        found = self._documents.query(COLLECTION, where, order_by=["first_seen"], limit=1, fields=["first_seen"])
-        oldest = next((entry["first_seen"] for _, entry in found), None)
-        unstorable = self._documents.count(COLLECTION, [*where, Where("unstorable", "==", True)]) > 0
-        return Pending(count, oldest if isinstance(oldest, datetime) else None, unstorable)
-
-    def count_absent(self, kind: str) -> int:
-        """How many records of `kind` wait for the single read that says whether they are deleted."""
-        return sum(
-            self._documents.count(
-                COLLECTION, [Where("kind", "==", kind), Where("by", "==", "id"), Where("reason", "==", reason)]
-            )
-            for reason in ABSENT
-        )
-
-    def waiting(self) -> int:
-        """How many entries there are."""
-        return self._documents.count(COLLECTION)
-
     def make_due(self, now: datetime, *, reason: str | None = None, kind: str | None = None) -> int:
-        """`ops retry`, and a token that is there again: try these now. Returns how many entries that were not due."""
+        """Make entries due now, by reason and kind if given. Returns how many were not due."""
         where = [Where("reason", "==", reason)] if reason else []
         where += [Where("kind", "==", kind)] if kind else []
         found = (from_document(key, data, now) for key, data in self._documents.query(COLLECTION, where))
@@ -273,27 +200,15 @@ class WorkQueue:
         self.release(waiting, now)
         return len(waiting)
 
-    def backlog(self) -> list[Backlog]:
-        """For `ops status` and the log: by reason, most first. Reads are by reason, not by entry."""
-        rows = []
-        for reason in REASONS:
-            where = [Where("reason", "==", reason)]
-            count = self._documents.count(COLLECTION, where)
-            for _, oldest in self._documents.query(COLLECTION, where, order_by=["first_seen"], limit=1):
-                rows.append(Backlog(reason, count, oldest["first_seen"]))
-        return sorted(rows, key=lambda row: -row.count)
-
     def _entries(self, transaction: Transaction, targets: Sequence[Target]) -> dict[Target, Entry]:
-        found = transaction.get_all([_path(target) for target in targets])
+        found = transaction.get_all([path_of(target) for target in targets])
         now = self._now()
         entries = {
-            target: from_document(target.key, found[_path(target)], now) for target in targets if _path(target) in found
+            target: from_document(target.key, found[path_of(target)], now)
+            for target in targets
+            if path_of(target) in found
         }
         return {target: entry for target, entry in entries.items() if entry is not None}
-
-
-def _path(target: Target) -> str:
-    return f"{COLLECTION}/{target.key}"
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

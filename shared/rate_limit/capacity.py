@@ -17,7 +17,7 @@ KEPT_PART = 100
 # Background work may borrow this fraction of the reserve at once, and again after the same fraction of the window.
 TRICKLE_PARTS = 20
 
-# If background work got less than it asked for within this time, live requests leave it half of its share: a flood of
+# If background work got less than it requested within this time, live requests leave it half of its share: a flood of
 # events (replayed deliveries, for example) cannot stop it. Its schedule starts it every few minutes.
 SHORT_SECONDS = 900.0
 

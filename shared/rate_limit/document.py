@@ -24,7 +24,7 @@ class Reading:
 
 
 class LedgerDocument:
-    """Not for several threads at once."""
+    """Not thread-safe."""
 
     def __init__(self, documents: Documents, windows: Sequence[Window]) -> None:
         self._documents = documents
@@ -32,7 +32,7 @@ class LedgerDocument:
         self._logged = False
 
     def read(self) -> Reading:
-        """Return the ledger without what is over. Raises StoreUnavailable."""
+        """Return the ledger without expired requests and reservations. Raises StoreUnavailable."""
         reading = self._reading(self._documents.snapshot(QUOTA))
         self.note(reading)
         return Reading(pruned(reading.ledger, self._windows, reading.now), reading.now, reading.malformed)

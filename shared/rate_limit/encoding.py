@@ -1,8 +1,8 @@
 """The ledger as the document `sync_state/quota`, written strictly and read leniently.
 
-A document that this module did not write (edited by hand, damaged, of another version) must neither stop the system for
-ever nor let it exceed the quota. It reads as the cautious state: every window is used up, as late as the last
-reservation that it may have held, and the next request is a single probe. That state becomes free by itself.
+A document that this module did not write (edited by hand, damaged, of another version) must neither stop the system
+permanently nor let it exceed the quota. It reads as the cautious state: every window is used up until the end of the
+longest reservation, and the next request is a single probe. That state expires by itself.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from shared.rate_limit.windows import Counts, Window
 K = TypeVar("K")
 L = TypeVar("L")
 
-# `Retry-After` comes from outside: a mistake in it must not stop the system for ever. No window is longer than a day.
+# `Retry-After` comes from DrChrono. A wrong value must not stop the system permanently. No window exceeds a day.
 LONGEST_COOLDOWN_SECONDS = 86400.0
 
-# The limiter writes no request or reservation later than this from now. Later times are damage and would never pass.
+# The limiter writes no time later than this from now. Later times are damage, and might never pass.
 LATEST_SECONDS = 60.0
 
 # As `parse_windows` allows.
@@ -31,7 +31,7 @@ MOST_REQUESTS = 10**9
 
 
 class MalformedLedger(Exception):
-    """The document is not a ledger. Carries no value of it."""
+    """The document is not a ledger. The error contains none of its values."""
 
 
 def encoded(ledger: Ledger) -> Data:
@@ -109,7 +109,7 @@ def _cooldown(value: Any, now: float) -> Cooldown:
 
 
 def _fields(value: Any, *names: str) -> Mapping[str, Any]:
-    """Fields that are not named here are ignored."""
+    """Return the fields of a mapping that has all `names`. Others are ignored. Raises MalformedLedger."""
     fields = _mapping(value)
     if not fields.keys() >= set(names):
         raise MalformedLedger

@@ -1,20 +1,20 @@
 """Permission to send DrChrono a request, shared by all instances through one document, `sync_state/quota`.
 
-An instance reserves requests in batches and hands them out from memory. An idle instance does nothing; what it reserved
-and did not send expires and counts as sent.
+An instance reserves requests in batches and grants them from memory. An idle instance does nothing: its unused
+reservation expires and counts as sent. `shared.rate_limit.exchange` is the transaction that reports and reserves.
 
 How the limiter keeps the promise of `shared.rate_limit.ledger`:
 - One clock: all times in the document are the store's (`Snapshot.read_at`). A read happens between its call and its
-  response. So an own time counts as `read_at` plus what passed since the call, which is never too early, and the age of
-  a request is measured at `read_at`, which is never too late. The instances' clocks need not agree.
-- Sent late: a reservation ends a fixed time after the call that read the ledger.
+  response. So a local time is converted to `read_at` plus the time since the call, which is never too early, and the
+  age of a request is measured at `read_at`, which is never too late. The instances' clocks need not agree.
+- A request is sent late: a reservation ends a fixed time after the call that read the ledger.
 - The instance is killed, or the response to a commit is lost: the reservation counts as sent at its end.
 - The store fails: `acquire` raises StoreUnavailable, even with requests reserved, as soon as the reservation must be
   checked. No request is sent uncounted. The caller defers, as it does when the store can't take the record either.
-- A 429 although the count was right (another program uses the application, or DrChrono lowered the limit): `throttled`
+- A 429 despite a correct count (another program uses the application, or DrChrono lowered the limit): `throttled`
   starts a cooldown and ends every reservation. Holders check theirs every CHECK_SECONDS. After the cooldown one request
   probes; if DrChrono accepts it, the others follow by the usual count. They need no ramp: batches start at one and
-  double, and what the count calls free has been free for as long as DrChrono asked.
+  double.
 - The document is malformed: it counts as used up (`shared.rate_limit.encoding`) and the next transaction rewrites it.
 - Live first: background work never sends what was reserved for live requests. Live requests may send either. While
   background work is refused, the live ones leave it half of its share.
@@ -25,25 +25,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.documents import Documents, Transaction
+from shared.documents import Documents
 from shared.errors import QuotaExhausted, StoreUnavailable
 from shared.log import log
-from shared.rate_limit.capacity import NOTE_SECONDS, available, free_at, with_reservation
-from shared.rate_limit.document import LedgerDocument, Reading
+from shared.rate_limit.capacity import NOTE_SECONDS, available, free_at
+from shared.rate_limit.document import LedgerDocument
 from shared.rate_limit.encoding import LONGEST_COOLDOWN_SECONDS
-from shared.rate_limit.ledger import Lane, Ledger, pruned, settled, used, with_cooldown
-from shared.rate_limit.reservations import (
-    CHECK_SECONDS,
-    COMMIT_SECONDS,
-    TURN_SECONDS,
-    HeldReservation,
-    Refusal,
-    asked_for,
-    turn_seconds,
-)
+from shared.rate_limit.exchange import Exchange, Exchanged, is_much_later
+from shared.rate_limit.ledger import Lane, Ledger, used
+from shared.rate_limit.reservations import CHECK_SECONDS, HeldReservation, Refusal, turn_seconds
 from shared.rate_limit.state import QuotaState, instant, state_of
 from shared.rate_limit.windows import Window
 
@@ -54,21 +46,6 @@ LONGEST_WAIT_SECONDS = 3.0
 LIVE_PAUSE_SECONDS = 0.5
 
 STATE_LOG_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class _Exchange:
-    """What one transaction read and made of it. called_at, clock: this instance's clock before and after the read."""
-
-    read: Reading
-    ledger: Ledger
-    number: int
-    wrote: bool
-    asked: dict[Lane, int]
-    granted: dict[Lane, int]
-    called_at: float
-    clock: float
-    life_seconds: float
 
 
 class RateLimiter:
@@ -82,16 +59,22 @@ class RateLimiter:
         sleep: Callable[[float], None],
         instance: str,
     ) -> None:
-        """`instance` is a name that no other process ever has; a forked process must not inherit it."""
-        self._documents = documents
+        """instance: a name that no other process uses, now or later. A forked process needs another one."""
         self._document = LedgerDocument(documents, windows)
+        self._exchanges = Exchange(
+            documents,
+            self._document,
+            windows,
+            background_share=background_share,
+            clock=self._clock,
+            instance=instance,
+        )
         self._windows = windows
         self._share = background_share
         self._now = now
         self._sleep = sleep
         self._instance = instance
         self._lock = threading.Lock()
-        self._number = 0
         self._held: HeldReservation | None = None
         self._refused: dict[Lane, Refusal] = {}
         self._cooldown_until = 0.0
@@ -189,7 +172,7 @@ class RateLimiter:
         read = self._document.read()
         if read.malformed or available(read.ledger, self._windows, lane, read.now, self._share):
             return True
-        if lane is Lane.BACKGROUND and _is_much_later(read.ledger.refused_at, read.now, NOTE_SECONDS):
+        if lane is Lane.BACKGROUND and is_much_later(read.ledger.refused_at, read.now, NOTE_SECONDS):
             return True
         self._refused[lane] = self._refusal(lane, asked, read.ledger, read.now)
         return False
@@ -198,22 +181,11 @@ class RateLimiter:
         """Report what was sent, return the rest, and reserve again: at least `least`, if available."""
         if self._held is not None:
             self._held.left = {}  # returned, whether the response comes or not
-        self._number += 1
-        done = self._documents.transact(lambda transaction: self._work(transaction, least))
-        self._document.note(done.read)
-        self._cooldown_unsaved, self._held = False, None
-        if any(done.granted.values()):
-            self._held = HeldReservation(
-                done.number,
-                done.granted,
-                offset=done.read.now - done.called_at,
-                reserved_at=done.called_at,
-                until=done.called_at + done.life_seconds,
-                checked_at=done.called_at,
-            )
-        cooldown = done.ledger.cooldown
-        if cooldown is not None and not cooldown.probed:
-            self._cooldown_until = done.clock + cooldown.until - done.read.now
+        unsaved = self._cooldown_until if self._cooldown_unsaved else None
+        done = self._exchanges.run(least, self._held, self._refused, cooldown_until=unsaved)
+        self._cooldown_unsaved, self._held = False, done.reservation()
+        if (until := done.cooldown_until()) is not None:
+            self._cooldown_until = until
         for lane, count in done.asked.items():
             self._refused.pop(lane, None)
             if done.granted[lane] < count:
@@ -222,37 +194,6 @@ class RateLimiter:
             self._logged_at = done.clock
             self._log_state(done)
 
-    def _work(self, transaction: Transaction, least: Mapping[Lane, int]) -> _Exchange:
-        """Run in the transaction, perhaps several times: change nothing but the document."""
-        called_at = self._clock()
-        read = self._document.read_in(transaction)
-        clock, now = self._clock(), read.now
-        held = self._held
-        ledger = read.ledger
-        number, times, live = (held.number, held.sent_at(*Lane), held.sent_at(Lane.LIVE)) if held else (0, [], [])
-        ledger = pruned(settled(ledger, self._windows, self._instance, number, times, live), self._windows, now)
-        if self._cooldown_unsaved:
-            ledger = with_cooldown(ledger, self._windows, now + self._cooldown_until - called_at)
-        life_seconds = turn_seconds(len(ledger.reservations) + 1) + COMMIT_SECONDS
-        asked = asked_for(least, held, self._refused, clock, life_seconds)
-        if asked.get(Lane.LIVE):
-            ledger = replace(ledger, live_at=now)
-        ledger, granted = with_reservation(
-            ledger,
-            self._windows,
-            asked,
-            instance=self._instance,
-            number=self._number,
-            until=now + life_seconds,
-            now=now,
-            share=self._share,
-        )
-
-        wrote = read.malformed or _is_worth_writing(read.ledger, ledger, self._instance)
-        if wrote:
-            self._document.write_in(transaction, ledger)
-        return _Exchange(read, ledger, self._number, wrote, asked, granted, called_at, clock, life_seconds)
-
     def _refusal(self, lane: Lane, asked: int, ledger: Ledger, now: float) -> Refusal:
         others = ledger.reservations.keys() - {self._instance}
         pause = LIVE_PAUSE_SECONDS if lane is Lane.LIVE else turn_seconds(len(others) + 1)
@@ -260,21 +201,8 @@ class RateLimiter:
         clock = self._clock()
         return Refusal(asked, clock + free_in, clock + (pause if others else min(free_in, NOTE_SECONDS)))
 
-    def _log_state(self, done: _Exchange) -> None:
+    def _log_state(self, done: Exchanged) -> None:
         """Log the window that is nearest to its limit."""
         uses = [(window, used(done.ledger, window, done.read.now)) for window in self._windows]
         window, count = max(uses, key=lambda use: use[1] / use[0].limit)
         log("quota.state", quota_left=window.limit - count, share=round(count / window.limit, 3))
-
-
-def _is_worth_writing(before: Ledger, after: Ledger, instance: str) -> bool:
-    """A refusal changes nothing, unless it is the first of its lane for a while."""
-    if instance in before.reservations or instance in after.reservations or after.cooldown != before.cooldown:
-        return True
-    return _is_much_later(before.live_at, after.live_at, TURN_SECONDS) or _is_much_later(
-        before.refused_at, after.refused_at, NOTE_SECONDS
-    )
-
-
-def _is_much_later(before: float | None, after: float | None, seconds: float) -> bool:
-    return after is not None and (before is None or after >= before + seconds)

@@ -1,4 +1,4 @@
-"""The state of the quota for people."""
+"""The state of the quota, as `ops` shows it."""
 
 from __future__ import annotations
 

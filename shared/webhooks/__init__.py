@@ -1,1 +1,1 @@
-"""Webhooks: what a delivery says, and the events it may name."""
+"""Webhooks: deliveries from DrChrono, and the events that travel through Pub/Sub."""

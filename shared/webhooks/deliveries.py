@@ -1,8 +1,8 @@
-"""What a request to the front door means: is it DrChrono's, what answers the handshake, which change it announces.
+"""Webhook deliveries: check the signature, answer the ownership handshake, and read which change was announced.
 
-Bytes and header texts in, values out (guide, "Webhooks"; DrChrono's API documentation, "Webhooks"). The two differ in
-where things are: the guide has `event` and `object_id` in the body and signs the body, the live service has the event
-in a header, the record under `object`, and sends the secret itself. Both are taken, one delivery at a time.
+Takes bytes and header texts, and returns values. Sources: guide, "Webhooks", and DrChrono's API documentation,
+"Webhooks". They differ. The guide puts `event` and `object_id` into the body and signs the body. The live service puts
+the event into a header and the record under `object`, and sends the secret itself. Each delivery may have either form.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from shared.webhooks.events import EVENTS, Change
 
 UNKNOWN = "unknown"
 
-# Event names that nobody has told us of are logged as they are only if they look like one.
+# An event name that isn't in `EVENTS` is logged only if it has this form.
 _EVENT_NAME = re.compile(r"[A-Z_]{1,60}")
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
-# `updated_at` as DrChrono writes it: ISO 8601 without an offset. Anything else in its place is not passed on.
+# `updated_at` as DrChrono writes it: ISO 8601 without an offset. Other values are dropped.
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?")
-# What nonces are made of (hex, UUID, base64), without the braces, quotes and blanks that a JSON object needs.
+# The characters of nonces (hex, UUID, base64), without the braces, quotes and blanks that a JSON object needs.
 _HANDSHAKE_MESSAGE = re.compile(r"[A-Za-z0-9+/=_.:~-]{1,200}")
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """An authentic delivery, read.
+    """The content of an authentic delivery.
 
-    event: a name of `EVENTS`, another that looks like a name, or `unknown`.
-    change: None where nothing is to be fetched: PING, kinds that are not kept, events that nobody knows.
-    event_differs: body and header name two events. The body counts: in the guide's form it is what is signed.
+    event: a name of `EVENTS`, another text in the form of an event name, or `unknown`.
+    change: None if there is nothing to fetch: PING, kinds that are not kept, unknown events.
+    event_differs: body and header name different events. The body wins, because the guide's form signs the body only.
     """
 
     event: str
@@ -46,10 +46,10 @@ class Delivery:
 
 
 def is_authentic(body: bytes, signature: bytes, *, secrets: Sequence[str], form: str) -> bool:
-    """Whether one of `secrets` signed the raw `body`: `form` is `hmac`, `token` or `either`.
+    """Return whether one of `secrets` signed the raw `body`. `form` is `hmac`, `token` or `either`.
 
-    Bytes are compared, since comparing texts raises on what is not ASCII; and all of them, whichever matches, so that
-    the time taken says nothing.
+    Compares bytes, because `compare_digest` raises on texts that aren't ASCII. Compares with every secret even after a
+    match, so that the duration reveals nothing.
     """
     authentic = False
     for secret in secrets:
@@ -66,10 +66,10 @@ def _signatures(body: bytes, secret: str, form: str) -> Iterator[bytes]:
 
 
 def answer_handshake(message: str, secret: str) -> str:
-    """The `secret_token` that proves to DrChrono that this address is ours (`GET ?msg=`, "Verify webhook").
+    """Return the `secret_token` that proves to DrChrono that this address is ours (`GET ?msg=`, "Verify webhook").
 
-    Whoever asks gets `message` signed, with the secret that signs bodies. So only what can be no JSON object is
-    signed: a body that names an event cannot be made of it. Raises WebhookRejected.
+    The caller is not authenticated, and the same secret signs bodies. So `message` must consist of characters in which
+    no JSON object can be written: the answer is never the signature of a delivery. Raises WebhookRejected.
     """
     if not _HANDSHAKE_MESSAGE.fullmatch(message):
         raise WebhookRejected("msg_refused", 400)
@@ -81,10 +81,10 @@ def _hex_hmac(secret: str, message: bytes) -> str:
 
 
 def read_delivery(body: bytes, *, event_header: str, delivery_header: str, received_at: datetime) -> Delivery:
-    """What an authentic body and its headers say. A missing header is an empty text.
+    """Return the content of an authentic body and its headers. A missing header is an empty text.
 
-    `webhook_id` (guide) names the registration, not the delivery: nothing is told apart by it.
-    Raises WebhookRejected (400) when a kind that is kept is named, but not the record, or no event at all.
+    `webhook_id` (guide) is ignored: it identifies the registration, not the delivery.
+    Raises WebhookRejected (400) if there is no event, or if an event of a kind that is kept names no record.
     """
     fields = _json_object(body)
     written = fields.get("event") if fields is not None else None
@@ -118,19 +118,19 @@ def read_delivery(body: bytes, *, event_header: str, delivery_header: str, recei
 def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(body.decode())
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, a number of too many digits; nested too deeply
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, a number with too many digits; nested too deeply
         return None
     return value if isinstance(value, dict) else None
 
 
 def _key(kind: str, fields: Mapping[str, Any], record: Mapping[str, Any]) -> str | None:
-    """`object_id`, else `object.id`, else what stands for the id of this kind (`object.appointment` of a note)."""
+    """Return `object_id`, else `object.id`, else the field that replaces the id (`object.appointment` of a note)."""
     row = KINDS[kind]
     return key_of(row, {"id": fields.get("object_id")}) or key_of(row, record)
 
 
 def _delivery_id(header: str, event: str, key: str, body: bytes) -> str:
-    """DrChrono's own id where it sent a plain one; otherwise the same for the same bytes, so that a repeat shows."""
+    """Return DrChrono's id of the delivery if it is plain, else a hash: a repeated delivery has the same one."""
     if _DELIVERY_ID.fullmatch(header):
         return header
     return hashlib.sha256(b"\n".join((event.encode(), key.encode(), body))).hexdigest()

@@ -1,6 +1,6 @@
-"""Webhook events: their names, the kind of record each is about, and the hint that travels through Pub/Sub.
+"""Webhook events: their names, the kind of record of each, and the hint that travels through Pub/Sub.
 
-Names: guide, "Supported Events", and the 27 that DrChrono's documentation and console list, plus PING.
+Sources of the names: guide, "Supported Events"; the 27 events in DrChrono's documentation and console; PING.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shared.drchrono.ids import is_id
 from shared.drchrono.kinds import KINDS
 from shared.errors import MessageUnusable
 
-# None: known, acknowledged and counted, but not of a kind that is kept.
+# None: the event is known, acknowledged and counted, but its kind is not kept.
 EVENTS: Mapping[str, str | None] = {
     "PING": None,
     "PATIENT_CREATE": "patients",
@@ -25,7 +25,7 @@ EVENTS: Mapping[str, str | None] = {
     "APPOINTMENT_DELETE": "appointments",
     "CLINICAL_NOTE_LOCK": "clinical_notes",
     "CLINICAL_NOTE_UNLOCK": "clinical_notes",
-    "CLINICAL_NOTE_MODIFY": "clinical_notes",  # the guide's; the live service has no such event
+    "CLINICAL_NOTE_MODIFY": "clinical_notes",  # guide only; the live service has no such event
     "PATIENT_PROBLEM_CREATE": "problems",
     "PATIENT_PROBLEM_MODIFY": "problems",
     "PATIENT_ALLERGY_CREATE": "allergies",
@@ -34,7 +34,7 @@ EVENTS: Mapping[str, str | None] = {
     "PATIENT_MEDICATION_MODIFY": "medications",
     "PATIENT_FLAG_CREATE": None,
     "PATIENT_FLAG_MODIFY": None,
-    "PATIENT_FLAG_CMODIFY": None,  # so spelled in DrChrono's documentation
+    "PATIENT_FLAG_CMODIFY": None,  # spelled like this in DrChrono's documentation
     "LAB_ORDER_CREATE": None,
     "LAB_ORDER_MODIFY": None,
     "LAB_ORDER_DELETE": None,
@@ -52,10 +52,10 @@ EVENTS: Mapping[str, str | None] = {
 
 @dataclass(frozen=True)
 class Change:
-    """A hint that a record changed: all that ever travels of a webhook.
+    """A hint that a record changed. Nothing else of a delivery leaves `receive_webhook`.
 
-    received_at: when the front door took it (UTC). updated_at: DrChrono's own string for the object, local time
-    without offset, or None where the delivery has none (guide form).
+    received_at: when `receive_webhook` received it (UTC). updated_at: DrChrono's string for the object, local time
+    without offset; None if the delivery has none (guide form).
     """
 
     event: str
@@ -67,8 +67,8 @@ class Change:
 
     @property
     def has_delivery_id(self) -> bool:
-        """Whether DrChrono named the delivery. Otherwise `delivery` is a hash of the body, and two changes of one
-        record may have the same.
+        """Whether DrChrono sent the id. Otherwise `delivery` is a hash of the body, which two changes of one record
+        may share.
         """
         return not re.fullmatch(r"[0-9a-f]{64}", self.delivery)
 
@@ -82,7 +82,7 @@ class Change:
 
 
 def encode(change: Change) -> bytes:
-    """The data of the Pub/Sub message: a JSON object of the fields of `Change`."""
+    """Return the data of the Pub/Sub message: a JSON object with the fields of `Change`."""
     fields = {
         "event": change.event,
         "kind": change.kind,
@@ -96,9 +96,9 @@ def encode(change: Change) -> bytes:
 
 
 def decode(data: bytes) -> Change:
-    """The change that `encode` wrote.
+    """Return the change that `encode` wrote.
 
-    Raises MessageUnusable with a reason, and without repeating what was there.
+    Raises MessageUnusable with a reason. The error never repeats the data.
     """
     try:
         fields = json.loads(data)

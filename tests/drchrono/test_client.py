@@ -320,7 +320,7 @@ def test_integers_keep_every_digit_and_nan_is_no_reason_to_fail() -> None:
 def test_another_record_than_the_one_that_was_asked_for_is_no_answer(body: bytes) -> None:
     with (
         Scripted(lambda target, headers: (200, {}, body)) as server,
-        pytest.raises(MalformedAnswer, match="not the record that was asked for"),
+        pytest.raises(MalformedAnswer, match="not the requested record"),
     ):
         client_of(server.url).get(PATIENTS, "1")
 

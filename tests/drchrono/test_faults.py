@@ -219,7 +219,7 @@ def test_no_error_and_no_log_line_holds_anything_of_an_answer_a_query_a_body_or_
         asked: list[Callable[[], Any]] = [
             lambda: client.get(PATIENTS, str(status)),
             lambda: client.update(PATIENTS, str(status), {"first_name": CANARY}),
-            lambda: client._send(client_call(status)),
+            lambda: client._sender.send(client_call(status)),
         ]
         for ask in asked:
             try:
@@ -243,7 +243,7 @@ def test_an_unreachable_host_is_not_quoted_with_its_query(capsys: pytest.Capture
         port = server.getsockname()[1]
     client = client_of(f"http://127.0.0.1:{port}")
     with pytest.raises(Unreachable) as error:
-        client._send(client_call(1))
+        client._sender.send(client_call(1))
     said = "".join(traceback.format_exception(error.value)) + capsys.readouterr().out
     assert CANARY not in said
     assert "unreachable" in said

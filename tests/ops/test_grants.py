@@ -12,7 +12,7 @@ import pytest
 from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]  # the package ships no types
 
 from ops.grants import check_grants
-from ops.target_system import deployed_place
+from ops.target_system import deployed_target
 from ops.verdict import Failed, Skipped
 
 AGENT = "serviceAccount:service-123456@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -54,7 +54,7 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Policies]:
 
 
 def check() -> str:
-    return check_grants(deployed_place("p", {}), lambda: datetime.now(timezone.utc))
+    return check_grants(deployed_target("p", {}), lambda: datetime.now(timezone.utc))
 
 
 def test_all_of_them_pass(policies: Policies) -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from local.secret_manager import SecretManagerStandIn
 from ops.cli import app
 from ops.deployment import Deployment, Function
-from ops.target_system import LOCAL_ENVIRONMENT, TargetSystem, deployed_place, project_target
+from ops.target_system import LOCAL_ENVIRONMENT, TargetSystem, deployed_target, project_target
 from shared.errors import SettingsError
 
 
@@ -73,7 +73,7 @@ def deployed(secrets: SecretManagerStandIn) -> TargetSystem:
             "DRCHRONO_CLIENT_SECRET": "projects/p/secrets/drchrono-client-secret/versions/2",
         },
     )
-    return deployed_place(
+    return deployed_target(
         "p", {"SECRET_MANAGER_EMULATOR_HOST": secrets.address}, deployment=Deployment({"run_job": function})
     )
 
@@ -91,11 +91,11 @@ def test_settings_and_secrets_are_those_that_are_deployed() -> None:
 
 
 def test_a_quota_that_is_not_known_is_not_guessed() -> None:
-    target = deployed_place("p", {"DRCHRONO_CLIENT_ID": "i", "DRCHRONO_CLIENT_SECRET": "s"}, unseen="you may not")
+    target = deployed_target("p", {"DRCHRONO_CLIENT_ID": "i", "DRCHRONO_CLIENT_SECRET": "s"}, unseen="you may not")
     with pytest.raises(SettingsError, match="ops_environment"):
         target.system.api()
     given = {"DRCHRONO_CLIENT_ID": "i", "DRCHRONO_CLIENT_SECRET": "s", "DRCHRONO_QUOTA": "500/hour"}
-    assert deployed_place("p", given, unseen="you may not").system.api().client_id == "i"
+    assert deployed_target("p", given, unseen="you may not").system.api().client_id == "i"
 
 
 @pytest.mark.parametrize("command", ["", "authorize", "status", "doctor", "backfill", "retry", "dead-letters", "show"])
