@@ -33,7 +33,7 @@ LEASE = timedelta(minutes=2)
 # Between two looks at a target of which DrChrono keeps showing an old version.
 BEHIND_RETRY = timedelta(minutes=1)
 
-CHUNK_ENTRIES = 500
+CHUNK_ENTRIES = 200
 
 
 @dataclass(frozen=True)
