@@ -24,7 +24,7 @@ LEASE = timedelta(minutes=2)
 # Between two fetches of a target while DrChrono keeps showing an old version.
 BEHIND_RETRY = timedelta(minutes=1)
 
-CHUNK_ENTRIES = 500
+CHUNK_ENTRIES = 200
 
 
 class WorkQueue(QueueQueries):

@@ -187,7 +187,7 @@ class Records(RecordQueries):
             if source.fills:
                 with suppress(DocumentExists):
                     return self._create(chunk, began, source)
-            return self._documents.transact(partial(self._judge_and_write, chunk, began, source))
+            return self._judged(chunk, began, source)
         except RecordTooLarge:
             return self._store_singly(chunk, began, source, failed)
 
@@ -198,13 +198,13 @@ class Records(RecordQueries):
         judged: dict[str, Stored] = {}
         for one in chunk:
             try:
-                judged |= self._documents.transact(partial(self._judge_and_write, [one], began, source))
+                judged |= self._judged([one], began, source)
             except RecordTooLarge as error:
                 failed[one.key] = error.reason
         return judged
 
     def _create(self, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
-        """Raises DocumentExists where one of the records is kept already."""
+        """Raises DocumentExists where one of the records is kept already, and RecordTooLarge."""
 
         def work(transaction: Transaction) -> None:
             meta = self._meta(None, began, source) | {"deliveries": []}
@@ -216,23 +216,26 @@ class Records(RecordQueries):
         self._documents.transact(work)
         return {one.key: Stored(Verdict.STORE, None, None) for one in chunk}
 
-    def _judge_and_write(
-        self, chunk: Sequence[Prepared], began: datetime, source: Source, transaction: Transaction
-    ) -> dict[str, Stored]:
-        paths = dict.fromkeys(path for one in chunk for path in one.reads)
-        found = transaction.get_all(list(paths), WRITTEN_FIELDS)
-        judged: dict[str, Stored] = {}
-        for one in chunk:
-            document = found.get(one.path)
-            before = copy_of(document)
-            verdict = judge(before, one.observation(began))
-            written = verdict in _WRITTEN
-            judged[one.key] = Stored(verdict, before, None, returned=written and was_absent(document))
-            if written:
-                meta = self._meta(before, began, source) | _unsure(verdict) | _kept(document)
-                meta["deliveries"] = list(before.deliveries) if before else []
-                transaction.set(one.path, one.document(meta, found))
-        return judged
+    def _judged(self, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
+        """Raises RecordTooLarge."""
+
+        def work(transaction: Transaction) -> dict[str, Stored]:
+            paths = dict.fromkeys(path for one in chunk for path in one.reads)
+            found = transaction.get_all(list(paths), WRITTEN_FIELDS)
+            judged: dict[str, Stored] = {}
+            for one in chunk:
+                document = found.get(one.path)
+                before = copy_of(document)
+                verdict = judge(before, one.observation(began))
+                written = verdict in _WRITTEN
+                judged[one.key] = Stored(verdict, before, None, returned=written and was_absent(document))
+                if written:
+                    meta = self._meta(before, began, source) | _unsure(verdict) | _kept(document)
+                    meta["deliveries"] = list(before.deliveries) if before else []
+                    transaction.set(one.path, one.document(meta, found))
+            return judged
+
+        return self._documents.transact(work)
 
     def mark_orphans(self, kind: Kind, owner: Where, *, deleted: bool) -> None:
         """Tell the readers of these records whether their patient is deleted, in `_sync.patient_deleted`."""

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from benchmarks.scale import Counted
 from shared.documents import Documents
 from shared.drchrono.lag import VERSION_LAG, Evidence, provable_from
 from shared.queue.entries import MOST_DELIVERIES, Entry, Priority, Target
-from shared.queue.work_queue import LEASE, WorkQueue
+from shared.queue.work_queue import CHUNK_ENTRIES, LEASE, WorkQueue
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 SECOND = timedelta(seconds=1)
@@ -41,6 +42,24 @@ def entry(
 
 def ids(entries: list[Entry]) -> list[str]:
     return [entry.target.id for entry in entries]
+
+
+def test_new_entries_cost_no_read_and_one_that_is_there_is_merged_with_the_new_ones_beside_it(
+    documents: Documents,
+) -> None:
+    bill = Counted(documents)
+    counted = WorkQueue(bill, lambda: NOON)
+    counted.enqueue([entry("1", delivery="d1"), entry("2")])
+    assert (bill.reads, bill.writes) == (0, 2)
+    counted.enqueue([entry("1", delivery="d2"), entry("3")])
+    found = [counted.get(Target("patients", key)) for key in ("1", "2", "3")]
+    assert [one.deliveries for one in found if one] == [("d1", "d2"), ("d1",), ("d1",)]
+
+
+def test_many_entries_go_in_chunks(queue: WorkQueue) -> None:
+    queue.enqueue(entry(str(number)) for number in range(2 * CHUNK_ENTRIES + 1))
+    queue.enqueue(entry(str(number)) for number in range(2 * CHUNK_ENTRIES + 2))
+    assert queue.waiting() == 2 * CHUNK_ENTRIES + 2
 
 
 def test_events_of_one_record_fold_into_one_entry(queue: WorkQueue) -> None:

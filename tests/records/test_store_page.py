@@ -1,0 +1,103 @@
+"""A page of a list: what is new is created without a read, and what is there already is judged as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pytest
+
+from benchmarks.scale import Counted
+from shared.documents import Documents, Transaction
+from shared.drchrono.kinds import KINDS
+from shared.errors import RecordTooLarge
+from shared.records.ordering import Verdict
+from shared.records.prepared import CHUNK_RECORDS
+from shared.records.store import PageResult, Records, Source
+from tests.records.test_ordering import NOON
+
+T = TypeVar("T")
+PATIENTS = KINDS["patients"]
+HOUR = timedelta(hours=1)
+
+
+def patients(count: int, **fields: Any) -> list[dict[str, Any]]:
+    return [{"id": number, "updated_at": "2026-02-01T00:00:00", **fields} for number in range(count)]
+
+
+def store(
+    documents: Documents, records: list[dict[str, Any]], *, source: str = "backfill", hours: int = 0
+) -> PageResult:
+    return Records(documents, lambda: NOON).store_page(PATIENTS, records, NOON + hours * HOUR, Source(source))
+
+
+def test_a_page_that_fills_the_copy_costs_one_write_a_record_and_no_read(documents: Documents) -> None:
+    bill = Counted(documents)
+    result = store(bill, patients(CHUNK_RECORDS + 1))
+    assert result.verdicts == {Verdict.STORE: CHUNK_RECORDS + 1}
+    assert (bill.reads, bill.writes) == (0, CHUNK_RECORDS + 1)
+
+
+def test_a_page_that_was_filled_in_before_is_judged_and_not_written_again(documents: Documents) -> None:
+    store(documents, patients(3))
+    bill = Counted(documents)
+    assert store(bill, patients(3), hours=1).verdicts == {Verdict.SAME: 3}
+    assert bill.writes == 0
+
+
+@pytest.mark.parametrize("source", ["backfill", "sync"])
+def test_records_that_are_there_are_judged_and_the_new_ones_beside_them_are_stored(
+    documents: Documents, source: str
+) -> None:
+    store(documents, patients(1, name="fetched later"), hours=2)
+    store(documents, patients(2, name="fetched earlier")[1:], hours=-2)
+    result = store(documents, patients(4, name="this page"), source=source)
+    assert result.verdicts == {Verdict.LATE: 1, Verdict.STORE: 3}
+    assert set(result.stored) == {"1", "2", "3"}
+    names = {key: document["name"] for key, document in documents.query("patients")}
+    assert names == {"0": "fetched later", "1": "this page", "2": "this page", "3": "this page"}
+
+
+class Refusing:
+    """A store that refuses every commit with the patient 1 in it, as Firestore does with a document it cannot hold."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self.each = documents.each
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        def refused(transaction: Transaction) -> T:
+            written: list[str] = []
+            for name in ("create", "set"):
+                self._watch(transaction, name, written)
+            result = work(transaction)
+            if "patients/1" in written:
+                raise RecordTooLarge("refused by the test")
+            return result
+
+        return self._documents.transact(refused)
+
+    def _watch(self, transaction: Any, name: str, written: list[str]) -> None:
+        write = getattr(transaction, name)
+
+        def watched(path: str, data: dict[str, Any]) -> None:
+            written.append(path)
+            write(path, data)
+
+        setattr(transaction, name, watched)
+
+
+@pytest.mark.parametrize("source", ["backfill", "sync"])
+def test_a_record_that_the_store_refuses_fails_alone(documents: Documents, source: str) -> None:
+    result = store(Refusing(documents), patients(4), source=source)  # type: ignore[arg-type]
+    assert result.failed == {"1": "too_large"}
+    assert set(result.stored) == {"0", "2", "3"}
+    assert result.keys == {"0", "1", "2", "3"}
+    assert [key for key, _ in documents.query("patients")] == ["0", "2", "3"]
+
+
+def test_an_empty_page_is_no_work(documents: Documents) -> None:
+    bill = Counted(documents)
+    assert store(bill, []).keys == frozenset()
+    assert (bill.reads, bill.writes) == (0, 0)
