@@ -18,6 +18,7 @@ from workstation.authorization import (
     RedirectListener,
     adopt,
     authorization_url,
+    check_reachable,
     new_state,
     read_redirect,
 )
@@ -34,6 +35,7 @@ def authorize(screen: Screen, target: TargetSystem, *, paste: bool, browser: boo
     api = target.system.api()
     redirect_uri = target.environ.get("DRCHRONO_REDIRECT_URI") or REDIRECT_URI
     _show_that_it_can_be_stored(target)
+    check_reachable(api.url)
     state = new_state()
     url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state)
     screen.say("Open this address as the DrChrono user of this integration, and choose Authorize:", "bold")

@@ -40,12 +40,15 @@ def session(
         with contextlib.redirect_stdout(io.StringIO()):
             target = local_target() if local else project_target(project, environ)
             yield screen, replace(target, receiver=webhook_url or "")
+            screen.console.file.flush()  # here, where a reader that has gone is no defect
     except SettingsError as error:
         _fail(*error.problems)
     except StoreUnavailable as error:
         _fail(f"{error}: {STORE_REMEDY}")
     except (SyncError, AuthorizationFailed) as error:
         _fail(str(error))
+    except BrokenPipeError:  # `ops status | head`: typer ends it quietly
+        raise
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:  # a traceback would show what was being handled
