@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
+from local.arrivals import Tail, row, told
 from local.comparison import Difference, copied, differences
 from local.control import Control, Failed, run_job
 from local.terminal import Bars, Stage, Terminal
@@ -140,11 +142,11 @@ class Story:
                     awaited.append(Awaited(done["event"], f"{done['kind']}/{done['id']}", sent))
                 elif done:
                     name = f"{done['kind']}/{done['id']}"
-                    self.terminal.say(f"  {'(no event)':28} {name:30} {deed}: a reconciliation finds it", style="dim")
+                    self.terminal.say(f"  {row('(no event)', name, 'found by reconciling')}", style="dim")
                     all_announced = False
                 awaited = self._arrived_within(DEED_SECONDS, awaited)
         for one in self._arrived_within(ARRIVAL_SECONDS, awaited):
-            self.terminal.say(f"  {one.event:28} {one.path:30} deferred: the next sync fetches it", style="yellow")
+            self.terminal.say(f"  {row(one.event, one.path, 'deferred to the next sync')}", style="yellow")
         return all_announced
 
     def _arrived_within(self, seconds: float, awaited: list[Awaited]) -> list[Awaited]:
@@ -165,7 +167,7 @@ class Story:
                 left.append(one)
                 continue
             milliseconds = (stored_at - one.sent).total_seconds() * 1000
-            self.terminal.say(f"  {one.event:28} {one.path:30} stored after {milliseconds:5.0f} ms")
+            self.terminal.say(f"  {row(one.event, one.path, f'stored after {milliseconds:5.0f} ms')}")
         return left
 
     def settle(self, control: Control, seconds: float) -> list[Difference]:
@@ -211,27 +213,46 @@ class Story:
         truth = len(control.truth(kind.name))
         return kind.name, str(truth), str(living), str(stored - living), "no" if wrong else "yes"
 
-    def keep_going(self, sync_seconds: float, refresh_seconds: float) -> None:
-        """What Cloud Scheduler does, until interrupted. A job that fails is said aloud, and tried again."""
+    def keep_going(self, logs: Sequence[Path], sync_seconds: float, refresh_seconds: float) -> None:
+        """What Cloud Scheduler does, until interrupted, and each arrival as the functions log it. A job that fails is
+        said aloud, and tried again.
+        """
         due = {"sync": time.monotonic() + sync_seconds, "refresh-token": time.monotonic() + refresh_seconds}
         pause = {"sync": sync_seconds, "refresh-token": refresh_seconds}
+        tails = [Tail(log) for log in logs]
         while True:
-            time.sleep(WAIT_SECONDS)
+            self._show_new(tails, WAIT_SECONDS)
             for job in [job for job, at in due.items() if at <= time.monotonic()]:
+                report = self._pool.submit(run_job, self.jobs_url, job)
+                while not report.done():
+                    self._show_new(tails, LOOK_SECONDS)
                 try:
-                    report = run_job(self.jobs_url, job)
-                    self._tell(report)
+                    self._tell(report.result())
                 except (Failed, OSError) as problem:
                     self.terminal.say(f"{job}: {problem}", style="red")
                 due[job] = time.monotonic() + pause[job]
+
+    def _show_new(self, tails: Sequence[Tail], seconds: float) -> None:
+        """For so long, print what the functions log."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for line in (line for tail in tails for line in tail.lines()):
+                if said := told(line):
+                    self.terminal.say(f"{_clock()} {said}")
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(LOOK_SECONDS)
 
     def _tell(self, report: dict[str, Any]) -> None:
         """Only what happened: nothing for a sync that found nothing to do."""
         counts = {name: count for name, count in report.get("counts", {}).items() if count}
         if counts:
             words = ", ".join(f"{name} {count}" for name, count in counts.items())
-            clock = datetime.now().astimezone().strftime("%H:%M:%S")
-            self.terminal.say(f"{clock} {report['job']}: {words}; pending {report['pending']}", style="dim")
+            self.terminal.say(f"{_clock()} {report['job']}: {words}; pending {report['pending']}", style="dim")
+
+
+def _clock() -> str:
+    return datetime.now().astimezone().strftime("%H:%M:%S")
 
 
 def _walked(state: dict[str, Any] | None, *, finished: bool) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def authorize(screen: Screen, target: TargetSystem, *, paste: bool, browser: boo
         code = read_redirect(screen.ask("Address"), state)
     else:
         with RedirectListener(redirect_uri) as listener:
-            if browser and _has_browser(os.environ):
+            if browser and has_browser(os.environ):
                 webbrowser.open(url)
             screen.say(f"Waiting for the redirect to {redirect_uri} (Ctrl-C ends it; nothing is changed then).")
             code = listener.wait(state)
@@ -67,7 +67,7 @@ def _show_that_it_can_be_stored(target: TargetSystem) -> None:
         )
 
 
-def _has_browser(environ: Mapping[str, str]) -> bool:
+def has_browser(environ: Mapping[str, str]) -> bool:
     """Whether one can open in a window; one in this very terminal would be in the way."""
     return sys.platform in ("darwin", "win32") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 

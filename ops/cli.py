@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from console.command import console
 from ops import commands_look, commands_repair
 
 app = typer.Typer(
@@ -23,3 +24,4 @@ app.command()(commands_repair.retry)
 app.command("accept-deletions")(commands_repair.accept_deletions)
 app.command("dead-letters")(commands_repair.dead_letters)
 app.command()(commands_look.show)
+app.command()(console)

@@ -52,9 +52,13 @@ def session(
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:  # a traceback would show what was being handled
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(last.filename).name}:{last.lineno}"
-        _fail(f"{type(error).__name__} in {where}: this is a defect of the program; please report this line")
+        _fail(f"{place(error)}: this is a defect of the program; please report this line")
+
+
+def place(error: Exception) -> str:
+    """Of an error that is a defect: its type and where it was raised. Its text may hold what was being handled."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
 
 
 def _fail(*problems: str) -> None:
