@@ -100,6 +100,7 @@ def application(target: TargetSystem, watch: Watch, guard: Guard, now: Callable[
             while not watch.ended:
                 found = watch.next(version, BEAT_SECONDS)
                 if found.version == version or found.status is None:
+                    version = found.version
                     yield ": still here\n\n"
                     continue
                 version = found.version
