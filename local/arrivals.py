@@ -11,9 +11,9 @@ from typing import Any
 OUTCOMES = {
     "stored": "stored",
     "unchanged": "unchanged",
-    "stale": "is older than the copy",
-    "covered": "copied already",
-    "gone": "marked as deleted",
+    "stale": "outdated",
+    "covered": "copied",
+    "gone": "deleted",
     "deferred": "deferred",
 }
 

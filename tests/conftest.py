@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def emulators() -> Iterator[Emulators]:
     except EmulatorsMissing as missing:
         if required(os.environ):
             pytest.fail(f"REQUIRE_EMULATORS=1, but {missing}")
-        pytest.skip(f"emulator test left out: {missing}")
+        pytest.skip(str(missing).removesuffix(", or use BACKEND=embedded"))
     with Emulators() as running:
         os.environ.update(running.environment)
         yield running
@@ -89,3 +90,12 @@ def documents(request: pytest.FixtureRequest) -> Documents:
     """Each test that takes this runs on both stores."""
     name = {"embedded": "embedded", "firestore": "firestore_documents"}[request.param]
     return request.getfixturevalue(name)  # type: ignore[no-any-return]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Why tests were left out: a line for each reason, with how many and the remedy, not one for each test."""
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} tests were left out: {reason}", yellow=True)

@@ -90,6 +90,6 @@ def browser() -> Iterator[Browser]:
     except BrowserMissing as missing:
         if required(os.environ):
             pytest.fail(f"REQUIRE_EMULATORS=1, but {missing}")
-        pytest.skip(f"browser test left out: {missing}")
+        pytest.skip(str(missing))
     with running:
         yield running
