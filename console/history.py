@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from ops.lag import percentile
 
 SLICES = 60
-SPANS = tuple(timedelta(minutes=minutes) for minutes in (2, 10, 60))
+SPANS = tuple(timedelta(minutes=minutes) for minutes in (2, 5, 10, 60))
 LONG = SPANS[-1]
 FINE = timedelta(minutes=10)  # of what is older, fewer samples are kept
 

@@ -13,12 +13,13 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
 from console.actions import ACTIONS, FIELDS, KIND_NAMES, letter_name
+from console.charts import seconds
 from console.guard import HEADERS, Guard, Refused
 from console.view import overview
 from console.watch import Watch
 from ops import compare
 from ops.dead_letters import dead_letters
-from ops.screen import ago, clock, duration, many
+from ops.screen import ago, clock, many
 from ops.session import place
 from ops.status import MOST_DEAD_LETTERS
 from ops.target_system import TargetSystem
@@ -35,7 +36,7 @@ def application(target: TargetSystem, watch: Watch, guard: Guard, now: Callable[
     app = Flask("console", root_path=__file__.rpartition("/")[0])
     app.config["MAX_CONTENT_LENGTH"] = 256 * 1024
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters |= {"clock": clock, "duration": duration, "letter_name": letter_name}
+    app.jinja_env.filters |= {"clock": clock, "delay": seconds, "letter_name": letter_name}
     app.jinja_env.globals |= {"many": many, "ago": ago, "command": target.command, "kinds": KIND_NAMES}
     done: list[tuple[datetime, str, bool]] = []
     streams: list[object] = []

@@ -13,7 +13,7 @@ from console.watch import Seen
 from ops import told
 from ops.lag import percentile
 from ops.reasons import Meaning, meaning
-from ops.screen import ago, duration
+from ops.screen import ago
 from ops.status import KindStatus, Status, Unknown
 from ops.told import Problem, Told
 from shared.queue.work_queue import Backlog
@@ -38,14 +38,14 @@ class PendingRow:
 
 @dataclass(frozen=True)
 class Chart:
-    """said: the same in words, for whoever doesn't see it. bars: of delays. line, area: of requests. limit: its y, None
-    where it is far above. began: the label of the left end.
+    """said: the same in words, for whoever doesn't see it. marks: of delays. line, area: of requests. limit: its y,
+    None where it is far above. began: the label of the left end.
     """
 
     said: str
     grid: list[charts.Grid]
     began: str
-    bars: Sequence[charts.Bar] = ()
+    marks: Sequence[charts.Mark] = ()
     line: str = ""
     area: str = ""
     limit: float | None = None
@@ -133,20 +133,20 @@ def _delays(arrivals: Sequence[Arrival], now: datetime) -> Chart:
     found = [(one.stored_at, one.delay) for one in arrivals if one.delay is not None]
     shown = history.span(found[0][0] if found else None, now)
     slices = history.delays(found, now, shown)
-    top = charts.ceiling(max((one.p95 for one in slices), default=1.0))
+    top = charts.decades(max((one.p95 for one in slices), default=1.0))
     seconds = sorted(delay for at, delay in found if now - at <= shown)
     said = "No record came by webhook."
     if seconds:
-        half, most = (duration(percentile(seconds, share)) for share in (0.5, 0.95))
+        half, most = (charts.seconds(percentile(seconds, share)) for share in (0.5, 0.95))
         said = f"p50 {half}, p95 {most} of {len(seconds):,} {'record' if len(seconds) == 1 else 'records'}"
-    return Chart(said, charts.grid(top, " s"), _began(shown), bars=charts.bars(slices, top))
+    return Chart(said, charts.decade_grid(top), _began(shown), marks=charts.marks(slices, top))
 
 
 def _requests(samples: Sequence[Sample], status: Status, now: datetime) -> Chart:
     """Of the window that is the nearest to its limit."""
     window = _tightest(status)
     if window is None:
-        return Chart("The quota is not known.", charts.grid(1, ""), _began(history.LONG))
+        return Chart("The quota is not known.", charts.grid(1), _began(history.LONG))
     shown = history.span(samples[0].at if samples else None, now)
     points = history.used(samples, window.seconds, now, shown)
     peak = max((value for _, value in points), default=0)
@@ -156,7 +156,7 @@ def _requests(samples: Sequence[Sample], status: Status, now: datetime) -> Chart
     each = told.window(window.seconds)
     return Chart(
         f"at most {peak:,} of {window.limit:,} in {each}; now {window.used:,}",
-        charts.grid(top, ""),
+        charts.grid(top),
         _began(shown),
         line=charts.line(points, top),
         area=charts.area(points, top),

@@ -48,7 +48,7 @@ def test_the_page_fills_while_a_local_run_works_and_names_nobody(browser: Browse
         browser.until(lambda: re.search(r"^patients\s+23\b", browser.text(".kinds"), re.M), "patients do not fill")
         browser.until(lambda: "PATIENT_MODIFY" in browser.text(".arrivals"), "no webhook is among the arrivals")
         browser.until(lambda: "p50" in browser.text("[data-part=charts] .said"), "no delay is told")
-        assert browser.run("return document.querySelectorAll('svg rect.p95').length") > 0
+        assert browser.run("return document.querySelectorAll('svg circle.p95').length") > 0
         assert browser.run("return document.querySelector('polyline').points.numberOfItems") > 3
         simulator = re.search(r"DrChrono simulator +(\S+)", said)
         assert simulator

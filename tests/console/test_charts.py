@@ -17,7 +17,7 @@ FOUND = st.lists(st.tuples(st.integers(0, 7200).map(lambda seconds: NOON - timed
 
 
 @pytest.mark.parametrize(
-    ("minutes", "shown"), [(None, 2), (0, 2), (1, 2), (3, 10), (10, 10), (11, 60), (59, 60), (600, 60)]
+    ("minutes", "shown"), [(None, 2), (0, 2), (1, 2), (3, 5), (6, 10), (10, 10), (11, 60), (59, 60), (600, 60)]
 )
 def test_a_chart_shows_no_more_than_there_is(minutes: int | None, shown: int) -> None:
     began = None if minutes is None else NOON - timedelta(minutes=minutes)
@@ -46,13 +46,28 @@ def test_an_axis_holds_what_it_shows_and_not_ten_times_more(highest: float) -> N
 
 
 @given(st.lists(st.builds(Slice, st.integers(0, 59), SECONDS, SECONDS, st.just(1)), unique_by=lambda one: one.ago))
-def test_bars_stay_inside(slices: list[Slice]) -> None:
-    top = charts.ceiling(max((max(one.p50, one.p95) for one in slices), default=1))
-    for bar in charts.bars(slices, top):
-        assert bar.x >= charts.LEFT
-        assert bar.x + bar.width <= charts.WIDTH - charts.RIGHT
-        assert charts.TOP <= bar.p95 < charts.TOP + charts.INNER_HEIGHT
-        assert charts.TOP <= bar.p50 < charts.TOP + charts.INNER_HEIGHT
+def test_marks_stay_inside_and_a_longer_delay_stands_higher(slices: list[Slice]) -> None:
+    top = charts.decades(max((max(one.p50, one.p95) for one in slices), default=1))
+    for one, mark in zip(slices, charts.marks(slices, top), strict=True):
+        assert charts.LEFT < mark.x < charts.WIDTH - charts.RIGHT
+        for y in (mark.p50, mark.p95):
+            assert charts.TOP <= y <= charts.TOP + charts.INNER_HEIGHT
+        assert (mark.p95 <= mark.p50) or one.p95 <= one.p50
+
+
+def test_delays_are_shown_by_powers_of_ten() -> None:
+    assert [line.label for line in charts.decade_grid(charts.decades(31))] == [
+        "10 ms",
+        "100 ms",
+        "1 s",
+        "10 s",
+        "100 s",
+    ]
+    assert charts.decades(0.02) == 1.0
+    assert charts.decades(10.0) == 10.0
+    assert [charts.seconds(value) for value in (0.0, 0.045, 1.0, 2.34, 31, 720)] == [
+        "0 ms", "45 ms", "1.0 s", "2.3 s", "31 s", "12 min",
+    ]  # fmt: skip
 
 
 @given(st.lists(st.integers(0, 9000), unique=True))

@@ -80,11 +80,11 @@ def test_an_arrival_is_shown_with_its_delay_and_nothing_of_the_record(either_con
     system.records().store(KINDS["patients"], key, record, now(), Source("webhook", received))
     console.watch.refresh()
     shown = parts(console, {"arrivals", "charts"})
-    row = re.search(rf"patients/{key}.*?</tr>", shown["arrivals"], re.DOTALL)
+    row = re.search(rf"patients/<wbr>{key}.*?</tr>", shown["arrivals"], re.DOTALL)
     assert row
     assert re.search(r">2\.\d s<", row[0])
     assert re.search(r"p50 2\.\d s, p95 2\.\d s of 1 record<", shown["charts"])
-    assert "<rect" in shown["charts"]
+    assert "<circle" in shown["charts"]
 
 
 def test_what_waits_is_explained_and_retried_only_after_it_was_confirmed(either_console: Console) -> None:
