@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from console.history import SLICES, Slice
 from ops.screen import duration
 
-WIDTH, HEIGHT = 600, 150
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 22  # room for the labels of the axes
+WIDTH, HEIGHT = 400, 150
+LEFT, RIGHT, TOP, BOTTOM = 54, 6, 10, 22  # room for the labels of the axes
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 

@@ -84,6 +84,6 @@ def test_the_line_ends_at_now() -> None:
     samples = [Sample(NOON - timedelta(minutes=1), {60: 0}), Sample(NOON, {60: 50})]
     points = history.used(samples, 60, NOON, timedelta(minutes=2))
     assert points == [(0.5, 0), (1.0, 50)]
-    assert charts.line(points, 100) == "318.0,128.0 592.0,69.0"
-    assert charts.area(points, 100) == "318.0,128 318.0,128.0 592.0,69.0 592.0,128"
+    assert charts.line(points, 100) == "224.0,128.0 394.0,69.0"
+    assert charts.area(points, 100) == "224.0,128 224.0,128.0 394.0,69.0 394.0,128"
     assert charts.area([], 100) == charts.line([], 100) == ""
