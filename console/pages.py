@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
 from console import charts
-from console.actions import ACTIONS, FIELDS, KIND_NAMES, letter_name
+from console.actions import ACTIONS, FIELDS, KIND_NAMES
 from console.charts import seconds
 from console.guard import HEADERS, Guard, Refused
 from console.view import overview
@@ -37,7 +37,7 @@ def application(target: TargetSystem, watch: Watch, guard: Guard, now: Callable[
     app = Flask("console", root_path=__file__.rpartition("/")[0])
     app.config["MAX_CONTENT_LENGTH"] = 256 * 1024
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters |= {"clock": clock, "delay": seconds, "letter_name": letter_name}
+    app.jinja_env.filters |= {"clock": clock, "delay": seconds}
     app.jinja_env.globals |= {"many": many, "ago": ago, "command": target.command, "kinds": KIND_NAMES, "axes": charts}
     done: list[tuple[datetime, str, bool]] = []
     streams: list[object] = []

@@ -21,7 +21,7 @@ LOOKED_AT = timedelta(minutes=1)
 @dataclass(frozen=True)
 class Pace:
     """Seconds between two looks: at the arrivals and the quota (7 reads where nothing came), and at the whole status
-    (some 50 reads), which is read only while somebody looks.
+    (some 120 reads), which is read only while somebody looks.
     """
 
     arrivals: float

@@ -5,6 +5,7 @@ const policy = window.trustedTypes
   ? window.trustedTypes.createPolicy("console", { createHTML: (text) => text })
   : { createHTML: (text) => text };
 const live = document.getElementById("live");
+const news = document.getElementById("news"); // read aloud when trouble begins or ends, and only then
 const pause = document.getElementById("pause");
 const waiting = new Map();
 let stream = null;
@@ -17,13 +18,21 @@ function show(part, html) {
     return;
   }
   waiting.delete(part);
+  const before = troubled();
   const scrolled = place.querySelector(".scroll");
   const top = scrolled ? scrolled.scrollTop : 0;
   place.innerHTML = policy.createHTML(html);
+  if (part === "verdict" && troubled() !== before) {
+    news.textContent = place.querySelector("strong").textContent;
+  }
   const again = place.querySelector(".scroll");
   if (again) {
     again.scrollTop = top;
   }
+}
+
+function troubled() {
+  return document.querySelector(".verdict.bad") !== null;
 }
 
 function say(text) {

@@ -121,6 +121,22 @@ def test_it_can_be_paused_and_says_when_the_console_is_gone(browser: Browser, co
     browser.until(lambda: browser.text("#live").startswith("Not connected"), "the end is not noticed")
 
 
+def test_trouble_is_read_aloud_when_it_begins_and_when_it_ends(browser: Browser, console: Console) -> None:
+    filled(console)
+    enter(browser, console)
+    assert browser.text("#news") == ""
+    documents = console.practice.system.documents()
+    documents.transact(lambda transaction: transaction.set("sync_state/deletions-patients", {"held_since": now()}))
+    console.watch.refresh()
+    browser.until(lambda: browser.text("#news") == "1 problem", "the trouble is not told")
+    assert "so many are absent since" in browser.text(".problems")
+    assert browser.run("return document.querySelector('.problems a').getAttribute('href')").endswith("?kind=patients")
+    documents.transact(lambda transaction: transaction.delete("sync_state/deletions-patients"))
+    console.watch.refresh()
+    browser.until(lambda: browser.text("#news") == "Complete", "its end is not told")
+    assert browser.text(".problems") == ""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_phone_and_desk_and_is_readable_in_light_and_dark(
     browser: Browser, console: Console, scheme: str

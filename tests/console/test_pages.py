@@ -132,9 +132,13 @@ def test_deletions_are_accepted_only_by_who_says_that_he_looked(console: Console
     assert f"<code>{key}</code>" in asked
     assert "required" in asked
     assert "Not done: tick that you have looked" in console.post("/do/accept-deletions", kind="patients").text
-    assert console.practice.system.documents().get("sync_state/absences-patients") is None
+    documents = console.practice.system.documents()
+    assert documents.get("sync_state/deletions-patients") is None
     said = console.post("/do/accept-deletions", kind="patients", ticked="yes").text
     assert "The deletions of patients are accepted for 24 hours." in said
+    accepted = documents.get("sync_state/deletions-patients")
+    assert accepted is not None
+    assert accepted["accepted_until"] > now() + timedelta(hours=23)
 
 
 def test_what_cannot_be_done_says_why_and_changes_nothing(console: Console) -> None:
