@@ -18,6 +18,10 @@ from shared.documents import Documents
 from tests.planned import PROJECT, VARIABLES, Checked, checked
 from workstation.embedded_documents import EmbeddedDocuments
 
+# gRPC would start its threads anew in a child that is about to become another program, and abort it when pexpect has
+# closed their files. Read when gRPC is loaded.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 # Programs that the tests start inherit it: a shell that starts the tests in the background has it ignored, and Ctrl-C
 # would reach none of them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
