@@ -24,7 +24,9 @@ class PortTaken(SyncError):
 
 
 def console(
-    port: Annotated[int, typer.Option("--port", metavar="N", help="Where it listens (a free one).")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", help="Where it listens (a free one).", show_default=False)
+    ] = 0,
     browser: Annotated[bool, typer.Option(help="Open the browser, where there is one.")] = True,
     project: Project = None,
     local: Local = False,

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
-from urllib.parse import urlencode
+from pathlib import Path
 
 import flask
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
-from console import charts
+from console import charts, records
 from console.actions import ACTIONS, FIELDS, KIND_NAMES
-from console.charts import seconds
 from console.guard import HEADERS, Guard, Refused
+from console.stream import Streams
 from console.view import overview
-from console.watch import Watch
-from ops import compare
+from console.watch import Seen, Watch
 from ops.dead_letters import dead_letters
 from ops.screen import ago, clock, many
 from ops.session import place
@@ -26,96 +24,99 @@ from ops.status import MOST_DEAD_LETTERS
 from ops.target_system import TargetSystem
 from shared.errors import SyncError
 
-# The parts of the start page that are sent again when they have changed: templates in parts/.
-PARTS = ("verdict", "problems", "kinds", "charts", "arrivals", "pending", "facts")
-BEAT_SECONDS = 15.0
-MOST_STREAMS = 20
-MOST_DONE = 20
+MOST_DONE = 20  # actions that are still told
+MOST_FORM_BYTES = 256 * 1024
 
 
 def application(target: TargetSystem, watch: Watch, guard: Guard, now: Callable[[], datetime]) -> Flask:
-    app = Flask("console", root_path=__file__.rpartition("/")[0])
-    app.config["MAX_CONTENT_LENGTH"] = 256 * 1024
+    """The console of `target`, for whoever `guard` lets in."""
+    app = Flask("console", root_path=str(Path(__file__).parent))
+    app.config["MAX_CONTENT_LENGTH"] = MOST_FORM_BYTES
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters |= {"clock": clock, "delay": seconds}
-    app.jinja_env.globals |= {"many": many, "ago": ago, "command": target.command, "kinds": KIND_NAMES, "axes": charts}
-    done: list[tuple[datetime, str, bool]] = []
-    streams: list[object] = []
+    app.jinja_env.filters |= {"clock": clock, "delay": charts.seconds}
+    app.jinja_env.globals |= {
+        "many": many, "ago": ago, "command": target.command, "kinds": KIND_NAMES, "axes": charts,
+    }  # fmt: skip
 
     def page(template: str, status: int = 200, **values: object) -> Response:
         text = render_template(template, target=target.name, token=guard.token, **values)
         return Response(text, status, mimetype="text/html")
 
-    def refusal(refused: Refused) -> Response:
-        return page("message.html", refused.status, title="Not shown", text=refused.because)
+    _protect(app, guard)
+    _tell_errors(app, page)
+    _start_page(app, watch, page, now)
+    _actions(app, target, watch, page, now)
+    _records(app, target, page, now)
+    return app
 
+
+Page = Callable[..., Response]
+
+
+def _refusal(refused: Refused) -> Response:
+    """Who is not let in learns nothing, not even the project's name."""
+    text = render_template("message.html", target="", title="Not shown", text=refused.because)
+    return Response(text, refused.status, mimetype="text/html")
+
+
+def _protect(app: Flask, guard: Guard) -> None:
     @app.before_request
     def check() -> Response | None:
         refused = guard.refuses_host(request.host)
-        # The one page that the key itself opens; the files of static/ hold nothing.
+        # The key itself opens `enter`; the files of static/ hold nothing.
         if refused is None and request.endpoint not in ("static", "enter"):
             refused = guard.refuses(request.method, dict(request.headers), request.cookies)
             if refused is None and request.method == "POST":
                 refused = guard.refuses_form(request.form.get("token", ""))
-        return refusal(refused) if refused else None
+        return _refusal(refused) if refused else None
 
     @app.after_request
     def protect(response: Response) -> Response:
         response.headers.update(HEADERS)
         return response
 
+    @app.get("/enter")
+    def enter() -> Response:
+        if not guard.is_key(request.args.get("key", "")):
+            return _refusal(Refused(403, "The key is not the one that the command printed."))
+        response = Response(render_template("enter.html", target=""), mimetype="text/html")
+        response.set_cookie(guard.cookie, guard.key, httponly=True, samesite="Strict")
+        return response
+
+
+def _tell_errors(app: Flask, page: Page) -> None:
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
         if isinstance(error, HTTPException):
-            return page("message.html", error.code or 500, title=error.name, text="There is no such page.")
+            text = "There is no such page." if error.code == 404 else "The console does not answer this."
+            return page("message.html", error.code or 500, title=error.name, text=text)
         if isinstance(error, SyncError):
             return page("message.html", 502, title="Not possible", text=str(error))
         return page("message.html", 500, title="Defect", text=f"{place(error)}: please report this line.")
 
-    @app.get("/enter")
-    def enter() -> Response:
-        if not guard.is_key(request.args.get("key", "")):
-            return refusal(Refused(403, "The key is not the one that the command printed."))
-        response = page("enter.html")
-        response.set_cookie(guard.cookie, guard.key, httponly=True, samesite="Strict")
-        return response
+
+def _start_page(app: Flask, watch: Watch, page: Page, now: Callable[[], datetime]) -> None:
+    def part(name: str, seen: Seen) -> str:
+        assert seen.status is not None  # noqa: S101 (streams wait for it)
+        with app.app_context():
+            return render_template(f"parts/{name}.html", view=overview(seen, seen.status, now()))
+
+    streams = Streams(watch, part)
 
     @app.get("/")
     def start() -> Response:
-        found = watch.seen()
-        view = overview(found, found.status, now()) if found.status else None
-        return page("start.html", view=view, trouble=found.trouble, done=list(reversed(done)))
+        seen = watch.seen()
+        view = overview(seen, seen.status, now()) if seen.status else None
+        return page("start.html", view=view, trouble=seen.trouble, done=list(reversed(watch.done)))
 
     @app.get("/stream")
     def stream() -> Response:
-        if len(streams) >= MOST_STREAMS:
-            return refusal(Refused(503, "Too many pages are open."))
-        return Response(changes(), mimetype="text/event-stream")
+        if streams.full:
+            return _refusal(Refused(503, "Too many pages are open."))
+        return Response(streams.events(), mimetype="text/event-stream")
 
-    def changes() -> Iterator[str]:
-        """Each part of the start page whenever it reads differently (html.spec.whatwg.org, server-sent events)."""
-        mine = object()
-        streams.append(mine)
-        try:
-            sent: dict[str, str] = {}
-            version = -1
-            while not watch.ended:
-                found = watch.next(version, BEAT_SECONDS)
-                if found.version == version or found.status is None:
-                    version = found.version
-                    yield ": still here\n\n"
-                    continue
-                version = found.version
-                view = overview(found, found.status, now())
-                for part in PARTS:
-                    with app.app_context():
-                        text = render_template(f"parts/{part}.html", view=view)
-                    if sent.get(part) != text:
-                        sent[part] = text
-                        yield f"event: part\ndata: {json.dumps({'part': part, 'html': text})}\n\n"
-        finally:
-            streams.remove(mine)
 
+def _actions(app: Flask, target: TargetSystem, watch: Watch, page: Page, now: Callable[[], datetime]) -> None:
     @app.get("/confirm/<name>")
     def confirm(name: str) -> Response:
         action = ACTIONS.get(name) or flask.abort(404)
@@ -130,8 +131,7 @@ def application(target: TargetSystem, watch: Watch, guard: Guard, now: Callable[
             said, well = action.do(target, request.form.to_dict(flat=False), now()), True
         except SyncError as error:
             said, well = f"Not done: {error}", False
-        done.append((now(), said, well))
-        del done[:-MOST_DONE]
+        watch.done = [*watch.done, (now(), said, well)][-MOST_DONE:]
         watch.refresh()
         return flask.redirect("/#done", 303)
 
@@ -140,33 +140,15 @@ def application(target: TargetSystem, watch: Watch, guard: Guard, now: Callable[
         shown = [letter.shown() for letter in dead_letters(target).look(MOST_DEAD_LETTERS)]
         return page("dead_letters.html", letters=shown)
 
+
+def _records(app: Flask, target: TargetSystem, page: Page, now: Callable[[], datetime]) -> None:
     @app.get("/record")
     def record() -> Response:
-        return shown(request.args.get("kind", ""), request.args.get("id", "").strip(), with_drchrono=False)
+        kind, key = request.args.get("kind", ""), request.args.get("id", "").strip()
+        return page("record.html", one=records.shown(target, kind, key, with_drchrono=False), now=now())
 
     @app.post("/record")
     def compared() -> Response:
-        """One request to DrChrono, so no link leads here."""
-        return shown(request.form.get("kind", ""), request.form.get("id", "").strip(), with_drchrono=True)
-
-    def shown(kind: str, key: str, *, with_drchrono: bool) -> Response:
-        row = compare.kind_of(kind)
-        system, missing, stored, answer = target.system, "", None, None
-        try:
-            stored = compare.stored(system.documents(), system.queue(), row, key)
-        except compare.NotStored as error:
-            missing = str(error)
-        there = None
-        if with_drchrono:
-            fetched = compare.fetch(system.drchrono(), row, key)
-            there = fetched is not None
-            answer = compare.compared(stored, fetched) if stored else None
-        text = json.dumps(stored.record, indent=2, ensure_ascii=False, default=str) if stored else ""
-        link = f"/confirm/fetch?{urlencode({'kind': kind, 'id': key})}"
-        return page(
-            "record.html",
-            kind=kind, id=key, missing=missing, stored=stored, text=text, compared=answer, there=there, link=link,
-            now=now(),
-        )  # fmt: skip
-
-    return app
+        """It costs a request to DrChrono, so no link leads here."""
+        kind, key = request.form.get("kind", ""), request.form.get("id", "").strip()
+        return page("record.html", one=records.shown(target, kind, key, with_drchrono=True), now=now())

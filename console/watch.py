@@ -57,6 +57,8 @@ class Watch:
         self._looked_at: datetime | None = None
         self._status_at: datetime | None = None
         self._ended = threading.Event()
+        # What was done from the pages: when, what, and whether it went well.
+        self.done: list[tuple[datetime, str, bool]] = []
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="watch", daemon=True).start()

@@ -104,3 +104,8 @@ def test_the_page_has_no_commands_that_the_test_does_not_run() -> None:
     """But for what a bare machine needs before."""
     assert len(BLOCKS) == PAGE.count("```") / 2
     assert PAGE.count("$ ") == 0
+
+
+def test_what_a_bare_machine_lacks_is_named() -> None:
+    for page in (PAGE, (ROOT / "README.md").read_text()):
+        assert re.search(r"apt install git make curl python3-venv", page)

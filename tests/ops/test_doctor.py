@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import requests
 
+from local.emulators import free_port
 from ops import doctor
 from ops.deployment import Deployment, Function, Google
 from ops.doctor import Result, examine
@@ -231,3 +232,10 @@ def test_where_the_store_does_not_answer_what_stands_on_it_is_not_asked(practice
     assert shown.exit_code == 1
     assert shown.stderr.startswith("error: embedded store: ")
     assert shown.output == shown.stderr
+
+
+def test_an_address_that_was_given_and_does_not_answer_is_what_is_doubted(practice: Practice) -> None:
+    url = f"http://127.0.0.1:{free_port()}/"
+    shown = " ".join(practice.ops("doctor", "--url", url).output.split())
+    assert f"{url} does not answer (ConnectionError) → is --url the output webhook_url?" in shown
+    assert "is the function deployed" not in shown
