@@ -7,7 +7,7 @@ ARGS ?=
 BENCHMARKS := $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/__main__.py,$(shell grep -ls __main__ benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help environment run demo test soak bench lock package clean $(BENCHMARKS:%=bench-%)
+.PHONY: help environment run demo test soak bench screenshots lock package clean $(BENCHMARKS:%=bench-%)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ soak: environment ## everything at once, broken on purpose (ARGS="--seconds 600 
 
 bench: environment ## all measurements, and the page benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: environment ## the pictures of the console in README.md (needs chromium and its driver)
+	@$(BIN)/python -m local.screenshots
 
 lock: environment ## compile requirements*.in into hashed pins (needs uv)
 	@command -v uv >/dev/null || { echo "uv is not installed: see docs.astral.sh/uv" >&2; exit 1; }

@@ -13,6 +13,7 @@ from local.options import read as read_options
 from shared.errors import SettingsError
 from workstation.dotenv import DotenvError
 from workstation.dotenv import read as read_dotenv
+from workstation.packages import explained
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,8 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(str(problem))
     except SettingsError as error:
         return fail("\n".join(error.problems))
-    from local.run import run
-
+    try:
+        from local.run import run
+    except ModuleNotFoundError as missing:
+        return fail(explained(missing))
     return run(options)
 
 

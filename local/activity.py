@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
+from local.arrivals import Tail, told
 from local.comparison import Difference, copied, differences
 from local.control import Control, Failed, run_job
-from local.events import EDITS, Edits, make_edits
+from local.events import POLL_SECONDS, Edits, make_edits
 from local.terminal import Bars, Stage, Terminal
 from main import System
 from shared.documents import Where
@@ -138,27 +140,47 @@ class Activity:
         truth = len(control.truth(kind.name))
         return kind.name, str(truth), str(living), str(stored - living), "no" if wrong else "yes"
 
-    def keep_going(self, sync_seconds: float, refresh_seconds: float) -> None:
-        """Start the jobs like Cloud Scheduler, until interrupted. Show failed jobs and try them again."""
+    def keep_going(self, logs: Sequence[Path], sync_seconds: float, refresh_seconds: float) -> None:
+        """Start the jobs like Cloud Scheduler, until interrupted, and print each arrival as the functions log it.
+
+        Failed jobs are shown and tried again.
+        """
         due = {"sync": time.monotonic() + sync_seconds, "refresh-token": time.monotonic() + refresh_seconds}
         pause = {"sync": sync_seconds, "refresh-token": refresh_seconds}
+        tails = [Tail(log) for log in logs]
         while True:
-            time.sleep(WAIT_SECONDS)
+            self._show_new(tails, WAIT_SECONDS)
             for job in [job for job, at in due.items() if at <= time.monotonic()]:
+                report = self._pool.submit(run_job, self.jobs_url, job)
+                while not report.done():
+                    self._show_new(tails, POLL_SECONDS)
                 try:
-                    report = run_job(self.jobs_url, job)
-                    self._show(report)
+                    self._show(report.result())
                 except (Failed, OSError) as problem:
                     self.terminal.say(f"{job}: {problem}", style="red")
                 due[job] = time.monotonic() + pause[job]
+
+    def _show_new(self, tails: Sequence[Tail], seconds: float) -> None:
+        """For `seconds`, print what the functions log."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for line in (line for tail in tails for line in tail.lines()):
+                if said := told(line):
+                    self.terminal.say(f"{_clock()} {said}")
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(POLL_SECONDS)
 
     def _show(self, report: dict[str, Any]) -> None:
         """Show what a job did, if anything."""
         counts = {name: count for name, count in report.get("counts", {}).items() if count}
         if counts:
             words = ", ".join(f"{name} {count}" for name, count in counts.items())
-            clock = datetime.now().astimezone().strftime("%H:%M:%S")
-            self.terminal.say(f"{clock} {report['job']}: {words}; pending {report['pending']}", style="dim")
+            self.terminal.say(f"{_clock()} {report['job']}: {words}; pending {report['pending']}", style="dim")
+
+
+def _clock() -> str:
+    return datetime.now().astimezone().strftime("%H:%M:%S")
 
 
 def _walked(state: dict[str, Any] | None, *, finished: bool) -> tuple[int, int]:
@@ -168,7 +190,3 @@ def _walked(state: dict[str, Any] | None, *, finished: bool) -> tuple[int, int]:
     if state["all_windows"] > 1:
         return state["all_windows"] - len(state["windows"]), state["all_windows"]
     return state["done"], max(state["total"] or 0, state["done"], 1)
-
-
-# The names that local/run.py imports.
-Story, DEEDS = Activity, EDITS

@@ -6,10 +6,19 @@ told so. Whatever goes wrong is one line with its remedy.
 
 import hashlib
 import os
+import queue
+import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv"
@@ -17,6 +26,10 @@ PYTHON = FOLDER / "bin" / "python"
 PINS = ROOT / "requirements-dev.txt"
 OLDEST = (3, 11)
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+# Between two signs of life.
+TERMINAL_SECONDS = 0.5
+PIPE_SECONDS = 5.0
 
 # What pip says when it cannot reach the package index, in its various ways.
 UNREACHED = (
@@ -47,7 +60,7 @@ def main() -> int:
         problem = make()
         if problem:
             return fail(problem)
-    say("installing the pinned packages into .venv (once)")
+    say("installing the pinned packages into .venv: once, about a minute")
     problem = install()
     if problem:
         return fail(problem)
@@ -81,21 +94,62 @@ def make() -> str:
 
 def install() -> str:
     """What went wrong, or nothing."""
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "2"]
-    done = subprocess.run(
-        [*command, "--require-hashes", "-r", str(PINS)],
-        capture_output=True,
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
+    pip = subprocess.Popen(
+        [*command, "--progress-bar", "off", "--require-hashes", "-r", str(PINS)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        env={**os.environ, "PIP_NO_INPUT": "1"},
+        env={**os.environ, "PIP_NO_INPUT": "1", "PIP_QUIET": "0"},
     )
-    if done.returncode == 0:
+    total = len(re.findall(r"^[a-z0-9][\w.-]*(?:\[.*\])?==", PINS.read_text(), re.MULTILINE | re.IGNORECASE))
+    said = watched(pip.stdout or (), total, sys.stdout, time.monotonic)
+    if pip.wait() == 0:
         return ""
-    said = done.stdout + done.stderr
     if any(sign in said for sign in UNREACHED):
         return "the packages cannot be fetched: no way to the package index; check the network, or PIP_INDEX_URL"
     errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-1:] or ["no output"]
     return f"pip could not install {PINS.name}: {errors[0]}"
+
+
+def watched(lines: "Iterable[str]", total: int, screen: "TextIO", clock: "Callable[[], float]") -> str:
+    """All that pip says, and meanwhile on `screen` how far it is: one line that changes, in a pipe a line at times.
+
+    lines: pip's output. total: how many packages are pinned; those of other systems are not fetched. clock: seconds.
+    """
+    came: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in lines:
+            came.put(line)
+        came.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    terminal = screen.isatty()
+    pause = TERMINAL_SECONDS if terminal else PIPE_SECONDS
+    said, found, doing, began = "", 0, "asking the package index", clock()
+    told = began
+    while True:
+        try:
+            line = came.get(timeout=TERMINAL_SECONDS)
+        except queue.Empty:
+            line = ""  # so that the seconds go on while pip is silent
+        if line is None:
+            break
+        said += line
+        if line.startswith(("Collecting ", "Processing ")):
+            found += 1
+            doing = f"fetched {found} of up to {total} packages"
+        elif line.startswith("Installing collected"):
+            doing = f"unpacking {found} packages"
+        if clock() - told >= pause:
+            told = clock()
+            text = f"  {doing} ({told - began:.0f} s)"
+            screen.write("\r" + text.ljust(70) if terminal else text + "\n")
+            screen.flush()
+    if terminal:
+        screen.write("\r" + " " * 70 + "\r")
+    return said
 
 
 def say(text: str) -> None:

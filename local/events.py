@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from local.arrivals import row
 from local.control import Control
 from local.terminal import Terminal
 from shared.documents import Documents
@@ -63,11 +64,11 @@ def make_edits(terminal: Terminal, documents: Documents, control: Control, edits
                 awaited.append(Awaited(done["event"], f"{done['kind']}/{done['id']}", sent))
             elif done:
                 name = f"{done['kind']}/{done['id']}"
-                terminal.say(f"  {'(no event)':28} {name:30} {edit}: a reconciliation finds it", style="dim")
+                terminal.say(f"  {row('(no event)', name, 'found by reconciling')}", style="dim")
                 all_announced = False
             awaited = _missing_after(EDIT_SECONDS, terminal, documents, awaited)
     for one in _missing_after(ARRIVAL_SECONDS, terminal, documents, awaited):
-        terminal.say(f"  {one.event:28} {one.path:30} deferred: the next sync fetches it", style="yellow")
+        terminal.say(f"  {row(one.event, one.path, 'deferred to the next sync')}", style="yellow")
     return all_announced
 
 
@@ -90,5 +91,5 @@ def _missing(terminal: Terminal, documents: Documents, awaited: list[Awaited]) -
             left.append(one)
             continue
         milliseconds = (stored_at - one.sent).total_seconds() * 1000
-        terminal.say(f"  {one.event:28} {one.path:30} stored after {milliseconds:5.0f} ms")
+        terminal.say(f"  {row(one.event, one.path, f'stored after {milliseconds:5.0f} ms')}")
     return left

@@ -31,6 +31,7 @@ PORTS = {
     "firestore": "the Firestore emulator",
     "pubsub": "the Pub/Sub emulator",
     "redirect": "the authorization's redirect (simulator)",
+    "console": "the operator's console",
 }
 
 # The application that the simulator knows (its own defaults); nothing of it is secret.
@@ -52,7 +53,8 @@ class Options:
     """installed: the emulators, or None in the embedded form, and then `because` says why if nobody asked for it.
 
     settings: the variables of the three functions. url: the DrChrono that is used in place of the simulator, or None.
-    folder: where the store, the token and the logs are kept; None for a place that is removed at the end.
+    folder: where the store, the token and the logs are kept; None for a place that is removed at the end. home: the
+    folder from which `python -m ops … --local` finds this run; one at a time.
     """
 
     command: str
@@ -65,6 +67,7 @@ class Options:
     settings: Mapping[str, str]
     url: str | None
     folder: Path | None
+    home: Path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
         add("--form", choices=("guide", "live"), default="guide", help="how the simulator behaves (guide)")
         add("--patients", type=int, default=60, metavar="N", help="how many the simulator has (60)")
         add("--folder", type=Path, metavar="F", help="where all is kept (a temporary folder, or .local/drchrono)")
+        add("--home", type=Path, default=ROOT, help=argparse.SUPPRESS)  # tests run beside a person's own run
         add("--seed", type=int, default=1, metavar="N", help="the same seed makes the same records (1)")
         ports = command.add_argument_group("ports (free ones)")
         for port, about_port in PORTS.items():
@@ -114,6 +118,7 @@ def read(asked: argparse.Namespace, environ: Mapping[str, str]) -> Options:
         url=url,
         # Another DrChrono's token and records are for the next run, too.
         folder=asked.folder or (KEPT if url else None),
+        home=asked.home.resolve(),
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -22,12 +22,13 @@ STOP_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Program:
-    """What to start. port: where it listens once it is ready."""
+    """What to start. port: where it listens once it is ready. folder: where it runs."""
 
     name: str
     command: Sequence[str]
     port: int
     environment: Mapping[str, str]
+    folder: Path = ROOT
 
 
 class ProcessDied(Exception):
@@ -49,8 +50,11 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, programs: Sequence[Program]) -> None:
-        """Start all of these at once, and return when each listens. Raises ProcessDied."""
+    def start(self, programs: Sequence[Program], ready: Callable[[Program], None] = lambda program: None) -> None:
+        """Start all of these at once, and return when each listens. ready: is told of each that does.
+
+        Raises ProcessDied.
+        """
         for program in programs:
             with self._log(program.name).open("ab") as log:
                 self._running[program.name] = subprocess.Popen(
@@ -58,7 +62,7 @@ class Processes:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    cwd=ROOT,
+                    cwd=program.folder,
                     env=program.environment,
                     process_group=self._watchdog.pid,
                 )
@@ -68,6 +72,7 @@ class Processes:
             except RuntimeError as error:
                 self.check()
                 raise ProcessDied(f"{error}. {self._advice(program.name)}") from None
+            ready(program)
 
     def check(self) -> None:
         """Raises ProcessDied if one has ended."""

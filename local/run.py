@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -18,18 +19,24 @@ from types import FrameType
 import requests
 
 from local import stack
-from local.activity import DEEDS, Story
+from local.activity import Activity
 from local.control import Control, Failed, run_job
-from local.options import ROOT, Options, Unusable
+from local.events import EDITS
+from local.options import Options, Unusable
 from local.processes import ProcessDied, Processes
 from local.terminal import Terminal
 from main import System
 from shared.errors import SyncError, TokenError
-from workstation.authorization import AuthorizationFailed, RedirectListener, adopt, authorization_url, new_state
+from workstation.authorization import (
+    AuthorizationFailed,
+    RedirectListener,
+    adopt,
+    authorization_url,
+    check_reachable,
+    new_state,
+)
 from workstation.embedded_queue import Pusher
 from workstation.wiring import local_system, queue
-
-ENVIRONMENT = ROOT / ".local" / "environment"
 
 # The simulator's records are younger. Of another DrChrono all are wanted; here, each empty half year of appointments is
 # a list that is polled for two seconds in the live form.
@@ -48,15 +55,18 @@ def run(options: Options) -> int:
     keep = options.folder is not None
     try:
         # The processes go first: what still waits for an answer of theirs then waits no longer.
-        with _exclusive(folder), _interruptible(), ExitStack() as rest, Processes(folder) as processes:
+        with _alone(options, folder), _interruptible(), ExitStack() as rest, Processes(folder) as processes:
             _watch(processes)
             # What the system's own modules log in this process is not for the screen.
             rest.enter_context(contextlib.redirect_stdout(rest.enter_context((folder / "local.log").open("a"))))
             equal = _run(options, terminal, folder, processes, rest)
+    except Unusable as problem:
+        terminal.say(str(problem), style="bold red")
+        return 1
     except KeyboardInterrupt:
         terminal.say("\nStopped. No process is left behind.")
         return 0 if options.command == "run" else 130
-    except (ProcessDied, Failed, AuthorizationFailed, Unusable, SyncError, requests.RequestException) as problem:
+    except (ProcessDied, Failed, AuthorizationFailed, SyncError, requests.RequestException) as problem:
         keep = True
         # The text of a connection's error is its whole history.
         lost = isinstance(problem, requests.RequestException)
@@ -72,28 +82,34 @@ def run(options: Options) -> int:
 def _run(options: Options, terminal: Terminal, folder: Path, processes: Processes, rest: ExitStack) -> bool:
     """Whether the copy equals the truth; with `run`, ends by interruption only."""
     _start(options, terminal, folder, processes, rest)
+    if options.command == "run":
+        rest.enter_context(_findable(options, folder))
+        key = secrets.token_urlsafe(16)
+        processes.start([stack.console(options, key)])
+        terminal.heading("Open this page to watch:")
+        terminal.say(f"  {stack.url(options, 'console')}/enter?key={key}")
     system = _system(options, folder)
-    story = Story(terminal, system, stack.url(options, "jobs"))
+    activity = Activity(terminal, system, stack.url(options, "jobs"))
     terminal.heading("Authorization")
     _authorize(options, terminal, system)
     control = Control(stack.url(options, "simulator")) if options.url is None else None
     if control is not None:
         _verify_webhook(terminal, control)
     terminal.heading("Backfill")
-    story.backfill(since=None if control is None else _today() - OLDEST_SIMULATED)
+    activity.backfill(since=None if control is None else _today() - OLDEST_SIMULATED)
     equal = True
     if control is not None:
         terminal.heading("Webhooks")
-        if not story.events(control, DEEDS[options.form]):
+        if not activity.events(control, EDITS[options.form]):
             run_job(stack.url(options, "jobs"), "reconcile")
         terminal.heading("The copy beside the truth")
-        differing = story.settle(control, SETTLE_SECONDS)
-        story.summary(control, differing)
+        differing = activity.settle(control, SETTLE_SECONDS)
+        activity.summary(control, differing)
         equal = not differing
     if options.command == "run":
-        with _findable(options, folder):
-            _say_how_to_go_on(options, terminal, folder, system)
-            story.keep_going(SYNC_SECONDS, REFRESH_SECONDS)
+        _say_how_to_go_on(options, terminal, folder, system)
+        logs = [folder / f"{name}.log" for name in ("receive_webhook", "store_record")]
+        activity.keep_going(logs, SYNC_SECONDS, REFRESH_SECONDS)
     return equal
 
 
@@ -104,10 +120,10 @@ def _start(options: Options, terminal: Terminal, folder: Path, processes: Proces
             terminal.say(f"Google's emulators are not used: {options.because}.", style="yellow")
     else:
         terminal.say("Records and events are kept in Google's Firestore and Pub/Sub emulators.")
-    services, functions = stack.services(options, folder), stack.functions(options, folder)
-    processes.start([*services, *functions])
-    for program in (*services, *functions):
-        terminal.say(f"  {program.name:24} http://127.0.0.1:{program.port}")
+    programs = [*stack.services(options, folder), *stack.functions(options, folder)]
+    takes = "some seconds" if options.installed is None else "up to half a minute, the emulators most of it"
+    terminal.say(f"Starting {len(programs)} processes ({takes}):")
+    processes.start(programs, lambda program: terminal.say(f"  {program.name:24} http://127.0.0.1:{program.port}"))
     if options.url is None:
         terminal.say(
             f"The simulator has {options.patients} patients, speaks the {options.form} form and allows "
@@ -148,6 +164,7 @@ def _authorize(options: Options, terminal: Terminal, system: System) -> None:
     redirect_uri, state = options.settings["DRCHRONO_REDIRECT_URI"], new_state()
     api = system.api()
     url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state)
+    check_reachable(api.url)
     with RedirectListener(redirect_uri) as listener:
         if options.url is None:
             _allow(url)
@@ -229,27 +246,51 @@ def _folder(options: Options) -> Path:
 @contextmanager
 def _findable(options: Options, folder: Path) -> Iterator[None]:
     """`python -m ops … --local` reads in this file where everything is."""
-    told = {**stack.environment(options, folder), "WEBHOOK_URL": stack.url(options, "webhook")}
-    text = "".join(f"{name}={value}\n" for name, value in told.items())
-    ENVIRONMENT.parent.mkdir(mode=0o700, exist_ok=True)
-    ENVIRONMENT.touch(mode=0o600)
-    ENVIRONMENT.write_text(text)
+    told = {
+        **stack.environment(options, folder),
+        "WEBHOOK_URL": stack.url(options, "webhook"),
+        "SYNC_SECONDS": f"{SYNC_SECONDS:g}",
+    }
+    file = _state(options) / "environment"
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
     try:
         yield
     finally:
-        # Unless another run has begun since.
-        if ENVIRONMENT.is_file() and ENVIRONMENT.read_text() == text:
-            ENVIRONMENT.unlink()
+        file.unlink(missing_ok=True)
+
+
+def _state(options: Options) -> Path:
+    state = options.home / ".local"
+    state.mkdir(mode=0o700, exist_ok=True)
+    return state
 
 
 @contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
-    """Two runs on one folder would spend each other's refresh token."""
-    with (folder / "lock").open("w") as lock:
+def _alone(options: Options, folder: Path) -> Iterator[None]:
+    """Two runs on one folder would spend each other's refresh token; of two runs in one checkout, `--local` would find
+    one only. Raises Unusable.
+    """
+    with ExitStack() as locks:
+        if options.command == "run":
+            up = "another `make run` of this checkout is up (process {pid}): end it with Ctrl-C in its terminal first"
+            locks.enter_context(_locked(_state(options) / "lock", up))
+        locks.enter_context(_locked(folder / "lock", f"another `make run` works in {folder}: stop it first"))
+        yield
+
+
+@contextmanager
+def _locked(file: Path, otherwise: str) -> Iterator[None]:
+    """otherwise: what is said where another process has it; `{pid}` in it is that one's. Raises Unusable."""
+    with file.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Unusable(f"another `make run` works in {folder}: stop it first") from None
+            lock.seek(0)
+            raise Unusable(otherwise.replace("{pid}", lock.read() or "unknown")) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         yield
 
 

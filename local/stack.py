@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local.emulators import firestore_command, pubsub_command
-from local.options import Options
+from local.options import ROOT, Options
 from local.processes import Program
-from workstation.wiring import FOLDER
+from workstation.wiring import CONSOLE_KEY, FOLDER
 
 # As in the cloud (terraform/functions.tf): requests that one instance of the function takes at once.
 THREADS = {"receive_webhook": 20, "store_record": 8, "run_job": 1}
@@ -62,6 +62,14 @@ def functions(options: Options, folder: Path) -> list[Program]:
         command += ["--host", "127.0.0.1", "--port", str(port)]
         programs.append(Program(name, command, port, {**inherited(), **told, "THREADS": str(threads)}))
     return programs
+
+
+def console(options: Options, key: str) -> Program:
+    """`python -m ops console --local`, which finds the run by itself. key: what the address must bring."""
+    port = options.ports["console"]
+    command = [sys.executable, "-m", "ops", "console", "--local", "--port", str(port), "--no-browser"]
+    told = {**inherited(), CONSOLE_KEY: key, "PYTHONPATH": str(ROOT)}
+    return Program("console", command, port, told, folder=options.home)
 
 
 def _simulator(options: Options) -> Program:

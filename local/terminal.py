@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-# How often a pipe is told of progress: a log of one line per page helps nobody.
-PLAIN_SECONDS = 2.0
+# How often a pipe is told of progress: a log of one line per page, or per poll of a list, helps nobody.
+PLAIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class Bars(Protocol):
 class Terminal:
     """Writes to the stdout of its making, whatever becomes of `sys.stdout` later."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds."""
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._clock = clock
 
     def say(self, text: str, style: str = "") -> None:
         self._console.print(escape(text), style=style or None)
@@ -71,13 +73,13 @@ class Terminal:
             yield show
 
     def _lines(self) -> Bars:
-        said = ("", time.monotonic())
+        said = ("", self._clock())
 
         def show(stages: Iterable[Stage]) -> None:
             nonlocal said
             text = ", ".join(f"{stage.name} {stage.words}" for stage in stages if stage.words)
-            if text != said[0] and time.monotonic() - said[1] >= PLAIN_SECONDS:
-                said = (text, time.monotonic())
+            if text != said[0] and self._clock() - said[1] >= PLAIN_SECONDS:
+                said = (text, self._clock())
                 self.say(f"  {text}")
 
         return show

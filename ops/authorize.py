@@ -20,6 +20,7 @@ from workstation.authorization import (
     RedirectListener,
     adopt,
     authorization_url,
+    check_reachable,
     new_state,
     read_redirect,
 )
@@ -36,6 +37,7 @@ def authorize(screen: Screen, target: TargetSystem, *, paste: bool, browser: boo
     api = target.system.api()
     redirect_uri = target.environ.get("DRCHRONO_REDIRECT_URI") or REDIRECT_URI
     _show_that_it_can_be_stored(target)
+    check_reachable(api.url)
     state = new_state()
     url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state)
     screen.say("Open this address as the DrChrono user of this integration, and choose Authorize:", "bold")
@@ -49,7 +51,7 @@ def authorize(screen: Screen, target: TargetSystem, *, paste: bool, browser: boo
         code = read_redirect(screen.ask("Address"), state)
     else:
         with RedirectListener(redirect_uri) as listener:
-            if browser and _has_browser(os.environ):
+            if browser and has_browser(os.environ):
                 webbrowser.open(url)
             screen.say(f"Waiting for the redirect to {redirect_uri} (Ctrl-C ends it; nothing is changed then).")
             code = listener.wait(state)
@@ -67,7 +69,7 @@ def _show_that_it_can_be_stored(target: TargetSystem) -> None:
         )
 
 
-def _has_browser(environ: Mapping[str, str]) -> bool:
+def has_browser(environ: Mapping[str, str]) -> bool:
     """Whether one can open in a window; one in this very terminal would be in the way."""
     return sys.platform in ("darwin", "win32") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 

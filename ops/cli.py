@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from console.command import console
 from ops import commands_look, commands_repair
+from ops.version import version
 
 app = typer.Typer(
     help="Authorize, look at and repair the copy of DrChrono's records.",
     epilog="Begin with `doctor` when something is wrong. docs/operating.md says what each alert means.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version())
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Its version, and end.")
+    ] = False,
+) -> None:
+    """Authorize, look at and repair the copy of DrChrono's records."""
+
+
 app.command()(commands_look.authorize)
 app.command()(commands_look.status)
 app.command()(commands_look.doctor)
@@ -23,3 +43,4 @@ app.command()(commands_repair.retry)
 app.command("accept-deletions")(commands_repair.accept_deletions)
 app.command("dead-letters")(commands_repair.dead_letters)
 app.command()(commands_look.show)
+app.command()(console)

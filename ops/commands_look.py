@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ops.options import Json, Local, Project
+from ops.options import Json, Local, Project, web_address
 from ops.screen import BAD, DIM, GOOD
 from ops.session import OUT_OF_ORDER, session, utc_now
 
@@ -57,7 +57,7 @@ def doctor(
     """
     from ops.doctor import examine
 
-    with session(project, local, webhook_url=url) as (screen, target):
+    with session(project, local, webhook_url=web_address(url)) as (screen, target):
         results = []
         for result in examine(target, utc_now):
             results.append(result)
@@ -85,11 +85,18 @@ def show(
     What it prints holds patient data. Exit code 0: stored, and with --diff equal. 1: not stored, or different.
     """
     from ops import compare
-    from ops.show_screen import show_compared, show_stored
+    from ops.show_screen import show_compared, show_missing, show_stored
 
     with session(project, local) as (screen, target):
         row = compare.kind_of(kind)
-        stored = compare.stored(target.system.documents(), target.system.queue(), row, record)
+        try:
+            stored = compare.stored(target.system.documents(), target.system.queue(), row, record)
+        except compare.NotStored as missing:
+            if not diff:
+                raise
+            there = compare.fetch(target.system.drchrono(), row, record) is not None
+            show_missing(screen, target, f"{kind}/{record}", str(missing), there=there, json=json)
+            raise typer.Exit(OUT_OF_ORDER) from None
         if not diff:
             show_stored(screen, stored, utc_now(), json=json)
             return

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from ops.options import Json, KindName, Local, Project, chosen, day
+from ops.options import Json, KindName, Local, Project, chosen, past_day
 from ops.screen import many
 from ops.session import OUT_OF_ORDER, session, utc_now
 from shared.drchrono.kinds import KINDS
@@ -16,10 +15,8 @@ from shared.drchrono.kinds import KINDS
 MOST_SHOWN = 20
 
 
-class Action(StrEnum):
-    LIST = "list"
-    REPLAY = "replay"
-    DISCARD = "discard"
+# Of dead letters. Not an enumeration: typer's error about one that is unknown begins with its own words.
+LIST, REPLAY, DISCARD = ACTIONS = ("list", "replay", "discard")
 
 
 def backfill(
@@ -34,7 +31,7 @@ def backfill(
 ) -> None:
     """Fetch everything that was there before.
 
-    What was never fetched, or with --since all again. The five-minute sync does the work, within the quota. Asking
+    What was never fetched, or with --since all again. The next runs of sync do the work, within the quota. Asking
     twice does no harm: what is under way goes on.
     """
     from ops.follow import begin
@@ -42,7 +39,7 @@ def backfill(
     from shared.jobs.backfill import KIND_NAMES
 
     kinds = chosen(kind, KIND_NAMES)
-    first = day(since)
+    first = past_day(since, utc_now().date())
     with session(project, local) as (screen, target):
         begun = begin(target.system.parts(), kinds, first)
         for names, said in ((begun.started, "begun"), (begun.going, "under way already"), (begun.done, "done before")):
@@ -54,7 +51,7 @@ def backfill(
             return
         again = target.command(f"backfill{f' --kind {kind}' if kind else ''} --follow")
         if not follow:
-            screen.command("The next run of sync works on it, every five minutes. To watch:", again)
+            screen.command(f"The next run of sync works on it ({target.sync_pause}). To watch:", again)
             return
         try:
             done = watch(screen, target, begun.started + begun.going, now=utc_now, sleep=time.sleep)
@@ -79,7 +76,7 @@ def retry(
     local: Local = False,
 ) -> None:
     """Have what is pending tried now, within the quota."""
-    from ops.repair import look_again, look_at_all
+    from ops.repair import look_again, look_at_all, retry_reason
 
     given = sum((reason is not None, record is not None, everything))
     if given > 1 or ((record is not None or everything) and kind is None):
@@ -88,19 +85,19 @@ def retry(
     with session(project, local) as (screen, target):
         pending = target.system.queue()
         if record is not None:
-            look_again(pending, KINDS[kinds[0]], record, utc_now())
+            look_again(target.system, KINDS[kinds[0]], record, utc_now())
             screen.say(f"{kind}/{record} is due now.")
         elif everything:
             count = look_at_all(target.system.documents(), pending, KINDS[kinds[0]], utc_now())
             screen.say(f"{many(count, 'record')} of {kind} will be looked at, after what is more urgent.")
         else:
-            due = pending.make_due(utc_now(), reason=reason, kind=kind)
+            due = retry_reason(pending, reason, kind, utc_now())
             screen.say(f"{many(due, 'entry', 'entries')} that waited {'is' if due == 1 else 'are'} due now.")
-        screen.say("The next run of sync works on it (every five minutes), within the quota.")
+        screen.say(f"The next run of sync works on it ({target.sync_pause}), within the quota.")
 
 
 def dead_letters(
-    action: Annotated[Action, typer.Argument(help="What to do with them.")] = Action.LIST,
+    action: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIONS)}.")] = LIST,
     numbers: Annotated[list[str] | None, typer.Argument(help="Which, by the number that `list` shows.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Discard without asking.")] = False,
@@ -116,19 +113,21 @@ def dead_letters(
     from ops.dead_letters import MOST, dead_letters
     from ops.dead_letters_screen import show_messages
 
-    if action is not Action.LIST and bool(numbers) == everything:
+    if action not in ACTIONS:
+        raise typer.BadParameter(f"choose one of {', '.join(ACTIONS)}", param_hint="ACTION")
+    if action != LIST and bool(numbers) == everything:
         raise typer.BadParameter("give numbers, or --all", param_hint="NUMBERS")
     with session(project, local) as (screen, target):
         queue = dead_letters(target)
         messages = queue.look(MOST)
-        if action is Action.LIST:
+        if action == LIST:
             show_messages(screen, [message.shown() for message in messages], json=json)
             return
         picked = [message for message in messages if everything or message.number in (numbers or [])]
         unknown = set(numbers or []) - {message.number for message in picked}
         if unknown:
             raise typer.BadParameter(f"there is no {', '.join(sorted(unknown))}: see `list`", param_hint="NUMBERS")
-        if action is Action.REPLAY:
+        if action == REPLAY:
             queue.replay(picked)
             screen.say(f"{many(len(picked), 'message')} sent again.")
         elif yes or screen.ask(f"Throw {many(len(picked), 'message')} away for good? [y/N]").lower() in ("y", "yes"):
@@ -151,7 +150,7 @@ def accept_deletions(
     """
     from ops.repair import absent_ids, accept
 
-    kinds = chosen(kind, tuple(KINDS))
+    kinds = chosen(kind, tuple(KINDS), "KIND")
     with session(project, local) as (screen, target):
         row = KINDS[kinds[0]]
         held_since = target.system.absences().held_since(row)

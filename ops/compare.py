@@ -21,6 +21,12 @@ class NotStored(SyncError):
     reason = "not_stored"
 
 
+class BadKey(SyncError):
+    """The kind or the id is none."""
+
+    reason = "bad_id"
+
+
 @dataclass(frozen=True)
 class Stored:
     """meta: `_sync` without the fields of the record. pending: the record's entry in the work queue, if any."""
@@ -60,16 +66,16 @@ class Api(Protocol):
 
 
 def kind_of(name: str) -> Kind:
-    """Raises NotStored."""
+    """Raises BadKey."""
     if name not in KINDS:
-        raise NotStored(f"{name} is not a kind of record: choose one of {', '.join(KINDS)}")
+        raise BadKey(f"{name} is not a kind of record: choose one of {', '.join(KINDS)}")
     return KINDS[name]
 
 
 def stored(documents: Documents, queue: WorkQueue, kind: Kind, key: str) -> Stored:
-    """Raises NotStored."""
+    """Raises BadKey and NotStored."""
     if not is_id(key):
-        raise NotStored("an id is a text that is neither empty nor too long")
+        raise BadKey("an id is a text that is neither empty nor too long")
     document = documents.get(path_of(kind, key))
     entry = queue.get(Target(kind.name, key))
     if document is None:

@@ -42,9 +42,9 @@ def lag(documents: Documents, kind: str, now: datetime) -> Lag | None:
     )
     if not seconds:
         return None
-    return Lag(_percentile(seconds, 0.50), _percentile(seconds, 0.95), len(seconds), span)
+    return Lag(percentile(seconds, 0.50), percentile(seconds, 0.95), len(seconds), span)
 
 
-def _percentile(ordered: Sequence[float], share: float) -> float:
+def percentile(ordered: Sequence[float], share: float) -> float:
     """The smallest value that is not exceeded by this share of them."""
     return ordered[math.ceil(len(ordered) * share) - 1]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
+
+from shared.drchrono.kinds import KINDS
 
 Project = Annotated[
     str | None,
@@ -16,16 +19,35 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document, for progr
 KindName = Annotated[str | None, typer.Option("--kind", metavar="K", help="Only this kind, such as appointments.")]
 
 
-def chosen(kind: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
+def chosen(kind: str | None, known: tuple[str, ...], hint: str = "--kind") -> tuple[str, ...]:
+    """The kinds that a command works on. known: those that it can. Raises BadParameter."""
     if kind is None:
         return known
     if kind not in known:
-        raise typer.BadParameter(f"choose one of {', '.join(known)}", param_hint="--kind")
+        choose = f"choose one of {', '.join(known)}"
+        because = f"{kind} come with their patients: " if kind in KINDS else f"{kind} is not a kind of record: "
+        raise typer.BadParameter(because + choose, param_hint=hint)
     return (kind,)
 
 
-def day(text: str | None) -> date | None:
+def past_day(text: str | None, today: date) -> date | None:
+    """Raises BadParameter where it is no date, or one after `today` (UTC)."""
     try:
-        return date.fromisoformat(text) if text is not None else None
+        day = date.fromisoformat(text) if text is not None else None
     except ValueError:
         raise typer.BadParameter("write it like 2024-01-01", param_hint="--since") from None
+    if day is not None and day > today:
+        raise typer.BadParameter(f"{day} is in the future (today is {today} UTC)", param_hint="--since")
+    return day
+
+
+def web_address(text: str | None) -> str | None:
+    """Raises BadParameter where a browser could not open it."""
+    try:
+        parts = urlsplit(text or "https://none")
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise typer.BadParameter("it is not an address: write it like https://receive-webhook-…", param_hint="--url")
+    return text

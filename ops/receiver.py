@@ -25,7 +25,7 @@ FORGED = "0" * 64
 
 def check_refusal(target: TargetSystem, now: Now) -> str:
     """Whether the address is our receiver: it refuses what is not signed."""
-    status = _post(_url(target), b'{"event": "PING"}', FORGED)
+    status = _post(target, b'{"event": "PING"}', FORGED)
     if status == 500:
         raise Failed("it answers 500: it has no usable secret", "look for webhook.rejected in its log, and deploy")
     if status != 401:
@@ -40,7 +40,7 @@ def check_handshake(target: TargetSystem, now: Now) -> str:
     try:
         answer = requests.get(url, params={"msg": message}, timeout=ANSWER_SECONDS, allow_redirects=False)
     except requests.RequestException as error:
-        raise _no_answer(error) from None
+        raise _no_answer(target, error) from None
     if answer.status_code == 405:
         raise Skipped("it is switched off", "webhook_handshake = true, when the webhook's URL changes")
     try:
@@ -54,10 +54,10 @@ def check_handshake(target: TargetSystem, now: Now) -> str:
 
 def check_signature(target: TargetSystem, now: Now) -> str:
     """A PING in both forms; a deployment may take one of them only."""
-    url, secret = _url(target), _webhook_secret(target)
+    secret = _webhook_secret(target)
     body = json.dumps({"event": "PING", "object_id": 0, "webhook_id": "doctor"}).encode()
     forms = {"as HMAC": _digest(secret, body), "with the secret itself": secret}
-    statuses = {form: _post(url, body, signed) for form, signed in forms.items()}
+    statuses = {form: _post(target, body, signed) for form, signed in forms.items()}
     taken = [form for form, status in statuses.items() if 200 <= status < 300]
     if not taken:
         answers = ", ".join(f"{form} {status}" for form, status in statuses.items())
@@ -88,7 +88,8 @@ def _webhook_secret(target: TargetSystem) -> str:
     return webhook_settings(target.environ).secrets[0]
 
 
-def _post(url: str, body: bytes, signed: str) -> int:
+def _post(target: TargetSystem, body: bytes, signed: str) -> int:
+    url = _url(target)
     headers = {
         "Content-Type": "application/json",
         "X-drchrono-event": "PING",
@@ -97,10 +98,13 @@ def _post(url: str, body: bytes, signed: str) -> int:
     try:
         return requests.post(url, data=body, headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False).status_code
     except requests.RequestException as error:
-        raise _no_answer(error) from None
+        raise _no_answer(target, error) from None
 
 
-def _no_answer(error: requests.RequestException) -> Failed:
+def _no_answer(target: TargetSystem, error: requests.RequestException) -> Failed:
+    """Where a person gave the address, that is what to look at first."""
+    if target.receiver:
+        return Failed(f"{target.receiver} does not answer ({type(error).__name__})", "is --url the output webhook_url?")
     return Failed(f"it does not answer ({type(error).__name__})", "is the function deployed, and its URL right?")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from main import System
+from ops.compare import fetch
 from shared.documents import Documents, Where
 from shared.drchrono.ids import is_id
 from shared.drchrono.kinds import Kind
@@ -13,7 +15,7 @@ from shared.jobs.reconcile import start
 from shared.jobs.run import Parts
 from shared.jobs.windowed import KIND_NAMES
 from shared.queue.encoding import target_of
-from shared.queue.entries import ABSENT, Entry, Priority, Target
+from shared.queue.entries import ABSENT, REASONS, Entry, Priority, Target
 from shared.queue.work_queue import COLLECTION, WorkQueue
 from shared.records.store import Records
 
@@ -24,10 +26,34 @@ class BadId(SyncError):
     reason = "bad_id"
 
 
-def look_again(queue: WorkQueue, kind: Kind, key: str, now: datetime) -> None:
-    """At one record, as if an event had come. Raises BadId."""
+class NoSuchRecord(SyncError):
+    reason = "no_such_record"
+
+
+class NoSuchReason(SyncError):
+    reason = "no_such_reason"
+
+
+def retry_reason(queue: WorkQueue, reason: str | None, kind: str | None, now: datetime) -> int:
+    """Make what waits for this reason due. Returns how many entries were not. Raises NoSuchReason."""
+    if reason is not None and reason not in REASONS:
+        there = ", ".join(row.reason for row in queue.backlog()) or "none, since nothing is pending"
+        raise NoSuchReason(f"{reason} is not a reason for which entries wait; those in the queue now: {there}")
+    return queue.make_due(now, reason=reason, kind=kind)
+
+
+def look_again(system: System, kind: Kind, key: str, now: datetime) -> None:
+    """At one record, as if an event had come. One that the copy doesn't know is asked for first: without that, a
+    mistyped id would become a tombstone.
+
+    Raises BadId, NoSuchRecord, and what the API raises.
+    """
     if not is_id(key):
         raise BadId("an id is a text that is neither empty nor too long")
+    queue = system.queue()
+    known = system.records().copy(kind, key) is not None or queue.get(Target(kind.name, key)) is not None
+    if not known and fetch(system.drchrono(), kind, key) is None:
+        raise NoSuchRecord(f"neither the copy nor DrChrono has {kind.name}/{key}, so nothing was queued: check the id")
     seen = shown_until(now)
     queue.enqueue([Entry(Target(kind.name, key), REASON, Priority.EVENT, seen, seen, due=now)])
 

@@ -17,6 +17,12 @@ PIPED, WIDEST = 80, 100  # columns
 GOOD, BAD, DIM = "green", "bold red", "dim"
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would look for the file of `sys.stdout`, which `session` has put something else in the place of."""
+        raise  # BrokenPipeError, which is being handled
+
+
 class Screen:
     """Keeps the stream that it was made with: what the system's modules log to stdout meanwhile goes elsewhere."""
 
@@ -24,7 +30,7 @@ class Screen:
         piped = not sys.stdout.isatty()
         # With NO_COLOR rich would still write bold and dim; without a colour system it writes neither.
         plain = piped or bool(os.environ.get("NO_COLOR"))
-        self.console = Console(file=sys.stdout, highlight=False, markup=False, color_system=None if plain else "auto")
+        self.console = _Console(file=sys.stdout, highlight=False, markup=False, color_system=None if plain else "auto")
         self.console.width = PIPED if piped else min(self.console.width, WIDEST)
 
     def say(self, text: str = "", style: str = "") -> None:

@@ -40,18 +40,25 @@ def session(
         with contextlib.redirect_stdout(io.StringIO()):
             target = local_target() if local else project_target(project, environ)
             yield screen, replace(target, receiver=webhook_url or "")
+            screen.console.file.flush()  # here, where a reader that has gone is no defect
     except SettingsError as error:
         _fail(*error.problems)
     except StoreUnavailable as error:
         _fail(f"{error}: {STORE_REMEDY}")
     except (SyncError, AuthorizationFailed) as error:
         _fail(str(error))
+    except BrokenPipeError:  # `ops status | head`: typer ends it quietly
+        raise
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:  # a traceback would show what was being handled
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(last.filename).name}:{last.lineno}"
-        _fail(f"{type(error).__name__} in {where}: this is a defect of the program; please report this line")
+        _fail(f"{place(error)}: this is a defect of the program; please report this line")
+
+
+def place(error: Exception) -> str:
+    """Of an error that is a defect: its type and where it was raised. Its text may hold what was being handled."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
 
 
 def _fail(*problems: str) -> None:

@@ -44,8 +44,22 @@ def show_compared(screen: Screen, target: TargetSystem, name: str, compared: Com
         for each in compared.differences:
             shown.add_row(each.path, _short(each.stored), _short(each.now))
         screen.show(shown)
-    kind, record = name.split("/")
+    kind, record = name.split("/", 1)
     screen.command("To fetch it again:", target.command(f"retry --kind {kind} --id {record}"))
+
+
+def show_missing(screen: Screen, target: TargetSystem, name: str, said: str, *, there: bool, json: bool) -> None:
+    """Of a record that the copy doesn't have. said: what is known of it. there: whether DrChrono has it."""
+    if json:
+        screen.json({"stored": False, "gone": not there})
+        return
+    screen.say(f"{said}.", BAD)
+    if not there:
+        screen.say(f"DrChrono has no {name} either (any more): check the id.")
+        return
+    screen.say(f"DrChrono has {name}.")
+    kind, record = name.split("/", 1)
+    screen.command("To fetch it:", target.command(f"retry --kind {kind} --id {record}"))
 
 
 def _short(value: Any) -> str:

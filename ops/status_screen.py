@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from rich.table import Table
 from rich.text import Text
 
+from ops import told
 from ops.coverage import show_coverage
-from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, duration, many, table
-from ops.status import JobStatus, KindStatus, Status, Unknown
+from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, duration, table
+from ops.status import Status
 from ops.target_system import TargetSystem
-from shared.rate_limit.state import QuotaState
-from shared.tokens.report import TokenReport
-from shared.tokens.state import Phase
-
-_TOKEN_STATES = {
-    Phase.OK: "",
-    Phase.SENT: ", a refresh has no end yet",
-    Phase.REFUSED: ", DrChrono refuses the client id or secret",
-    Phase.REVOKED: ", and cannot be refreshed",
-    Phase.LOST: ", and cannot be refreshed",
-}
+from ops.told import Told
 
 
 def show_status(screen: Screen, status: Status, target: TargetSystem) -> None:
@@ -48,7 +37,7 @@ def _kinds(status: Status) -> Table:
             kind.name,
             f"{kind.records:,}",
             f"{kind.deleted:,}",
-            _complete(kind, status.at),
+            _text(told.complete(kind, status.at)),
             f"{kind.pending:,}",
             duration(lag.p50) if lag else "-",
             duration(lag.p95) if lag else "-",
@@ -56,30 +45,11 @@ def _kinds(status: Status) -> Table:
     return shown
 
 
-def _complete(kind: KindStatus, now: datetime) -> str | Text:
-    if kind.deletions_held_since:
-        return Text("deletions held", BAD)
-    if kind.problems:
-        return Text(next(iter(kind.problems.values()))["reason"], BAD)
-    if kind.backfill:
-        return f"backfill {kind.backfill.share:.0%}"
-    if kind.by_patient:
-        return "by patient"
-    return ago(kind.complete_at, now) if kind.complete_at else "no backfill yet"
-
-
 def _problems(screen: Screen, status: Status, target: TargetSystem) -> None:
-    """What keeps a kind from being complete, since when, and what is done about it."""
-    for kind in status.kinds:
-        for job, problem in sorted(kind.problems.items()):
-            failed = f"{job} failed {many(problem['attempts'], 'time')} since {ago(problem['since'], status.at)}"
-            again = duration(max(0.0, (problem["retry_at"] - status.at).total_seconds()))
-            screen.say(f"{kind.name}: {failed} ({problem['reason']}); it is tried again in {again}.", BAD)
-        held_since = kind.deletions_held_since
-        if held_since is not None:
-            screen.say(f"{kind.name}: so many are absent since {ago(held_since, status.at)} that none is deleted.", BAD)
-            command = target.command(f"accept-deletions {kind.name}")
-            screen.command("Look into DrChrono; if they are deleted there:", command)
+    for problem in told.problems(status):
+        screen.say(problem.said, BAD)
+        if problem.command:
+            screen.command(problem.why, target.command(problem.command))
 
 
 def _pending(status: Status) -> Table:
@@ -94,61 +64,16 @@ def _rest(status: Status, target: TargetSystem) -> Table:
     shown = table("", "")
     shown.show_header = False
     if not status.pending:
-        sound = not any(kind.problems or kind.deletions_held_since for kind in status.kinds)
-        whole = sound and all(kind.by_patient or (kind.complete_at and not kind.backfill) for kind in status.kinds)
-        said = Text("nothing: the copy is complete, of what the user may see", GOOD)
-        shown.add_row("pending", said if whole else "nothing")
-    shown.add_row("token", _token(status.token, target))
-    shown.add_row("quota", _quota(status.quota, status.at))
-    shown.add_row("dead letters", _dead_letters(status.dead_letters, target))
+        shown.add_row("pending", _text(told.nothing_pending(status)))
+    shown.add_row("token", _text(told.token(status.token), target))
+    shown.add_row("quota", _text(told.quota(status.quota, status.at)))
+    shown.add_row("dead letters", _text(told.dead_letters(status.dead_letters), target))
     for job in status.jobs:
-        shown.add_row(job.name, _job(job, status.at))
+        shown.add_row(job.name, _text(told.job(job, status.at)))
     return shown
 
 
-def _token(token: TokenReport | Unknown, target: TargetSystem) -> str | Text:
-    if isinstance(token, Unknown):
-        return _unknown(token)
-    left = token.expires_in_seconds
-    life = f"good for {duration(left)} (until {clock(token.expires_at)})" if left > 0 else "expired"
-    said = f"{life}, {duration(token.age_seconds)} old{_TOKEN_STATES[Phase(token.state)]}"
-    if Phase(token.state).final:
-        return Text(f"{said}: {target.command('authorize')}", BAD)
-    return Text(said, BAD) if left < 0 or token.state != Phase.OK else said
-
-
-def _quota(quota: QuotaState | Unknown, now: datetime) -> str | Text:
-    if isinstance(quota, Unknown):
-        return _unknown(quota)
-    used = ", ".join(f"{each.used:,} of {each.limit:,} in {_window(each.seconds)}" for each in quota.windows)
-    if quota.cooldown_until is None:
-        return f"{used}; no cooldown"
-    left = duration((quota.cooldown_until - now).total_seconds())
-    return Text(f"{used}; DrChrono refuses all requests for {left} more", BAD)
-
-
-def _window(seconds: int) -> str:
-    return {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}.get(seconds, f"{seconds} s")
-
-
-def _dead_letters(count: int | Unknown, target: TargetSystem) -> str | Text:
-    if isinstance(count, Unknown):
-        return _unknown(count)
-    if not count:
-        return "none"
-    return Text(f"at least {many(count, 'message')}: {target.command('dead-letters')}", BAD)
-
-
-def _job(job: JobStatus, now: datetime) -> str:
-    if job.running_since is not None:
-        return f"running for {duration((now - job.running_since).total_seconds())}"
-    if job.ended is None:
-        return "has not run"
-    if job.seconds is None:
-        return ago(job.ended, now)
-    end = f"stopped by {job.stopped}" if job.stopped else "finished"
-    return f"{ago(job.ended, now)}, {end} after {duration(job.seconds)}"
-
-
-def _unknown(unknown: Unknown) -> Text:
-    return Text(unknown.why, BAD)
+def _text(said: Told, target: TargetSystem | None = None) -> Text:
+    """target: by which a command is typed, where there may be one."""
+    command = f": {target.command(said.command)}" if target and said.command else ""
+    return Text(said.text + command, style=BAD if said.bad else GOOD if said.good else "")

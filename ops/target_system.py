@@ -49,6 +49,12 @@ class TargetSystem:
     unseen: str = ""
     receiver: str = ""
 
+    @property
+    def sync_pause(self) -> str:
+        """How often the sync runs (terraform/scheduler.tf; a local run says it by itself)."""
+        seconds = self.environ.get("SYNC_SECONDS", "")
+        return f"every {seconds} seconds" if seconds else "every five minutes"
+
     def command(self, command: str) -> str:
         """Return the command line of a command on this system."""
         return f"python -m ops {command}{self.options}"

@@ -169,7 +169,7 @@ def api_settings(environ: Environment) -> ApiSettings:
     parts = urlsplit(url)
     loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if not parts.hostname or parts.path or parts.query or not (parts.scheme == "https" or loopback):
-        read.problems.append("DRCHRONO_URL must be an origin such as https://app.drchrono.com, without a path.")
+        read.problems.append("DRCHRONO_URL must be an origin such as https://drchrono.com, without a path.")
     written = read.text("DRCHRONO_QUOTA", default="100/minute")
     quota: tuple[Window, ...] = ()
     try:

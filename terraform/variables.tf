@@ -81,7 +81,7 @@ variable "drchrono_url" {
   default     = "https://drchrono.com"
   validation {
     condition     = can(regex("^https://[a-z0-9.-]+$", var.drchrono_url))
-    error_message = "Give the origin alone, with https and without a path or a slash at the end: \"https://app.drchrono.com\"."
+    error_message = "Give the origin alone, with https and without a path or a slash at the end: \"https://drchrono.com\"."
   }
 }
 

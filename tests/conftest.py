@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from local.package import ROOT
 from shared.documents import Documents
 from tests.planned import PROJECT, VARIABLES, Checked, checked
 from workstation.embedded_documents import EmbeddedDocuments
+
+# gRPC would start its threads anew in a child that is about to become another program, and abort it when pexpect has
+# closed their files. Read when gRPC is loaded.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 # Programs that the tests start inherit it: a shell that starts the tests in the background has it ignored, and Ctrl-C
 # would reach none of them.
@@ -30,7 +35,7 @@ def emulators() -> Iterator[Emulators]:
     except EmulatorsMissing as missing:
         if required(os.environ):
             pytest.fail(f"REQUIRE_EMULATORS=1, but {missing}")
-        pytest.skip(f"emulator test left out: {missing}")
+        pytest.skip(str(missing).removesuffix(", or use BACKEND=embedded"))
     with Emulators() as running:
         os.environ.update(running.environment)
         yield running
@@ -89,3 +94,12 @@ def documents(request: pytest.FixtureRequest) -> Documents:
     """Each test that takes this runs on both stores."""
     name = {"embedded": "embedded", "firestore": "firestore_documents"}[request.param]
     return request.getfixturevalue(name)  # type: ignore[no-any-return]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Why tests were left out: a line for each reason, with how many and the remedy, not one for each test."""
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} tests were left out: {reason}", yellow=True)

@@ -56,7 +56,7 @@ def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> su
 def terraform() -> str:
     found = shutil.which("terraform")
     if found is None:
-        unavailable("terraform is not installed")
+        unavailable("terraform is not installed: see developer.hashicorp.com/terraform/install")
     return str(found)
 
 

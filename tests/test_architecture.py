@@ -43,6 +43,8 @@ def folder_of(path: Path) -> str:
     first, *rest = path.relative_to(ROOT).parts
     if not rest:
         return first
+    if first == "ops" and rest[0] in ("cli.py", "__main__.py"):
+        return "ops/cli.py"  # the program itself, which has the console among its commands
     if first != "shared":
         return f"{first}/"
     if len(rest) > 1:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OWN = {"main", "functions", "shared", "simulator", "workstation", "ops", "local", "tests", "benchmarks"}
+OWN = {"main", "functions", "shared", "simulator", "workstation", "ops", "console", "local", "tests", "benchmarks"}
 # Modules that decide. They take clock, environment, sleep and randomness as arguments, and do no input or output.
 PURE = [
     ROOT / "shared" / f"{name}.py"
@@ -57,7 +57,7 @@ SOURCES = [
     ROOT / "main.py",
     *(
         path
-        for name in ("functions", "shared", "simulator", "workstation", "ops", "local", "benchmarks")
+        for name in ("functions", "shared", "simulator", "workstation", "ops", "console", "local", "benchmarks")
         for path in (ROOT / name).rglob("*.py")
     ),
 ]
@@ -137,7 +137,7 @@ def test_shared_knows_neither_functions_nor_main_nor_what_is_not_deployed() -> N
 
 
 def test_what_is_deployed_does_not_know_what_is_not() -> None:
-    undeployed = {"local", "ops", "simulator", "tests", "workstation", "benchmarks"}
+    undeployed = {"local", "ops", "console", "simulator", "tests", "workstation", "benchmarks"}
     deployed = [ROOT / "main.py", *under("functions"), *under("shared")]
     strangers = {(path.name, name) for path in deployed for name in imports(path) if name.split(".")[0] in undeployed}
     assert strangers == set()
@@ -153,8 +153,13 @@ def test_the_simulator_shares_no_code_with_the_client() -> None:
     assert strangers == set()
 
 
-def test_the_console_and_the_local_run_share_only_what_is_below_both() -> None:
-    above = {"workstation": {"ops", "local", "simulator"}, "ops": {"local", "simulator"}, "local": {"ops"}}
+def test_the_operators_programs_and_the_local_run_share_only_what_is_below_both() -> None:
+    above = {
+        "workstation": {"ops", "console", "local", "simulator"},
+        "ops": {"local", "simulator"},
+        "console": {"local", "simulator"},
+        "local": {"ops", "console"},
+    }
     strangers = {
         (path.name, name)
         for folder, others in above.items()

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hmac
 import http.server
+import queue
 import secrets
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+import requests
 
 from shared.tokens.token import Answer, Granted
 
@@ -25,7 +28,10 @@ SCOPES = (
     "user:read",
 )
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_PAGE = "<!doctype html><title>{0}</title><p>{0}. You can close this window."
+REACH_SECONDS = 10.0
+_PAGE = "<!doctype html><title>{0}</title><p>{0}."
+_RECEIVED = "Received. You can close this window"
+_OF_ANOTHER = "This belongs to another authorization: open the address that the terminal shows now"
 
 
 class AuthorizationFailed(Exception):
@@ -43,6 +49,16 @@ def new_state() -> str:
     return secrets.token_urlsafe(32)
 
 
+def check_reachable(url: str) -> None:
+    """Before a person is sent there: whether anybody answers at DrChrono's origin. Raises AuthorizationFailed."""
+    try:
+        requests.head(f"{url}/o/token/", timeout=REACH_SECONDS, allow_redirects=False)
+    except requests.RequestException as error:
+        raise AuthorizationFailed(
+            f"{url} does not answer ({type(error).__name__}), so nothing was begun: check DRCHRONO_URL and the network"
+        ) from None
+
+
 def authorization_url(url: str, *, client_id: str, redirect_uri: str, state: str) -> str:
     """Where a person allows the access. url: DrChrono's origin."""
     query = {
@@ -58,7 +74,7 @@ def authorization_url(url: str, *, client_id: str, redirect_uri: str, state: str
 def read_redirect(redirected: str, state: str) -> str:
     """The code of the URL (or path) that DrChrono sent the browser to. Raises AuthorizationFailed."""
     fields = parse_qs(urlsplit(redirected).query)
-    if not hmac.compare_digest(fields.get("state", [""])[0].encode(), state.encode()):
+    if not _is_of(redirected, state):
         raise AuthorizationFailed("the redirect belongs to another authorization: open the printed URL again")
     if "error" in fields:
         denied = fields["error"][0] == "access_denied"
@@ -70,6 +86,11 @@ def read_redirect(redirected: str, state: str) -> str:
     if not fields.get("code"):
         raise AuthorizationFailed("the redirect brought no code: open the printed URL again")
     return fields["code"][0]
+
+
+def _is_of(redirected: str, state: str) -> bool:
+    given = parse_qs(urlsplit(redirected).query).get("state", [""])[0]
+    return hmac.compare_digest(given.encode(errors="replace"), state.encode())
 
 
 def adopt(code: str, redirect_uri: str, endpoint: Endpoint, adopt: Callable[[Granted], None]) -> Granted:
@@ -93,26 +114,37 @@ _REFUSALS = {
 _OTHER_REFUSAL = "DrChrono gave no token for the code ({}): authorize again"
 
 
+def _port_of(url: str) -> int:
+    """0 where there is none that can be listened on."""
+    try:
+        return urlsplit(url).port or 0
+    except ValueError:
+        return 0
+
+
 class RedirectListener:
     """Waits on this machine for the browser: `with RedirectListener(uri) as listener: listener.wait(state)`.
 
     redirect_uri: an `http://127.0.0.1:<port>/…` that is registered with DrChrono. Raises AuthorizationFailed where it
-    is none, or its port is in use.
+    is none, or its port is in use. Any web page can call the port: only what brings the state ends the wait.
     """
 
     def __init__(self, redirect_uri: str) -> None:
         parts = urlsplit(redirect_uri)
-        if parts.scheme != "http" or parts.hostname not in LOOPBACK or parts.port is None:
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK or not _port_of(redirect_uri):
             raise AuthorizationFailed(
                 "DRCHRONO_REDIRECT_URI must be http://127.0.0.1:<port>/<path> here, as registered with DrChrono"
             )
         self._path = parts.path or "/"
-        self._redirected: str | None = None
+        self._state = ""
+        self._redirected: queue.SimpleQueue[str] = queue.SimpleQueue()
         try:
-            self._server = _Server((parts.hostname, parts.port), self._handler(), bind_and_activate=True)
+            self._server = _Server(
+                (parts.hostname or "", _port_of(redirect_uri)), self._handler(), bind_and_activate=True
+            )
         except OSError:
             raise AuthorizationFailed(
-                f"port {parts.port} of DRCHRONO_REDIRECT_URI is in use: "
+                f"port {_port_of(redirect_uri)} of DRCHRONO_REDIRECT_URI is in use: "
                 "free it, or register another redirect URI with DrChrono"
             ) from None
 
@@ -124,9 +156,10 @@ class RedirectListener:
 
     def wait(self, state: str) -> str:
         """The code, as soon as the redirect has come. Raises AuthorizationFailed."""
-        while self._redirected is None:
+        self._state = state
+        while self._redirected.empty():
             self._server.handle_request()
-        return read_redirect(self._redirected, state)
+        return read_redirect(self._redirected.get(), state)
 
     def _handler(listener) -> type[http.server.BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the request's, below
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -134,14 +167,15 @@ class RedirectListener:
 
             def do_GET(self) -> None:
                 ours = urlsplit(self.path).path == listener._path
-                if ours:
-                    listener._redirected = self.path
-                page = _PAGE.format("Received" if ours else "Nothing is here").encode()
-                self.send_response(200 if ours else 404)
-                self.send_header("Content-Type", "text/html")
+                awaited = ours and _is_of(self.path, listener._state)
+                page = _PAGE.format(_RECEIVED if awaited else _OF_ANOTHER if ours else "Nothing is here").encode()
+                self.send_response(200 if awaited else 400 if ours else 404)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(page)))
                 self.end_headers()
                 self.wfile.write(page)
+                if awaited:  # the browser has its page: the process may end now
+                    listener._redirected.put(self.path)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the inherited name
                 """The path holds the code."""
@@ -149,7 +183,12 @@ class RedirectListener:
         return Handler
 
 
-class _Server(http.server.HTTPServer):
+class _Server(http.server.ThreadingHTTPServer):
+    """A thread for each connection, so that one that sends nothing keeps nobody waiting."""
+
+    daemon_threads = True
+    timeout = 0.1  # of `handle_request`: how often `wait` looks whether a thread got the redirect
+
     def __init__(self, address: tuple[str, int], *args: Any, **options: Any) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, *args, **options)

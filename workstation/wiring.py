@@ -11,6 +11,9 @@ from workstation.embedded_queue import EmbeddedQueue
 
 FOLDER = "EMBEDDED_FOLDER"
 
+# By this, `make run` tells the console that it starts with which key the page is to be opened.
+CONSOLE_KEY = "CONSOLE_KEY"
+
 
 def local_system(environ: Environment) -> System:
     system = System(environ)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ops.repair import look_again
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.run import Run, Stopped
 from shared.jobs.sync import report_positions, sync
+from shared.queue.entries import Entry, Priority, Target
 from simulator import Simulator
 from tests.clinic import Clinic, simulator
 
@@ -174,8 +174,8 @@ def test_a_person_who_has_an_archived_one_looked_at_deletes_nothing(embedded: Do
         gone = next(iter(running.truth(name)))
         running.delete(name, gone, webhook=False)
         clinic.later(hours=1)
-        look_again(clinic.queue, KINDS[name], gone, clinic.now())
-        look_again(clinic.queue, KINDS[name], "999", clinic.now())
+        now = clinic.now()
+        clinic.queue.enqueue(Entry(Target(name, key), "asked", Priority.EVENT, now, now, now) for key in (gone, "999"))
         for _ in range(4):
             clinic.settle()
         assert gone in clinic.stored(name)

@@ -69,6 +69,7 @@ def demo(backend: str) -> None:
     events = set(re.findall(r"^  ([A-Z_]+) .*stored after", said, re.MULTILINE))
     assert {"PATIENT_CREATE", "PATIENT_MODIFY", "APPOINTMENT_CREATE", "APPOINTMENT_MODIFY"} <= events
     assert "0 answered 429" in said
+    assert [line for line in said.partition("\nWebhooks\n")[2].splitlines() if len(line) > 80] == []
 
 
 def test_the_demo_ends_well_with_the_embedded_store() -> None:
@@ -82,13 +83,19 @@ def test_the_demo_ends_well_with_the_emulators(emulators: Emulators) -> None:
 
 
 def test_a_running_system_takes_changes_until_one_of_its_processes_dies(tmp_path: Path) -> None:
-    with started("run", "--backend", "embedded", "--patients", "4", "--folder", str(tmp_path)) as process:
+    home = ("--home", str(tmp_path))
+    with started("run", "--backend", "embedded", "--patients", "4", "--folder", str(tmp_path), *home) as process:
         said = read_until(process, "# logs")
         changed = re.search(r"curl -d '(\{.*\"Springfield\".*\})' (\S+)", said)
         show = re.search(r"-m local show (\S+) --folder (\S+)", said)
         assert changed
         assert show
         requests.post(changed[2], data=changed[1], timeout=10).raise_for_status()
+        assert re.search(r"^\d\d:\d\d:\d\d PATIENT_MODIFY +patients/\d+ ", read_until(process, "PATIENT_MODIFY"), re.M)
+        webhook = re.search(r"receive_webhook +(\S+)", said)
+        assert webhook
+        requests.post(webhook[1], json={"event": "PATIENT_MODIFY", "object_id": 1}, timeout=10)
+        read_until(process, "a webhook was refused with 401")
         look = [sys.executable, "-m", "local", "show", show[1], "--folder", show[2]]
         deadline = time.monotonic() + 20
         while "Springfield" not in subprocess.run(look, cwd=ROOT, capture_output=True, text=True, check=True).stdout:
@@ -100,8 +107,39 @@ def test_a_running_system_takes_changes_until_one_of_its_processes_dies(tmp_path
         assert ended(children)
 
 
-def test_an_interrupted_run_leaves_no_process_and_no_traceback() -> None:
-    with started("run", "--backend", "embedded", "--patients", "4") as process:
+def test_a_second_run_of_a_checkout_is_refused_and_the_first_stays_findable(tmp_path: Path) -> None:
+    arguments = ("run", "--backend", "embedded", "--patients", "4", "--home", str(tmp_path))
+    with started(*arguments) as first:
+        read_until(first, "Authorization")
+        found = (tmp_path / ".local" / "environment").read_text()
+        with started(*arguments) as second:
+            assert second.stdout is not None
+            assert second.stdout.read() == (
+                f"another `make run` of this checkout is up (process {first.pid}): "
+                "end it with Ctrl-C in its terminal first\n"
+            )
+            assert second.wait(30) == 1
+        assert (tmp_path / ".local" / "environment").read_text() == found
+        os.kill(first.pid, signal.SIGINT)
+        assert first.wait(30) == 0
+    assert not (tmp_path / ".local" / "environment").exists()
+
+
+def test_a_drchrono_that_does_not_answer_is_told_before_a_browser_is_waited_for(tmp_path: Path) -> None:
+    settings = {
+        "DRCHRONO_URL": f"http://127.0.0.1:{free_port()}",
+        "DRCHRONO_CLIENT_ID": "id",
+        "DRCHRONO_CLIENT_SECRET": "secret",
+        "DRCHRONO_REDIRECT_URI": f"http://127.0.0.1:{free_port()}/callback",
+    }
+    arguments = ("run", "--backend", "embedded", "--folder", str(tmp_path), "--home", str(tmp_path))
+    with started(*arguments, **settings) as process:
+        assert "/o/authorize/" not in read_until(process, "so nothing was begun: check DRCHRONO_URL")
+        assert process.wait(30) == 1
+
+
+def test_an_interrupted_run_leaves_no_process_and_no_traceback(tmp_path: Path) -> None:
+    with started("run", "--backend", "embedded", "--patients", "4", "--home", str(tmp_path)) as process:
         read_until(process, "Authorization")
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) >= 5
@@ -121,7 +159,7 @@ def test_another_drchrono_is_authorized_in_the_browser_once_and_then_copied(tmp_
             "DRCHRONO_REDIRECT_URI": redirect_uri,
             "DRCHRONO_QUOTA": "6000/minute",
         }
-        arguments = ("run", "--backend", "embedded", "--folder", str(tmp_path))
+        arguments = ("run", "--backend", "embedded", "--folder", str(tmp_path), "--home", str(tmp_path))
         with started(*arguments, **settings) as process:
             url = read_until(process, f"{simulator.url}/o/authorize/").split()[-1]
             read_until(process, "Waiting for the redirect")

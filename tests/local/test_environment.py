@@ -6,10 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from io import StringIO
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from local.environment import watched
 from local.processes import ROOT
 
 NO_ENSUREPIP = """
@@ -62,3 +65,50 @@ def test_a_broken_environment_is_made_anew_and_a_missing_network_is_told(checkou
         "the packages cannot be fetched: no way to the package index; check the network, or PIP_INDEX_URL\n"
     )
     assert not (checkout / ".venv" / "ready").exists()
+
+
+@pytest.mark.parametrize("command", ["ops status", "ops --help", "local run --backend embedded", "local demo"])
+def test_a_program_that_is_started_before_says_what_to_run(command: str) -> None:
+    """`-S`: without the packages."""
+    program, *arguments = command.split()
+    done = subprocess.run(
+        [sys._base_executable, "-S", "-m", program, *arguments],  # type: ignore[attr-defined]
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert done.stderr.count("\n") == 1
+    assert "is not installed" in done.stderr
+    assert "run `make environment` once, then `source .venv/bin/activate`" in done.stderr
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+PIP = [
+    "Looking in indexes: …\n",
+    "Collecting a==1\n",
+    "Processing /wheels/b.whl\n",
+    "Installing collected packages: a, b\n",
+]
+
+
+def test_there_is_a_sign_of_life_while_packages_are_installed() -> None:
+    seconds = count(0, 6)
+    screen = StringIO()
+    assert watched(PIP, 3, screen, lambda: float(next(seconds))) == "".join(PIP)
+    shown = screen.getvalue().splitlines()
+    assert "  fetched 2 of up to 3 packages" in [line.partition(" (")[0] for line in shown]
+    assert shown[-1].startswith("  unpacking 2 packages (")
+
+
+def test_on_a_terminal_it_is_one_line_that_is_cleared_at_the_end() -> None:
+    screen = Terminal()
+    seconds = count(0, 1)
+    watched(PIP, 3, screen, lambda: float(next(seconds)))
+    assert "\n" not in screen.getvalue()
+    assert screen.getvalue().endswith("\r" + " " * 70 + "\r")

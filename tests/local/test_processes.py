@@ -42,6 +42,14 @@ def test_the_process_that_died_is_named_with_its_log_and_what_to_do(tmp_path: Pa
             processes.check()
 
 
+def test_each_is_told_of_as_soon_as_it_listens(tmp_path: Path) -> None:
+    """So that a run that takes half a minute to start is not silent."""
+    told: list[str] = []
+    with Processes(tmp_path) as processes:
+        processes.start([listener("one"), listener("another")], lambda program: told.append(program.name))
+    assert told == ["one", "another"]
+
+
 def test_a_process_that_does_not_start_is_named(tmp_path: Path) -> None:
     with (
         Processes(tmp_path) as processes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pexpect
 import requests
 
+from local.emulators import free_port
 from simulator import Config, Simulator
 from tests.ops.conftest import SCOPES, Practice
 from tests.ops.terminal import plain, start
@@ -149,3 +151,26 @@ def test_a_port_that_is_in_use_is_named(practice: Practice) -> None:
     practice.write(DRCHRONO_REDIRECT_URI=f"http://127.0.0.1:{taken}/callback")
     shown = practice.ops("authorize")
     assert f"port {taken} of DRCHRONO_REDIRECT_URI is in use" in shown.stderr
+
+
+def test_a_web_page_that_calls_the_port_does_not_end_it(practice: Practice) -> None:
+    with asked(practice) as (child, url):
+        child.expect("Waiting for the redirect")
+        port = practice.environment["DRCHRONO_REDIRECT_URI"]
+        silent = socket.create_connection(("127.0.0.1", urlsplit(port).port or 0))
+        for query in ("", "?state=guessed&code=theirs", "?error=access_denied", "?state=%C3%A9"):
+            refused = requests.get(port + query, timeout=5)
+            assert refused.status_code == 400
+            assert "open the address that the terminal shows now" in refused.text
+        assert requests.get(url, timeout=5).status_code == 200
+        assert "Authorized." in ended(child)
+        silent.close()
+    assert child.exitstatus == 0
+
+
+def test_a_drchrono_that_does_not_answer_is_named_before_anybody_opens_a_browser(practice: Practice) -> None:
+    practice.write(DRCHRONO_URL=f"http://127.0.0.1:{free_port()}")
+    shown = practice.ops("authorize")
+    assert shown.exit_code == 1
+    assert "does not answer (ConnectionError), so nothing was begun: check DRCHRONO_URL" in shown.stderr
+    assert "/o/authorize/" not in shown.output

@@ -137,3 +137,17 @@ def test_a_date_or_kind_that_is_none_is_refused_with_what_is_allowed(practice: P
     assert "write it like 2024-01-01" in plain(shown.stderr)
     shown = practice.ops("backfill", "--kind", "medications")
     assert "choose one of patients, appointments, clinical_notes" in plain(shown.stderr)
+
+
+def test_a_day_in_the_future_is_refused_and_nothing_is_begun(practice: Practice) -> None:
+    shown = practice.ops("backfill", "--since", "2199-01-01")
+    assert shown.exit_code == 2
+    assert "2199-01-01 is in the future" in plain(shown.stderr)
+    assert under_way(practice) == set()
+
+
+def test_a_kind_that_is_none_or_has_no_list_of_its_own_is_refused_with_the_reason(practice: Practice) -> None:
+    said = plain(practice.ops("backfill", "--kind", "foo").stderr)
+    assert "foo is not a kind of record: choose one of patients, appointments, clinical_notes" in said
+    said = plain(practice.ops("backfill", "--kind", "allergies").stderr)
+    assert "allergies come with their patients: choose one of patients" in said

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import requests
 
+from local.emulators import free_port
 from ops import doctor
 from ops.deployment import Deployment, Function, Google
 from ops.doctor import Result, examine
@@ -248,3 +249,10 @@ def test_documents_of_another_program_are_named_with_what_to_do(practice: Practi
     for number in range(9):
         documents.transact(lambda transaction, path=f"allergies/x{number}": transaction.set(path, {}))  # type: ignore[misc]
     assert found(practice, "documents").found.endswith("and others")
+
+
+def test_an_address_that_was_given_and_does_not_answer_is_what_is_doubted(practice: Practice) -> None:
+    url = f"http://127.0.0.1:{free_port()}/"
+    shown = " ".join(practice.ops("doctor", "--url", url).output.split())
+    assert f"{url} does not answer (ConnectionError) → is --url the output webhook_url?" in shown
+    assert "is the function deployed" not in shown

@@ -9,6 +9,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from ops.cli import app
+from ops.reasons import MEANINGS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "operating.md").read_text()
@@ -51,3 +52,10 @@ def test_every_reason_that_it_explains_is_one() -> None:
     reasons = {reason for row in rows[:9] for reason in re.findall(r"`(\w+)`", row)}
     words = SOURCES + (ROOT / "ops" / "repair.py").read_text()
     assert {reason for reason in reasons if f'"{reason}"' not in words} == set()
+
+
+def test_the_console_explains_the_reasons_that_the_page_explains() -> None:
+    table = PAGE.partition("| pending because of |")[2].partition("\n\n")[0]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    on_page = {reason: row[3].strip() == "nothing" for row in rows for reason in re.findall(r"`(\w+)`", row[1])}
+    assert on_page == {reason: not meaning.remedy for reason, meaning in MEANINGS.items()}

@@ -93,3 +93,35 @@ def test_accepting_deletions_where_none_are_held_does_nothing(practice: Practice
     refused = practice.ops("accept-deletions", "persons")
     assert refused.exit_code == 2
     assert "choose one of patients" in " ".join(refused.stderr.split())
+
+
+def test_a_record_that_never_was_is_refused_and_leaves_no_entry(practice: Practice) -> None:
+    """Its tombstone would be an empty document."""
+    practice.authorize()
+    shown = practice.ops("retry", "--kind", "patients", "--id", "12")
+    assert shown.exit_code == 1
+    assert "neither the copy nor DrChrono has patients/12, so nothing was queued" in shown.stderr
+    assert practice.system.queue().waiting() == 0
+
+
+def test_a_record_that_only_drchrono_has_is_fetched(practice: Practice) -> None:
+    practice.authorize()
+    key = next(iter(practice.simulator.truth("patients")))
+    assert f"patients/{key} is due now." in practice.ops("retry", "--kind", "patients", "--id", key).output
+    assert is_due(practice, Target("patients", key))
+
+
+def test_a_reason_that_is_none_is_refused_with_those_in_the_queue(practice: Practice) -> None:
+    shown = practice.ops("retry", "--reason", "nosuch")
+    assert shown.exit_code == 1
+    assert "nosuch is not a reason for which entries wait; those in the queue now: none" in shown.stderr
+    put(practice, "patients", "1", "forbidden")
+    assert "in the queue now: forbidden" in practice.ops("retry", "--reason", "nosuch").stderr
+    assert "0 entries that waited are due now." in practice.ops("retry", "--reason", "quota").output
+
+
+def test_it_says_how_often_the_sync_of_this_very_system_runs(practice: Practice) -> None:
+    assert "works on it (every five minutes)" in practice.ops("retry").output
+    practice.write(SYNC_SECONDS="10")
+    assert "works on it (every 10 seconds)" in practice.ops("retry").output
+    assert "works on it (every 10 seconds)" in practice.ops("backfill").output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from ops.compare import Difference, Stored, compared, differences
 from shared.drchrono.kinds import KINDS
-from shared.queue.entries import Target
+from shared.queue.entries import Entry, Priority, Target
 from tests.ops.conftest import Practice
 from tests.ops.terminal import plain
 
@@ -82,9 +83,24 @@ def test_a_tombstone_of_a_record_that_drchrono_has_is_a_difference() -> None:
 def test_what_is_not_stored_is_said_with_what_is_pending(practice: Practice) -> None:
     shown = practice.ops("show", "patients", "12")
     assert (shown.exit_code, shown.stderr) == (1, "error: patients/12 is not stored, and nothing is pending for it\n")
-    practice.ops("retry", "--kind", "patients", "--id", "12")
-    assert practice.system.queue().get(Target("patients", "12")) is not None
+    seen = datetime.now(timezone.utc)
+    practice.system.queue().enqueue([Entry(Target("patients", "12"), "asked", Priority.EVENT, seen, seen, due=seen)])
     assert "it waits in the work queue (asked)" in practice.ops("show", "patients", "12").stderr
+
+
+def test_one_that_is_not_stored_is_looked_for_at_drchrono(practice: Practice) -> None:
+    practice.authorize()
+    shown = practice.ops("show", "patients", "12", "--diff")
+    assert shown.exit_code == 1
+    assert "patients/12 is not stored" in shown.output
+    assert "DrChrono has no patients/12 either (any more): check the id." in shown.output
+    key = first(practice, "patients")
+    shown = practice.ops("show", "patients", key, "--diff")
+    assert shown.exit_code == 1
+    assert f"DrChrono has patients/{key}." in shown.output
+    assert f"python -m ops retry --kind patients --id {key} --local" in shown.output
+    found = json.loads(practice.ops("show", "patients", key, "--diff", "--json").output)
+    assert found == {"stored": False, "gone": False}
 
 
 def test_a_kind_or_id_that_cannot_be_is_refused_with_what_can(practice: Practice) -> None:

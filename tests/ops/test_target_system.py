@@ -112,3 +112,16 @@ def test_an_unknown_command_is_refused_without_a_traceback() -> None:
     code, said = ops("sttaus")
     assert code == 2
     assert "status" in said
+
+
+def test_an_action_that_is_none_is_refused_in_plain_words() -> None:
+    code, said = ops("dead-letters", "foo", "--local")
+    assert code == 2
+    assert said.endswith("Error: Invalid value for ACTION: choose one of list, replay, discard")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://x/", "https://", "https://host:port/", "http://[::1"])
+def test_an_address_that_is_none_is_refused_before_anything_is_asked(url: str) -> None:
+    code, said = ops("doctor", "--url", url, "--local")
+    assert code == 2
+    assert "it is not an address: write it like https://receive-webhook-" in said

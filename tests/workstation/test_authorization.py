@@ -56,7 +56,10 @@ def test_a_code_that_is_not_taken_is_told_with_the_reason_and_nothing_is_adopted
     assert adopted == []
 
 
-@pytest.mark.parametrize("uri", ["https://127.0.0.1:8765/callback", "http://example.com:80/x", "http://127.0.0.1/x"])
+@pytest.mark.parametrize(
+    "uri",
+    ["https://127.0.0.1:8765/callback", "http://example.com:80/x", "http://127.0.0.1/x", "http://127.0.0.1:99999/x"],
+)
 def test_only_a_plain_loopback_address_with_a_port_is_listened_on(uri: str) -> None:
     with pytest.raises(AuthorizationFailed, match="DRCHRONO_REDIRECT_URI must be"):
         RedirectListener(uri)

@@ -1,0 +1,158 @@
+"""What can be done from the page. Each asks first and says what it did; the functions of `ops` do it.
+
+A question is made again from the same form when it is confirmed, so that what is done is what was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ops.compare import kind_of
+from ops.dead_letters import MOST, DeadLetter, dead_letters
+from ops.reasons import meaning
+from ops.repair import absent_ids, accept, look_again, retry_reason
+from ops.screen import many
+from ops.target_system import TargetSystem
+from shared.drchrono.kinds import KINDS
+from shared.errors import SyncError
+
+# Names of fields, and what was given for each; a field may be there several times.
+Form = Mapping[str, Sequence[str]]
+
+MOST_LISTED = 50
+
+
+class NotPossible(SyncError):
+    """What was asked for does not go; nothing was done."""
+
+    reason = "not_possible"
+
+
+@dataclass(frozen=True)
+class Question:
+    """title: what is about to be done. explained: what follows from it. items: ids that it is about, and how many there
+    are in all. tick: what a person must have done before, if anything. button: what confirms.
+    """
+
+    title: str
+    explained: str
+    button: str
+    items: Sequence[str] = ()
+    count: int = 0
+    tick: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """ask, do: may raise SyncError. do: returns what it did."""
+
+    ask: Callable[[TargetSystem, Form], Question]
+    do: Callable[[TargetSystem, Form, datetime], str]
+
+
+def _one(form: Form, name: str) -> str:
+    return (form.get(name) or [""])[0]
+
+
+def _ask_retry(target: TargetSystem, form: Form) -> Question:
+    reason = _one(form, "reason")
+    waiting = next((row.count for row in target.system.queue().backlog() if row.reason == reason), 0)
+    if not waiting:
+        raise NotPossible("nothing waits for this reason any more")
+    return Question(
+        f"Try {many(waiting, 'entry', 'entries')} again that wait because of “{reason}”?",
+        f"They are due at once instead of later. The next run of sync works on them ({target.sync_pause}), within the "
+        f"quota. The reason means: {meaning(reason).means}.",
+        "Try again now",
+    )
+
+
+def _retry(target: TargetSystem, form: Form, now: datetime) -> str:
+    reason = _one(form, "reason")
+    due = retry_reason(target.system.queue(), reason, None, now)
+    were = "is" if due == 1 else "are"
+    return f"{many(due, 'entry', 'entries')} that waited because of “{reason}” {were} due now."
+
+
+def _ask_fetch(target: TargetSystem, form: Form) -> Question:
+    name = f"{kind_of(_one(form, 'kind')).name}/{_one(form, 'id')}"
+    return Question(
+        f"Fetch {name} again?",
+        f"The next run of sync asks DrChrono for it ({target.sync_pause}). What DrChrono answers decides.",
+        "Fetch again",
+    )
+
+
+def _fetch(target: TargetSystem, form: Form, now: datetime) -> str:
+    kind, key = kind_of(_one(form, "kind")), _one(form, "id")
+    look_again(target.system, kind, key, now)
+    return f"{kind.name}/{key} is due now."
+
+
+def _picked(target: TargetSystem, form: Form) -> list[DeadLetter]:
+    numbers, letters = set(form.get("number", ())), dead_letters(target).look(MOST)
+    picked = [letter for letter in letters if letter.number in numbers]
+    if not picked:
+        raise NotPossible("none of these messages is there any more" if numbers else "no message was chosen")
+    return picked
+
+
+def letter_name(letter: Mapping[str, str]) -> str:
+    """Of what `DeadLetter.shown` tells."""
+    record = f"{letter['kind']}/{letter['id']}" if letter["id"] else letter["kind"]
+    return " ".join(filter(None, (letter["event"] or "no event", record, letter["problem"])))
+
+
+def _ask_replay(target: TargetSystem, form: Form) -> Question:
+    picked = _picked(target, form)
+    names = [letter_name(letter.shown()) for letter in picked]
+    return Question(
+        f"Send {many(len(picked), 'message')} again?",
+        "They go to the topic as they were, and leave the dead letters. What cannot be read comes back after hours.",
+        "Send again",
+        names[:MOST_LISTED],
+        len(names),
+    )
+
+
+def _replay(target: TargetSystem, form: Form, now: datetime) -> str:
+    picked = _picked(target, form)
+    dead_letters(target).replay(picked)
+    return f"{many(len(picked), 'message')} sent again."
+
+
+def _ask_accept(target: TargetSystem, form: Form) -> Question:
+    kind = kind_of(_one(form, "kind"))
+    ids = absent_ids(target.system.documents(), kind)
+    if target.system.absences().held_since(kind) is None and not ids:
+        raise NotPossible(f"no deletions of {kind.name} are held any more")
+    found = f"DrChrono does not show {many(len(ids), 'record')} of {kind.name}" if ids else "A pass showed too few"
+    return Question(
+        f"Accept the deletions of {kind.name}?",
+        f"{found}. Look into DrChrono first: if the records are there, a permission of the DrChrono user is missing, "
+        "and accepting would mark patients' records as deleted. What is accepted holds for 24 hours.",
+        "Accept the deletions",
+        ids[:MOST_LISTED],
+        len(ids),
+        tick="I have looked into DrChrono: they are deleted there.",
+    )
+
+
+def _accept(target: TargetSystem, form: Form, now: datetime) -> str:
+    kind = kind_of(_one(form, "kind"))
+    if not _one(form, "ticked"):
+        raise NotPossible("tick that you have looked into DrChrono")
+    accept(target.system.parts(), kind)
+    return f"The deletions of {kind.name} are accepted for 24 hours. The next runs of sync mark what is gone."
+
+
+ACTIONS: Mapping[str, Action] = {
+    "retry": Action(_ask_retry, _retry),
+    "fetch": Action(_ask_fetch, _fetch),
+    "replay": Action(_ask_replay, _replay),
+    "accept-deletions": Action(_ask_accept, _accept),
+}
+FIELDS = ("reason", "kind", "id", "number")
+KIND_NAMES = tuple(KINDS)

@@ -1,0 +1,57 @@
+"""Why entries wait in the work queue, in words: what each reason means, and what to do (docs/operating.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """remedy: empty where nothing is to be done."""
+
+    means: str
+    remedy: str = ""
+
+
+_LOOK = Meaning("to be looked at")
+_LAG = Meaning("DrChrono's answer may be some seconds old, and is asked for once more")
+_NO_REQUEST = Meaning("no request was free", "if it lasts for hours, ask DrChrono for a larger quota")
+_DOWN = Meaning("DrChrono is down, or gives no usable answer", "try again when DrChrono is back")
+_NO_TOKEN = Meaning("there is no usable token", "authorize again")
+_LIST = Meaning("the pages of a list lead in a circle, or to another host", "report it")
+
+MEANINGS = {
+    "backfill": _LOOK,
+    "follows": Meaning("may have changed together with another record"),
+    "review": Meaning("another tombstone was wrong, so this one is checked"),
+    "asked": Meaning("an operator asked for it"),
+    "lag": _LAG,
+    "confirm": _LAG,
+    "absent": Meaning("DrChrono did not show the record; single reads decide whether it is deleted"),
+    "deletions_held": Meaning(
+        "so many records are absent that none is marked as deleted",
+        "look into DrChrono; if they are deleted there, accept the deletions",
+    ),
+    "malformed": Meaning("the entry could not be read and was rebuilt"),
+    "quota": _NO_REQUEST,
+    "throttled": _NO_REQUEST,
+    "server_error": _DOWN,
+    "unreachable": _DOWN,
+    "malformed_answer": _DOWN,
+    "bulk_failed": _DOWN,
+    "token_missing": _NO_TOKEN,
+    "token_revoked": _NO_TOKEN,
+    "token_unavailable": _NO_TOKEN,
+    "unauthorized": _NO_TOKEN,
+    "forbidden": Meaning("the DrChrono user lacks a permission, or the token a scope", "give it, then try these again"),
+    "bad_request": Meaning("DrChrono does not like the request", "compare the record with DrChrono's, and report it"),
+    "too_large": Meaning("larger than a Firestore document may be", "shorten the chart, then try these again"),
+    "list_repeats": _LIST,
+    "foreign_host": _LIST,
+}
+
+_OTHER = Meaning("it could not be fetched", "run doctor, then try these again")
+
+
+def meaning(reason: str) -> Meaning:
+    return MEANINGS.get(reason, _OTHER)
