@@ -34,6 +34,7 @@ from shared.cloud.firestore import FirestoreDocuments
 from shared.documents import Documents
 from shared.drchrono.client import DrChrono
 from shared.drchrono.kinds import KINDS
+from shared.errors import StoreUnavailable
 from shared.jobs import backfill
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
@@ -131,7 +132,7 @@ def _backfill(working: Parts, kinds: list[str]) -> int:
         run = Run(working, deadline=now() + timedelta(hours=1))
         try:
             backfill.go_on(run)
-        except Stopped:
+        except (Stopped, StoreUnavailable):  # an emulator on a busy machine may miss a deadline: the next run goes on
             time.sleep(0.05)  # as often as a deadline would be reached: at once
         seen += run.counts["seen"]
     return seen
@@ -214,8 +215,15 @@ def throttled(pages: int) -> Row:
     }
 
 
-def _records(row: Row) -> float:
-    return float(row["records"])
+def _of_store(rows: list[Row], store: str, least: int) -> list[Want]:
+    """What is wanted of a filling in the guide's form, and of its memory beside that of a tenth of the size."""
+    ours = [row for row in rows if (row.get("form"), row.get("into")) == ("guide", store)]
+    small, large = sorted(ours, key=lambda row: float(row["records"]))
+    speed, more = float(large["per cpu s"]), float(large["peak MB"]) - float(small["peak MB"])
+    return [
+        Want(f"into the {store} store, records a CPU second", f"at least {least:,}", f"{speed:,.0f}", speed >= least),
+        Want(f"{store}: peak memory beside a tenth of the size", "at most 15 MB more", f"{more:+.0f} MB", more <= 15),
+    ]
 
 
 def measure(*, quick: bool) -> Report:
@@ -230,21 +238,8 @@ def measure(*, quick: bool) -> Report:
             report.rows.append(filling("guide", "emulator", patients, project=f"backfill-{patients}"))
     paced = throttled(35 if quick else 140)
     report.rows.append(paced)
-    into = {(row["form"], row["into"], row["records"]): row for row in report.rows if "into" in row}
-    for store, least in (("embedded", 6_000), ("emulator", 2_500)):
-        small, large = sorted((row for key, row in into.items() if key[:2] == ("guide", store)), key=_records)
-        more = float(large["peak MB"]) - float(small["peak MB"])
-        report.wanted += [
-            Want(
-                f"into the {store} store, records a CPU second",
-                f"at least {least:,}",
-                f"{large['per cpu s']:,}",
-                float(large["per cpu s"]) >= least,
-            ),
-            Want(
-                f"{store}: peak memory beside a tenth of the size", "at most 15 MB more", f"{more:+.0f} MB", more <= 15
-            ),
-        ]
+    if not quick:  # a tenth of which is less than a page
+        report.wanted += [*_of_store(report.rows, "embedded", 6_000), *_of_store(report.rows, "emulator", 2_500)]
     report.wanted += [
         Want(
             "seconds for 140 pages at 100 a minute, burst 10",

@@ -13,12 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.documents import Data, DocumentExists, Serialized, Snapshot, Transaction, Where
+from shared.documents import Data, DocumentExists, Snapshot, Transaction, Where
 from shared.errors import StoreUnavailable
+from workstation.embedded_json import Encoder, instant, loads
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -153,7 +153,7 @@ class _EmbeddedTransaction:
 
     def write(self) -> None:
         """Raises DocumentExists."""
-        encoder = _Encoder()
+        encoder = Encoder()
 
         def rows(documents: Iterable[tuple[str, Data]]) -> Iterator[tuple[str, str, str]]:
             for path, data in documents:
@@ -199,7 +199,7 @@ def _select(fields: Sequence[str]) -> str:
 
 def _document(found: Sequence[Any], fields: Sequence[str]) -> Data:
     text, *types = found
-    loaded = _loads(text)
+    loaded = loads(text)
     return {name: loaded[at] for at, name in enumerate(fields) if types[at] is not None} if fields else loaded
 
 
@@ -208,7 +208,7 @@ def _conditions(collection: str, where: Sequence[Where]) -> tuple[list[str], lis
     for field, op, value in where:
         path = _extract(field)
         if isinstance(value, datetime):
-            path, value = _extract(f"{field}.$time"), _instant(value)
+            path, value = _extract(f"{field}.$time"), instant(value)
         # As in Firestore, values of another type never match.
         kind = "'text'" if isinstance(value, str) else "'integer', 'real'"
         conditions.append(f"typeof({path}) in ({kind}) and {path} {op.replace('==', '=')} ?")
@@ -223,53 +223,3 @@ def _extract(field: str) -> str:
 def _json_path(*names: str) -> str:
     path = "".join(f'."{name}"' for name in names)
     return f"'${path}'"
-
-
-@lru_cache(maxsize=256)  # the documents of a page share theirs
-def _instant(value: datetime) -> str:
-    """Fixed width, so that text compares as time does."""
-    return value.astimezone(timezone.utc).isoformat(timespec="microseconds").removesuffix("+00:00")
-
-
-class _Encoder(json.JSONEncoder):
-    """JSON has no instants: they become {"$time": text}. A record's own key that begins with $ gets a second one."""
-
-    def __init__(self) -> None:
-        super().__init__(separators=(",", ":"))
-        self._tags = 0
-
-    def default(self, value: object) -> Data:
-        if not isinstance(value, datetime):
-            raise TypeError(f"documents hold no {type(value).__name__}")
-        self._tags += 1
-        return {"$time": _instant(value)}
-
-    def text_of(self, data: Data) -> str:
-        if isinstance(data, Serialized) and data.text != "{}" and '"$' not in data.text:
-            return f"{data.text[:-1]},{self.text_of(data.rest)[1:]}"
-        self._tags = 0
-        text = self.encode(data)
-        # Nearly all documents have no such key, and are written without a look at each of theirs.
-        return text if text.count('"$') == self._tags else self.encode(_tagged(data))
-
-
-def _tagged(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return {"$time": _instant(value)}
-    if isinstance(value, dict):
-        return {"$" + key if key.startswith("$") else key: _tagged(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_tagged(item) for item in value]
-    return value
-
-
-def _loads(text: str) -> Any:
-    return json.loads(text, object_hook=_untagged) if '"$' in text else json.loads(text)
-
-
-def _untagged(value: dict[str, Any]) -> Any:
-    if "$time" in value:
-        return datetime.fromisoformat(value["$time"]).replace(tzinfo=timezone.utc)
-    if any(key.startswith("$$") for key in value):
-        return {key[1:] if key.startswith("$$") else key: item for key, item in value.items()}
-    return value

@@ -18,7 +18,7 @@ from shared.records.storable import META, Parts, canonical, digest_of, split
 # Firestore takes longer for more bytes and fields, each of which is indexed: about as much as it commits in some tenths
 # of a second, so that several commits at once end within the deadline of a call. It takes at most 10 MiB in one
 # (cloud.google.com/firestore/quotas).
-CHUNK_RECORDS = 200
+CHUNK_RECORDS = 100
 CHUNK_BYTES = 600_000
 
 
