@@ -38,8 +38,9 @@ Messages hold kinds, ids, statuses and remedies; never a field of a record, a to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 
 class SyncError(Exception):
@@ -147,10 +148,12 @@ class TokenUnavailable(TokenError):
 class DrChronoError(SyncError):
     """An exchange with the API that gave no usable answer.
 
-    `operation` is a method and a path without query; `status` is None where no answer came.
+    `operation` is a method and a path without query; `status` is None where no answer came. `complaints` of a refused
+    write: DrChrono's own texts by field. They may repeat values: they go into the entry that asked, and nowhere else.
     """
 
     reason = "api_error"
+    complaints: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     def __init__(self, operation: str, *, status: int | None = None, remedy: str = "") -> None:
         answered = f"answered {status}" if status is not None else self.reason.replace("_", " ")

@@ -119,14 +119,36 @@ class DrChrono:
         data, _ = self._send(calls.CURRENT_USER)
         return dict(data)
 
-    def create(self, kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The new record. After OutcomeUnknown there may be one: sent again, it may become two."""
-        data, _ = self._send(calls.creation(kind, fields))
+    def create(
+        self,
+        kind: Kind,
+        fields: Mapping[str, Any],
+        *,
+        allow_duplicates: bool = False,
+        before_sending: Callable[[], None] | None = None,
+    ) -> dict[str, Any]:
+        """The new record. After OutcomeUnknown there may be one: sent again, it may become two.
+
+        allow_duplicates: of patients with the names, birth date and gender of another. before_sending: see `Call`.
+        """
+        call = calls.creation(kind, fields, allow_duplicates=allow_duplicates)
+        data, _ = self._send(replace(call, before_sending=before_sending))
         return dict(data)
 
-    def update(self, kind: Kind, id: str, fields: Mapping[str, Any]) -> None:  # noqa: A002
+    def update(
+        self,
+        kind: Kind,
+        id: str,  # noqa: A002
+        fields: Mapping[str, Any],
+        *,
+        before_sending: Callable[[], None] | None = None,
+    ) -> None:
         """Change these fields of a record and leave the others."""
-        self._send(calls.change(kind, id, fields))
+        self._send(replace(calls.change(kind, id, fields), before_sending=before_sending))
+
+    def list_matching(self, kind: Kind, filters: Mapping[str, str]) -> Iterator[Page]:
+        """What meets DrChrono's own filters of the list (its API documentation), and perhaps more."""
+        return self._lists().pages(calls.matching(kind, filters))
 
     def list_by_patient(self, kind: Kind, patient: str) -> Iterator[Page]:
         """All records of a kind that is listed by patient."""
@@ -270,6 +292,8 @@ class DrChrono:
 
     def _exchange(self, call: Call, url: str, token: str, attempt: int) -> tuple[Answer, datetime]:
         self._limiter.acquire(self._lane)
+        if call.before_sending is not None:
+            call.before_sending()
         began = self._now()
         try:
             answer = self._wire.exchange(call, url, token)
