@@ -131,6 +131,8 @@ def _work(order: Order, run: Run) -> str | None:
     finally:
         report_positions(run.parts)
         _report_pending(run.parts)
+        if run.parts.outbox is not None:
+            run.parts.outbox.report()
     return None
 
 

@@ -74,6 +74,9 @@ class Simulator(Simulation):
         rule = self.faults.find(request, self.lists.locate(request), lambda: ids_in(real()))
         if rule is None:
             response = real()
+        elif rule.fault == "late_write":
+            self.clock.at(self.clock.now() + rule.wait_seconds, lambda: _discard(real()))
+            response = Response(status=0, wire="closed")
         elif rule.fault in DAMAGING:
             response = damaged(rule, request, real())
         else:
@@ -94,6 +97,10 @@ class Simulator(Simulation):
         if request.path.startswith("/api/"):
             return self.api
         return self.oauth if request.path.startswith("/o/") else None
+
+
+def _discard(response: Response) -> None:
+    """Nobody waits for it any more."""
 
 
 def _answer(part: _Part | None, request: Request) -> Response:

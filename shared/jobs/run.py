@@ -27,6 +27,7 @@ from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Lease, Leases
 from shared.jobs.seen import Seen
 from shared.log import log
+from shared.outbox.work import Work
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
 from shared.records.refresh import Refresh
@@ -62,7 +63,9 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Parts:
-    """What the jobs work with; one for the life of an instance. events: refreshes with the live share of the quota."""
+    """What the jobs work with; one for the life of an instance. events: refreshes with the live share of the quota.
+    outbox: None where no program may write.
+    """
 
     lists: Lists
     events: Refresh
@@ -75,6 +78,7 @@ class Parts:
     seen: Seen
     now: Callable[[], datetime]
     random: Callable[[], float]
+    outbox: Work | None = None
 
 
 # So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.

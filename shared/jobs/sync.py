@@ -28,15 +28,20 @@ MANY = 20
 # what is deleted or edited there without an event is found by it.
 ROUND = timedelta(days=30)
 MOST_PER_ROUND_STEP = 50
+# Of the outbox: before the events, and after them. A burst of entries delays no event.
+FEW_WRITES, MOST_WRITES = 20, 200
+
 FEW_WAITING = 10  # the round goes on only when the work queue is nearly empty
 
 
 def sync(run: Run, *, force: bool = False) -> None:
     """force: ask for the changes of each kind, due or not. Raises Stopped when the run ends before all is done."""
+    send_writes(run, FEW_WRITES)
     run.parts.queue.repair()
     kinds = [kind for kind in KINDS.values() if kind.changes]
     listed = {kind.name for kind in kinds if run.parts.queue.count(kind.name) >= MANY and changes(run, kind, force)}
     work_off(run, Priority.EVENT)
+    send_writes(run, MOST_WRITES)
     for kind in kinds:
         # Where single records cannot be read, their list may show them.
         wanted = force or _is_due(run, kind) or kind.name in run.health.unreadable
@@ -48,6 +53,13 @@ def sync(run: Run, *, force: bool = False) -> None:
     reconcile.go_on(run)
     work_off(run, Priority.BACKFILL)
     _round(run)
+
+
+def send_writes(run: Run, most: int) -> None:
+    """Send what other programs asked for, up to `most` entries. Raises Stopped."""
+    if run.parts.outbox is not None:
+        for state, count in run.parts.outbox.run(check=run.check, most=most).items():
+            run.counts[f"writes_{state}"] += count
 
 
 def _is_due(run: Run, kind: Kind) -> bool:

@@ -8,7 +8,7 @@ from shared.documents import Data, Documents
 from shared.drchrono.ids import document_id, id_of
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Fetched
-from shared.errors import NotFound
+from shared.errors import Forbidden, NotFound
 from shared.outbox.entries import OWN, Entry
 from shared.outbox.storage import Outbox
 from shared.outbox.validation import Action, Refused, Request, local_time, read_request
@@ -69,7 +69,7 @@ class Admission:
             return known
         try:
             return id_of(api.get(KINDS[request.kind], request.id or "").record.get("doctor"))
-        except NotFound:
+        except (NotFound, Forbidden):
             return None
 
     def _zone(self, doctor: str, api: Api) -> str | None:
@@ -79,7 +79,7 @@ class Admission:
             if not isinstance(zone, str):
                 try:
                     zone = api.get(DOCTORS, doctor).record.get("timezone")
-                except NotFound:
+                except (NotFound, Forbidden):
                     zone = None
             if not isinstance(zone, str):
                 return None

@@ -26,7 +26,7 @@ from shared.outbox.written import Written
 from shared.queue.entries import due_after
 from shared.rate_limit.ledger import Lane
 
-# From so many waiting entries on they leave the live share of the quota to DrChrono's events.
+# Of more entries than these each leaves the live share of the quota to DrChrono's events.
 BURST = 20
 
 # Entries of one target that are sent one after another by one sender; the next run takes the rest.
@@ -121,7 +121,7 @@ class Sender:
         data = self._outbox.read(key)
         if data is None or (is_taken(data) and data["state"] in (State.DONE, State.REJECTED)):
             return Sent(None if data is None else from_document(key, data))
-        api = self._apis[Lane.LIVE if self._outbox.count(State.WAITING) <= BURST else Lane.BACKGROUND]
+        api = self._apis[Lane.LIVE if self._outbox.backlog() <= BURST else Lane.BACKGROUND]
         try:
             entry = from_document(key, data) or self._admission.admit(key, data, api)
             if entry is None:
@@ -146,6 +146,11 @@ class Sender:
             return self._postponed(entry, "blocked", self._now() + BLOCKED_PAUSE)
         except Superseded:
             return Sent(self._outbox.get(entry.key))
+        except StoreUnavailable:
+            raise
+        except SyncError as error:  # before anything was sent
+            due = due_after(error, 0, self._now(), self._random)
+            return Sent(self._postponed(entry, error.reason, due).entry, error)
 
     def _postponed(self, entry: Entry, reason: str, due: datetime) -> Sent:
         try:

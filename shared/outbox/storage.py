@@ -222,6 +222,10 @@ class Outbox:
     def count(self, state: State) -> int:
         return self._documents.count(COLLECTION, [Where("state", "==", str(state))])
 
+    def backlog(self) -> int:
+        """How many entries are not settled, those that nobody has looked at included."""
+        return self._documents.count(COLLECTION) - self.count(State.DONE) - self.count(State.REJECTED)
+
     def all_in(self, state: State, most: int) -> list[Entry]:
         found = self._documents.query(COLLECTION, [Where("state", "==", str(state))], limit=most)
         return [entry for key, data in found if (entry := from_document(key, data)) is not None]
