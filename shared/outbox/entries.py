@@ -80,7 +80,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Guard:
-    """The latest entry of a target that was sent and may have arrived. The fields are those of the entry."""
+    """The latest entry of a target that was sent and may have arrived. The fields are those of the entry.
+
+    past: the entries of the target that were done before, oldest first, each with its record.
+    """
 
     entry: str
     state: State
@@ -90,6 +93,7 @@ class Guard:
     known: tuple[str, ...] = ()
     record_id: str | None = None
     version: str | None = None
+    past: tuple[tuple[str, str], ...] = ()
 
 
 def target_of(request: Request) -> str:
@@ -224,6 +228,7 @@ def guard_to_document(guard: Guard, now: datetime) -> dict[str, Any]:
         "known": list(guard.known),
         "record_id": guard.record_id,
         "version": guard.version,
+        "past": [{"entry": entry, "record_id": record} for entry, record in guard.past],
         # One that may still be needed stays until its entry is settled, or for a year.
         "expires_at": now + (KEPT if guard.state is State.DONE else timedelta(days=365)),
     }
@@ -243,6 +248,7 @@ def guard_of(data: Mapping[str, Any] | None) -> Guard | None:
             known=tuple(map(str, data["known"])),
             record_id=id_of(data["record_id"]),
             version=_text(data["version"]),
+            past=tuple((str(one["entry"]), str(one["record_id"])) for one in data["past"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError("not a guard") from error

@@ -137,9 +137,10 @@ class Sender:
     def _in_turn(self, entry: Entry, api: Api) -> Sent:
         """Send an entry that waits, if none of its target comes before it."""
         try:
-            if (first := self._outbox.first_of_target(entry)) is not None:
+            first, last = self._outbox.before(entry)
+            if first is not None:
                 raise Blocked(first)
-            if entry.request.expected_updated_at is not None and (other := self._unexpected(entry, api)) is not None:
+            if entry.request.action is Action.UPDATE and (other := self._held_up(entry, last, api)) is not None:
                 return Sent(other)
             return self._begin(entry, api)
         except Blocked:
@@ -158,21 +159,30 @@ class Sender:
         except (Blocked, Superseded):
             return Sent(self._outbox.get(entry.key))
 
-    def _unexpected(self, entry: Entry, api: Api) -> Entry | None:
-        """The entry, rejected or postponed, unless the record still is the version that its program saw.
+    def _held_up(self, entry: Entry, last: Entry | None, api: Api) -> Entry | None:
+        """An update that is postponed or rejected; None where it can be sent. last: what was done before it.
 
-        A replica that shows the version may be behind. So what the copy has, and what this system wrote last, count as
-        well; and while it is not known which version that made, the entry waits until a read must show it.
+        While it is not known which version the last update made, the copy may be older than that. Then neither the
+        version that this one expects nor the values that it replaces could be told: it waits until a read must show it.
         """
         request, now = entry.request, self._now()
-        kind, key, expected = KINDS[request.kind], request.id or "", request.expected_updated_at
-        last = self._outbox.last_done(entry)
         if last is not None and last.version is None and last.settled_at is not None:
-            proof = provable_from(last.settled_at)
-            if now < proof:
+            if now < (proof := provable_from(last.settled_at)):
                 return self._postponed(entry, "lag", proof).entry
+            self._written.fetch(api, KINDS[request.kind], request.id or "", {})
+        if request.expected_updated_at is None:
+            return None
+        return self._unexpected(entry, last, api)
+
+    def _unexpected(self, entry: Entry, last: Entry | None, api: Api) -> Entry | None:
+        """The entry, rejected or postponed, unless the record still is the version that its program saw.
+
+        A replica that shows the version may be behind: what the copy has, and what this system wrote last, count, too.
+        """
+        request, now = entry.request, self._now()
+        expected = request.expected_updated_at
         try:
-            shown = api.get(kind, key).record.get("updated_at")
+            shown = api.get(KINDS[request.kind], request.id or "").record.get("updated_at")
         except NotFound as error:
             return self._reject(entry, error.reason, {})
         newest = [self._search.version(request), last.version if last is not None else None]

@@ -95,7 +95,7 @@ class Outbox:
             if guard is not None and guard.entry != entry.key and guard.state is not State.DONE:
                 holder = transaction.get(_path(guard.entry))
                 if holder is None:
-                    guard = None  # somebody removed the entry that held it
+                    guard = transitions.freed(guard)  # somebody removed the entry that held it
             changed, held = transitions.begun(there, guard, fence=fence, now=now, before=before, known=known)
             transaction.update(_path(entry.key), to_document(changed, now))
             transaction.set(_guard_path(entry.target), guard_to_document(held, now))
@@ -115,10 +115,7 @@ class Outbox:
             changed, left = change(entry, transitions.held(entry, guard, fence))
             if found is not None:
                 transaction.update(_path(entry.key), to_document(changed, now))
-            if left is None:
-                transaction.delete(_guard_path(entry.target))
-            else:
-                transaction.set(_guard_path(entry.target), guard_to_document(left, now))
+            _put_guard(transaction, entry, left or transitions.freed(guard), now)
             return changed
 
         return self._documents.transact(work)
@@ -135,7 +132,7 @@ class Outbox:
             changed = change(there)
             transaction.update(_path(entry.key), to_document(changed, now))
             if free and guard is not None and guard.entry == entry.key:
-                transaction.delete(_guard_path(entry.target))
+                _put_guard(transaction, entry, transitions.freed(guard), now)
             return changed
 
         return self._documents.transact(work)
@@ -148,33 +145,31 @@ class Outbox:
         except ValueError:
             raise Blocked("?") from None  # a guard that cannot be read: nothing is sent past it
 
-    def first_of_target(self, entry: Entry) -> str | None:
-        """The key of an entry that comes before this one: being sent, unknown, or asked for earlier; else None.
+    def before(self, entry: Entry) -> tuple[str | None, Entry | None]:
+        """The key of an entry that comes before this one (being sent, unknown, or asked for earlier), and the last
+        entry of the target that is done; None where there is none.
 
         Updates are found by what their programs wrote, so also those that nobody has looked at yet.
         """
+        first: str | None = None
+        done: list[Entry] = []
         for key, data in self._same(entry):
+            state, requested_at = data.get("state"), data.get("requested_at")
             if key == entry.key:
                 continue
-            state, requested_at = data.get("state"), data.get("requested_at")
-            if state in (State.SENDING, State.UNKNOWN):
-                return key
+            if state == State.DONE and (other := from_document(key, data)) is not None:
+                done.append(other)
             waits = state == State.WAITING or not is_taken(data)
-            if waits and is_instant(requested_at) and (requested_at, key) < entry.order:
-                return key
-        return None
+            earlier = waits and is_instant(requested_at) and (requested_at, key) < entry.order
+            if state in (State.SENDING, State.UNKNOWN) or earlier:
+                first = key
+        return first, max(done, key=lambda other: other.settled_at or BEGINNING, default=None)
 
     def next_of_target(self, entry: Entry) -> str | None:
         """The key of the entry that waits longest for the target of one that is settled."""
         waiting = [other for key, data in self._same(entry) if (other := from_document(key, data)) is not None]
         waiting = [other for other in waiting if other.state is State.WAITING and other.key != entry.key]
         return min(waiting, key=lambda other: other.order).key if waiting else None
-
-    def last_done(self, entry: Entry) -> Entry | None:
-        """The last entry that changed this record."""
-        done = [other for key, data in self._same(entry) if (other := from_document(key, data)) is not None]
-        done = [other for other in done if other.state is State.DONE and other.key != entry.key]
-        return max(done, key=lambda other: other.sent_at or BEGINNING, default=None)
 
     def _same(self, entry: Entry) -> Iterator[tuple[str, Data]]:
         if entry.request.action is Action.CREATE:
@@ -233,6 +228,13 @@ class Outbox:
     def active(self, most: int) -> list[Entry]:
         """Up to `most` entries of each active state, oldest first."""
         return sorted((entry for state in ACTIVE for entry in self.all_in(state, most)), key=lambda entry: entry.order)
+
+
+def _put_guard(transaction: Transaction, entry: Entry, guard: Guard | None, now: datetime) -> None:
+    if guard is None:
+        transaction.delete(_guard_path(entry.target))
+    else:
+        transaction.set(_guard_path(entry.target), guard_to_document(guard, now))
 
 
 def _requested_at(data: Data, now: datetime) -> datetime:

@@ -36,6 +36,8 @@ SENDING_LEASE = timedelta(minutes=2)
 
 LONGEST_PAUSE = timedelta(hours=1)
 
+MOST_PAST = 50  # entries of one target that are remembered as done, for when their program writes them again
+
 
 class Blocked(Exception):
     """Another entry of the target comes first. entry: its key."""
@@ -74,7 +76,10 @@ def begun(
         return remembered(entry, guard, now), guard
     if guard is not None and guard.state is not State.DONE:
         raise Blocked(guard.entry)
-    new = Guard(entry.key, State.SENDING, fence, sent_at=now, before=before, known=known)
+    if guard is not None and (record := dict(guard.past).get(entry.key)) is not None:
+        return remembered(entry, replace(guard, record_id=record, version=None), now), guard
+    past = (*guard.past, (guard.entry, guard.record_id or ""))[-MOST_PAST:] if guard is not None else ()
+    new = Guard(entry.key, State.SENDING, fence, sent_at=now, before=before, known=known, past=past)
     return _sending(replace(entry, attempts=entry.attempts + 1), new, now), new
 
 
@@ -114,6 +119,14 @@ def held(entry: Entry, guard: Guard | None, fence: str) -> Guard:
     if guard is None or guard.entry != entry.key or guard.fence != fence or guard.state is State.DONE:
         raise Superseded
     return guard
+
+
+def freed(guard: Guard | None) -> Guard | None:
+    """The guard after its entry turned out not to have been done: it remembers what was done before."""
+    if guard is None or not guard.past:
+        return None
+    *past, (entry, record) = guard.past
+    return replace(guard, entry=entry, state=State.DONE, fence="", record_id=record, version=None, past=tuple(past))
 
 
 def unsent(entry: Entry, *, reason: str, due: datetime) -> Entry:

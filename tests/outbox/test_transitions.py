@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.outbox import transitions
@@ -74,6 +74,18 @@ def test_an_entry_that_is_written_again_after_it_was_sent_remembers(state: State
     assert again.record_id == ("7" if state is State.DONE else None)
 
 
+def test_what_was_done_before_is_remembered_however_the_next_entry_ends() -> None:
+    _, guard = begun(waiting("a"))
+    _, guard = transitions.done(waiting("a"), guard, record_id="7", version="v", now=NOON)
+    _, second = begun(waiting("b"), guard, "f2")
+    for later in (second, replace(second, state=State.DONE, record_id="8"), transitions.freed(second)):
+        assert later is not None
+        done = replace(later, state=State.DONE)
+        again, kept = begun(waiting("a"), done, "f3")
+        assert (again.state, again.record_id, kept) == (State.DONE, "7", done)
+    assert transitions.freed(guard) is None
+
+
 def test_an_attempt_is_settled_once_and_only_by_itself() -> None:
     sending, guard = begun(waiting())
     assert transitions.held(sending, guard, "f1") is guard
@@ -108,10 +120,13 @@ def test_two_creations_that_look_alike_have_one_target() -> None:
     assert len({target_of(read_request(entry("appointments", fields=fields))) for fields in visits}) == 1
 
 
+# Under load on a small machine an example may take long; that is no fault.
+unhurried = settings(deadline=None)
 texts = st.none() | st.text(max_size=5)
 instants = st.datetimes(timezones=st.just(timezone.utc))
 
 
+@unhurried
 @given(
     st.sampled_from([State.WAITING, State.SENDING, State.UNKNOWN, State.DONE, State.REJECTED]),
     st.builds(dict, reason=st.text(max_size=5), attempts=st.integers(0, 9), fence=texts, before=texts, version=texts),
@@ -123,6 +138,7 @@ def test_an_entry_is_read_as_it_was_written(state: State, one: Any, two: Any, na
     assert from_document("a", {**entry(), **to_document(made, NOON)}) == made
 
 
+@unhurried
 @given(st.dictionaries(st.sampled_from(sorted(OWN)), st.none() | st.integers() | st.text(max_size=3) | instants))
 def test_an_entry_with_damage_is_no_entry_or_one(damage: dict[str, object]) -> None:
     data = {**entry(), **to_document(waiting(), NOON), **damage}
@@ -135,7 +151,7 @@ def test_a_guard_is_read_as_it_was_written_and_a_damaged_one_is_none() -> None:
     document = guard_to_document(guard, NOON)
     assert guard_of(document) == guard
     assert guard_of(None) is None
-    for name in ("entry", "state", "fence", "sent_at", "known"):
+    for name in ("entry", "state", "fence", "sent_at", "known", "past"):
         with pytest.raises(ValueError, match="not a guard"):
             guard_of({key: value for key, value in document.items() if key != name})
     with pytest.raises(ValueError, match="what"):
