@@ -15,7 +15,7 @@ from shared.outbox.entries import Entry, identity_of, with_seconds
 from shared.outbox.matching import MOST_KNOWN, Finding, Found, created, digest, updated
 from shared.outbox.storage import Outbox
 from shared.outbox.validation import Action, Request
-from shared.records.ordering import copy_of
+from shared.records.ordering import Copy, copy_of
 from shared.records.prepared import path_of
 from shared.records.storable import join
 
@@ -49,10 +49,9 @@ class Search:
             return None
         return digest(request.fields, join(document))
 
-    def version(self, request: Request) -> object:
-        """The `updated_at` of the copy of the record that an update is for."""
-        copy = copy_of(self._documents.get(path_of(KINDS[request.kind], request.id or "")))
-        return copy.updated_at if copy is not None else None
+    def copy(self, request: Request) -> Copy | None:
+        """The copy of the record that an update is for."""
+        return copy_of(self._documents.get(path_of(KINDS[request.kind], request.id or "")))
 
     def known(self, request: Request) -> tuple[str, ...]:
         """Ids of records in the copy that look like the one to be created: those a search must not take for it."""

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.drchrono.kinds import KINDS, Kind, key_of
-from shared.drchrono.lag import VERSION_LAG, is_older, provable_from
 from shared.drchrono.records import Fetched
-from shared.errors import NotFound, StoreUnavailable, SyncError
+from shared.errors import StoreUnavailable, SyncError
 from shared.log import log
 from shared.outbox import transitions
 from shared.outbox.admission import Admission
 from shared.outbox.answers import NOT_DONE, complaints, refusal
 from shared.outbox.entries import Entry, State, from_document, is_taken
+from shared.outbox.precondition import Precondition
 from shared.outbox.search import Search
 from shared.outbox.storage import Change, Outbox
 from shared.outbox.transitions import SEND_WITHIN, Blocked, Superseded
@@ -33,7 +33,6 @@ BURST = 20
 MOST_IN_A_ROW = 20
 
 BLOCKED_PAUSE = timedelta(minutes=1)
-LAG_PAUSE = timedelta(seconds=10)
 
 
 class Api(Protocol):
@@ -84,6 +83,7 @@ class Sender:
         outbox: Outbox,
         admission: Admission,
         search: Search,
+        precondition: Precondition,
         written: Written,
         now: Callable[[], datetime],
         random: Callable[[], float],
@@ -93,6 +93,7 @@ class Sender:
         self._outbox = outbox
         self._admission = admission
         self._search = search
+        self._precondition = precondition
         self._written = written
         self._now = now
         self._random = random
@@ -140,8 +141,12 @@ class Sender:
             first, last = self._outbox.before(entry)
             if first is not None:
                 raise Blocked(first)
-            if entry.request.action is Action.UPDATE and (other := self._held_up(entry, last, api)) is not None:
-                return Sent(other)
+            update = entry.request.action is Action.UPDATE
+            hold = self._precondition.check(entry, last, api) if update else None
+            if hold is not None and hold.due is not None:
+                return self._postponed(entry, hold.reason, hold.due)
+            if hold is not None:
+                return Sent(self._reject(entry, hold.reason))
             return self._begin(entry, api)
         except Blocked:
             return self._postponed(entry, "blocked", self._now() + BLOCKED_PAUSE)
@@ -159,49 +164,14 @@ class Sender:
         except (Blocked, Superseded):
             return Sent(self._outbox.get(entry.key))
 
-    def _held_up(self, entry: Entry, last: Entry | None, api: Api) -> Entry | None:
-        """An update that is postponed or rejected; None where it can be sent. last: what was done before it.
-
-        While it is not known which version the last update made, the copy may be older than that. Then neither the
-        version that this one expects nor the values that it replaces could be told: it waits until a read must show it.
-        """
-        request, now = entry.request, self._now()
-        if last is not None and last.version is None and last.settled_at is not None:
-            if now < (proof := provable_from(last.settled_at)):
-                return self._postponed(entry, "lag", proof).entry
-            self._written.fetch(api, KINDS[request.kind], request.id or "", {})
-        if request.expected_updated_at is None:
-            return None
-        return self._unexpected(entry, last, api)
-
-    def _unexpected(self, entry: Entry, last: Entry | None, api: Api) -> Entry | None:
-        """The entry, rejected or postponed, unless the record still is the version that its program saw.
-
-        A replica that shows the version may be behind: what the copy has, and what this system wrote last, count, too.
-        """
-        request, now = entry.request, self._now()
-        expected = request.expected_updated_at
-        try:
-            shown = api.get(KINDS[request.kind], request.id or "").record.get("updated_at")
-        except NotFound as error:
-            return self._reject(entry, error.reason, {})
-        newest = [self._search.version(request), last.version if last is not None else None]
-        if any(is_older(expected, version) for version in newest):
-            return self._reject(entry, "changed_meanwhile", {})
-        if shown == expected:
-            return None
-        if is_older(shown, expected) and now < entry.requested_at + VERSION_LAG:
-            return self._postponed(entry, "lag", now + LAG_PAUSE).entry
-        return self._reject(entry, "changed_meanwhile", {})
-
-    def _reject(self, entry: Entry, reason: str, said: dict[str, list[str]]) -> Entry:
-        """An entry that was not sent."""
+    def _reject(self, entry: Entry, reason: str) -> Entry:
+        """Reject an entry that was not sent."""
         now = self._now()
-        change = self._outbox.change(
-            entry, lambda there: transitions.rejected(there, reason=reason, complaints=said, now=now)
+        rejected = self._outbox.change(
+            entry, lambda there: transitions.rejected(there, reason=reason, complaints={}, now=now)
         )
-        _log(change, now)
-        return change
+        _log(rejected, now)
+        return rejected
 
     def _begin(self, entry: Entry, api: Api) -> Sent:
         before, known = self._search.before(entry.request), self._search.known(entry.request)

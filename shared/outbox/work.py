@@ -13,6 +13,7 @@ from shared.log import log
 from shared.outbox import search, sender
 from shared.outbox.admission import Admission
 from shared.outbox.entries import State
+from shared.outbox.precondition import Precondition
 from shared.outbox.resolver import Resolver
 from shared.outbox.search import Search
 from shared.outbox.sender import Sender, Sent
@@ -108,6 +109,7 @@ def assembled(
         outbox=outbox,
         admission=Admission(copy, outbox),
         search=search,
+        precondition=Precondition(search=search, written=written, now=now),
         written=written,
         now=now,
         random=random,
