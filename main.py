@@ -310,6 +310,22 @@ def store(system: System, event: object) -> None:
         flask.abort(status)
 
 
+def send(system: System, attributes: Mapping[str, object]) -> None:
+    """Whatever is not 2xx, Eventarc delivers again; what is lost, the sync finds."""
+    from functions.send_writes import handle
+
+    def work() -> int:
+        try:
+            handle(attributes.get("document"), system.outbox())
+        except StoreUnavailable:
+            return 503
+        return 204
+
+    status = guarded(system, "send_writes", str(attributes.get("traceparent", "")), work)
+    if status != 204:
+        flask.abort(status)
+
+
 def run(system: System, request: flask.Request) -> flask.Response:
     from functions.run_job import handle
 
@@ -341,6 +357,11 @@ def receive_webhook(request: flask.Request) -> flask.Response:
 @functions_framework.cloud_event
 def store_record(event: CloudEvent) -> None:
     store(SYSTEM, event.data)
+
+
+@functions_framework.cloud_event
+def send_writes(event: CloudEvent) -> None:
+    send(SYSTEM, event.get_attributes())
 
 
 @functions_framework.http

@@ -64,7 +64,7 @@ class Precondition:
         return Hold("lag", now + LAG_PAUSE)
 
     def _unexpected(self, entry: Entry, last: Entry | None, api: Api) -> Hold | None:
-        """A replica that shows the version may be behind: what the copy has and what this system wrote last count, too."""
+        """A replica that shows the version may be behind: the copy, and what this system wrote last, count as well."""
         request, now, expected = entry.request, self._now(), entry.request.expected_updated_at
         try:
             shown = api.get(KINDS[request.kind], request.id or "").record.get("updated_at")

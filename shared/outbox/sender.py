@@ -132,6 +132,8 @@ class Sender:
             return self._in_turn(entry, api) if entry.state is State.WAITING and may else Sent(entry)
         except StoreUnavailable:
             raise
+        except Blocked:  # its guard cannot be read: a person must look
+            return Sent(None)
         except SyncError as error:  # before anything was sent
             return Sent(None, error)
 

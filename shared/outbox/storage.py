@@ -53,15 +53,19 @@ class Outbox:
 
     def admit(self, key: str, request: Request, *, local_time: str | None = None) -> Entry | None:
         """Let a new entry wait. local_time: of its `scheduled_at`. None where it is gone; the entry as it is where
-        somebody else was first.
+        somebody else was first, or where it was sent before. Raises Blocked.
         """
         now = self._now()
+
+        target = target_of(request)
 
         def work(transaction: Transaction) -> Entry | None:
             found = transaction.get(_path(key))
             if found is None or (there := from_document(key, found)) is not None:
                 return None if found is None else there
-            entry = Entry(key, request, State.WAITING, target_of(request), _requested_at(found, now), due=now)
+            entry = Entry(key, request, State.WAITING, target, _requested_at(found, now), due=now)
+            # One that was sent before, and then written again by its program, is not new.
+            entry = transitions.recalled(entry, _guard_of(transaction.get(_guard_path(target))), now)
             extra = {} if local_time is None else {"local_time": local_time}
             transaction.update(_path(key), to_document(entry, now) | extra)
             return entry
@@ -140,10 +144,7 @@ class Outbox:
     def _pair(self, transaction: Transaction, entry: Entry) -> tuple[Data | None, Guard | None]:
         paths = [_path(entry.key), _guard_path(entry.target)]
         found = transaction.get_all(paths)
-        try:
-            return found.get(paths[0]), guard_of(found.get(paths[1]))
-        except ValueError:
-            raise Blocked("?") from None  # a guard that cannot be read: nothing is sent past it
+        return found.get(paths[0]), _guard_of(found.get(paths[1]))
 
     def before(self, entry: Entry) -> tuple[str | None, Entry | None]:
         """The key of an entry that comes before this one (being sent, unknown, or asked for earlier), and the last
@@ -228,6 +229,14 @@ class Outbox:
     def active(self, most: int) -> list[Entry]:
         """Up to `most` entries of each active state, oldest first."""
         return sorted((entry for state in ACTIVE for entry in self.all_in(state, most)), key=lambda entry: entry.order)
+
+
+def _guard_of(data: Data | None) -> Guard | None:
+    """Raises Blocked for a guard that cannot be read: nothing is sent past it."""
+    try:
+        return guard_of(data)
+    except ValueError:
+        raise Blocked("?") from None
 
 
 def _put_guard(transaction: Transaction, entry: Entry, guard: Guard | None, now: datetime) -> None:

@@ -72,12 +72,10 @@ def begun(
         return _sending(entry, guard, now), guard
     if entry.state is not State.WAITING:
         raise Superseded
-    if guard is not None and guard.entry == entry.key:
-        return remembered(entry, guard, now), guard
+    if guard is not None and (again := recalled(entry, guard, now)) is not entry:
+        return again, guard
     if guard is not None and guard.state is not State.DONE:
         raise Blocked(guard.entry)
-    if guard is not None and (record := dict(guard.past).get(entry.key)) is not None:
-        return remembered(entry, replace(guard, record_id=record, version=None), now), guard
     past = (*guard.past, (guard.entry, guard.record_id or ""))[-MOST_PAST:] if guard is not None else ()
     new = Guard(entry.key, State.SENDING, fence, sent_at=now, before=before, known=known, past=past)
     return _sending(replace(entry, attempts=entry.attempts + 1), new, now), new
@@ -97,8 +95,16 @@ def _sending(entry: Entry, guard: Guard, now: datetime) -> Entry:
     )
 
 
-def remembered(entry: Entry, guard: Guard, now: datetime) -> Entry:
-    """An entry that was written again after it was sent."""
+def recalled(entry: Entry, guard: Guard | None, now: datetime) -> Entry:
+    """A waiting entry as the guard knows it, if it was sent before; otherwise the same."""
+    if guard is not None and guard.entry == entry.key:
+        return _remembered(entry, guard, now)
+    if guard is not None and (record := dict(guard.past).get(entry.key)) is not None:
+        return _remembered(entry, replace(guard, state=State.DONE, record_id=record, version=None), now)
+    return entry
+
+
+def _remembered(entry: Entry, guard: Guard, now: datetime) -> Entry:
     if guard.state is State.DONE:
         return replace(
             entry,
