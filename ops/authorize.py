@@ -11,15 +11,16 @@ from urllib.parse import urlsplit
 from ops.screen import BAD, GOOD, Screen, clock, duration
 from ops.target_system import TargetSystem
 from shared.cloud.secret_manager import SecretVersions, connect
+from shared.settings import writes
 from workstation.authorization import (
     LOOPBACK,
-    SCOPES,
     AuthorizationFailed,
     RedirectListener,
     adopt,
     authorization_url,
     new_state,
     read_redirect,
+    scopes,
 )
 
 # What terraform's output `redirect_uri` says to register.
@@ -35,7 +36,9 @@ def authorize(screen: Screen, target: TargetSystem, *, paste: bool, browser: boo
     redirect_uri = target.environ.get("DRCHRONO_REDIRECT_URI") or REDIRECT_URI
     _show_that_it_can_be_stored(target)
     state = new_state()
-    url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state)
+    url = authorization_url(
+        api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state, writes=writes(target.environ)
+    )
     screen.say("Open this address as the DrChrono user of this integration, and choose Authorize:", "bold")
     screen.say()
     screen.long(url)
@@ -75,7 +78,7 @@ def _show(screen: Screen, target: TargetSystem, scope: str) -> None:
     life = duration(report.expires_in_seconds)
     screen.say(f"Authorized. The access token is good for {life}, until {clock(report.expires_at)}.", GOOD)
     screen.say(f"Granted: {scope or 'what was asked for'}")
-    missing = [name for name in SCOPES if scope and name not in scope.split()]
+    missing = [name for name in scopes(writes=writes(target.environ)) if scope and name not in scope.split()]
     if missing:
         screen.say(f"Not granted: {', '.join(missing)}. What needs them will be refused: authorize again.", BAD)
     screen.command("Next:", target.command("doctor"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ops import commands_look, commands_repair
+from ops import commands_look, commands_repair, commands_write
 
 app = typer.Typer(
     help="Authorize, look at and repair the copy of DrChrono's records.",
@@ -23,3 +23,5 @@ app.command()(commands_repair.retry)
 app.command("accept-deletions")(commands_repair.accept_deletions)
 app.command("dead-letters")(commands_repair.dead_letters)
 app.command()(commands_look.show)
+app.command()(commands_write.outbox)
+app.command()(commands_write.put)

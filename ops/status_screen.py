@@ -98,6 +98,10 @@ def _rest(status: Status, target: TargetSystem) -> Table:
     shown.add_row("token", _token(status.token, target))
     shown.add_row("quota", _quota(status.quota, status.at))
     shown.add_row("dead letters", _dead_letters(status.dead_letters, target))
+    if status.outbox is not None:
+        said = status.outbox.said(status.at)
+        stuck = Text(f"{said}: {target.command('outbox')}", BAD)
+        shown.add_row("outbox", stuck if status.outbox.is_stuck else said)
     for job in status.jobs:
         shown.add_row(job.name, _job(job, status.at))
     return shown
