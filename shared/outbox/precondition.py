@@ -15,6 +15,7 @@ from shared.outbox.written import Api, Written
 from shared.records.ordering import Copy
 
 LAG_PAUSE = timedelta(seconds=10)
+LONGEST_WAIT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ class Precondition:
         proof = provable_from(last.settled_at) if last.settled_at is not None else now
         if last.version is None and now < proof:
             return Hold("lag", proof)
-        fetched = self._written.fetch(api, KINDS[request.kind], request.id or "", {})
-        if includes(self._search.copy(request), last) or (fetched is not None and now >= proof):
+        self._written.fetch(api, KINDS[request.kind], request.id or "", {})
+        # A record that the copy cannot hold must not hold up its updates for ever.
+        if includes(self._search.copy(request), last) or now >= proof + LONGEST_WAIT:
             return None
         return Hold("lag", now + LAG_PAUSE)
 

@@ -77,20 +77,29 @@ class Search:
             except NotFound:
                 return Found(Finding.AMBIGUOUS), None
             return updated(entry, fetched.record, fetched.began), fetched.began
+        found, began, empty = self._created(api, kind, entry)
+        if found.finding is not Finding.ABSENT or not empty:
+            return found, began
+        # An empty list proves nothing while a permission is missing. That it was there all the time, another record
+        # shows that is listed between two looks.
+        if not self._is_shown_another(api, kind, entry):
+            return Found(Finding.UNPROVEN), None
+        found, began, _ = self._created(api, kind, entry)
+        return found, began
+
+    def _created(self, api: Api, kind: Kind, entry: Entry) -> tuple[Found, datetime | None, bool]:
+        """What one list says, when it was asked for, and whether it was empty."""
         shown, began = _listed(api, kind, _filters(entry))
         if began is None:
-            return Found(Finding.OPEN), None
+            return Found(Finding.OPEN), None, True
         wanted = identity_of(kind.name, entry.request.fields)
         alike = [record for record in shown if identity_of(kind.name, record) == wanted]
         ids = [key for record in alike if (key := id_of(record.get("id"))) is not None]
         claimed = self._outbox.claimed(kind.name, ids, by_others_than=entry.key)
-        found = created(entry, alike, began, claimed=claimed)
-        if found.finding is Finding.ABSENT and not shown and not self._is_shown_another(api, kind, entry):
-            return Found(Finding.UNPROVEN), None
-        return found, began
+        return created(entry, alike, began, claimed=claimed), began, not shown
 
     def _is_shown_another(self, api: Api, kind: Kind, entry: Entry) -> bool:
-        """Whether the list shows what it should: with a permission missing, it is empty with status 200."""
+        """Whether a list shows another record of the doctor that it must show."""
         doctor = entry.request.fields.get("doctor")
         found = self._documents.query(kind.name, [Where("doctor", "==", doctor)], limit=CONTROLS * 10)
         controls = [(name, data) for name, data in found if (copy := copy_of(data)) is not None and not copy.deleted]
