@@ -35,6 +35,7 @@ def main() -> int:
             done += 1
             total["entries"] += len(schedule.asked)
             total["writes"] += len(schedule.applied)
+            total["left to a person"] += schedule.left_to_a_person
             if options.trace:
                 print("\n".join(schedule.lines))
             if schedule.wrong:
