@@ -204,7 +204,7 @@ resource "terraform_data" "metrics_known" {
 }
 
 resource "google_monitoring_alert_policy" "this" {
-  for_each = { for name, alert in local.alerts : name => alert if local.deployed }
+  for_each = { for name, alert in local.alerts : name => alert if local.deployed && (local.writing || !startswith(name, "outbox_")) }
 
   display_name          = "DrChrono: ${each.value.title}"
   severity              = each.value.severity

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from shared.drchrono.kinds import KINDS, Kind, key_of
 from shared.drchrono.records import Fetched
 from shared.errors import StoreUnavailable, SyncError
-from shared.log import log
+from shared.log import Fields, log
 from shared.outbox import transitions
 from shared.outbox.admission import Admission
 from shared.outbox.answers import NOT_DONE, complaints, refusal
@@ -251,13 +251,15 @@ def shown_key(key: str) -> str:
 
 
 def _log(entry: Entry, now: datetime) -> None:
-    log(
-        "outbox.settled" if entry.settled else "outbox.unsettled",
-        "WARNING" if entry.state is State.UNKNOWN else "INFO",
-        kind=entry.request.kind,
-        outcome=str(entry.state),
-        reason=entry.reason,
-        attempt=entry.attempts,
-        delivery=shown_key(entry.key),
-        seconds=round((now - entry.requested_at).total_seconds(), 3),
-    )
+    fields: Fields = {
+        "kind": entry.request.kind,
+        "outcome": str(entry.state),
+        "reason": entry.reason,
+        "attempt": entry.attempts,
+        "delivery": shown_key(entry.key),
+        "seconds": round((now - entry.requested_at).total_seconds(), 3),
+    }
+    if entry.settled:
+        log("outbox.settled", **fields)
+    else:
+        log("outbox.unsettled", "WARNING" if entry.state is State.UNKNOWN else "INFO", **fields)

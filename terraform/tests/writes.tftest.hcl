@@ -32,6 +32,10 @@ run "without_writers_drchrono_is_only_read" {
     error_message = "The settings must not say that anything is written: the write scopes would be asked for."
   }
   assert {
+    condition     = length([for name in concat(keys(google_monitoring_alert_policy.this), keys(google_logging_metric.this)) : name if startswith(name, "outbox_")]) == 0
+    error_message = "Alerts and metrics cost something, too."
+  }
+  assert {
     condition     = !contains([for service in google_project_service.this : service.service], "eventarc.googleapis.com")
     error_message = "Nothing needs Eventarc."
   }
@@ -60,6 +64,10 @@ run "writers_get_the_outbox_and_nothing_else" {
       "group:it@practice.example",
     ])
     error_message = "Writers, the two functions that send, and operators."
+  }
+  assert {
+    condition     = contains(keys(google_monitoring_alert_policy.this), "outbox_unknown") && contains(keys(google_monitoring_alert_policy.this), "outbox_late")
+    error_message = "Somebody must be told of a write whose outcome is not known."
   }
   assert {
     condition     = google_firebaserules_release.outbox[0].name == "cloud.firestore/drchrono-outbox"
