@@ -33,6 +33,7 @@ BENCHMARKS = {
     "client": "--quick",
     "quota": "--quick",
     "storm": "--quick",
+    "outbox": "--quick",
     "backfill": "--quick",
     "scale": "--quick",
     "soak": "--short",
