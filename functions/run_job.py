@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,7 +133,8 @@ def _work(order: Order, run: Run) -> str | None:
         report_positions(run.parts)
         _report_pending(run.parts)
         if run.parts.outbox is not None:
-            run.parts.outbox.report()
+            with contextlib.suppress(StoreUnavailable):
+                run.parts.outbox.report()
     return None
 
 

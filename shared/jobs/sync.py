@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
-from shared.errors import DrChronoError
+from shared.errors import DrChronoError, StoreUnavailable
 from shared.jobs import backfill, reconcile, watermark
 from shared.jobs.checkpoints import Checkpoint, Round
 from shared.jobs.children import follow, lists_of
@@ -56,10 +56,20 @@ def sync(run: Run, *, force: bool = False) -> None:
 
 
 def send_writes(run: Run, most: int) -> None:
-    """Send what other programs asked for, up to `most` entries. Raises Stopped."""
-    if run.parts.outbox is not None:
-        for state, count in run.parts.outbox.run(check=run.check, most=most).items():
-            run.counts[f"writes_{state}"] += count
+    """Send what other programs asked for, up to `most` entries. Raises Stopped.
+
+    The outbox may be in a database of its own: where that cannot be reached, the copy is kept current all the same.
+    """
+    if run.parts.outbox is None:
+        return
+    try:
+        counts = run.parts.outbox.run(check=run.check, most=most)
+    except StoreUnavailable as error:
+        run.unfinished["outbox", "entries"] = error.reason
+        log("outbox.failed", "ERROR", reason=error.reason)
+        return
+    for state, count in counts.items():
+        run.counts[f"writes_{state}"] += count
 
 
 def _is_due(run: Run, kind: Kind) -> bool:

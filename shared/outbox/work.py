@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.documents import Documents
-from shared.errors import QuotaExhausted, Throttled, TokenError, Unauthorized, Unreachable
-from shared.log import log
+from shared.errors import QuotaExhausted, StoreUnavailable, Throttled, TokenError, Unauthorized, Unreachable
+from shared.log import log, log_crash
 from shared.outbox import search, sender
 from shared.outbox.admission import Admission
 from shared.outbox.entries import State
@@ -51,27 +51,39 @@ class Work:
         """Work on up to `most` entries of each state that are due. Returns how many came to which state.
 
         check: called before each; what it raises ends the pass. A quota that is used up, or a token that cannot be had,
-        ends it, too: the next pass goes on. Raises StoreUnavailable.
+        ends it, too: the next pass goes on. Raises StoreUnavailable. An entry at which the code fails stays as it is, is
+        logged, and keeps no other from its turn.
         """
         counts: Counter[str] = Counter()
         now = self._now()
         for key in self._outbox.due(State.SENDING, now, most):
             check()
-            self._resolver.give_up(key)
-        for key in self._outbox.due(State.UNKNOWN, now, most):
+            self._one(key, self._resolver.give_up)
+        steps = [(key, self._look) for key in self._outbox.due(State.UNKNOWN, now, most)]
+        steps += [(key, self._sender.send) for key in self._outbox.due(State.WAITING, now, most)][:most]
+        steps += [(key, self._sender.send) for key in self._outbox.new(most)]
+        for key, step in steps[: 2 * most]:
             check()
-            sent = self._resolver.look(key)
-            counts[sent.outcome] += 1
-            if isinstance(sent.error, ENDS):
-                return counts
-            self._sender.follow(sent)
-        for key in [*self._outbox.due(State.WAITING, self._now(), most), *self._outbox.new(most)][:most]:
-            check()
-            sent = self._sender.send(key)
-            counts[sent.outcome] += 1
-            if isinstance(sent.error, ENDS):
+            sent = self._one(key, step)
+            counts[sent.outcome if sent is not None else "failed"] += 1
+            if sent is not None and isinstance(sent.error, ENDS):
                 return counts
         return counts
+
+    def _look(self, key: str) -> Sent:
+        sent = self._resolver.look(key)
+        self._sender.follow(sent)
+        return sent
+
+    def _one(self, key: str, step: Callable[[str], Sent]) -> Sent | None:
+        """One entry. What goes wrong with it that nobody foresaw keeps no other from being sent."""
+        try:
+            return step(key)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log_crash("outbox", error)
+            return None
 
     def report(self) -> None:
         """Log how many entries are in which state, for the alert on those that stay unknown."""
