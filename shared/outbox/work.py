@@ -51,8 +51,8 @@ class Work:
         """Work on up to `most` entries of each state that are due. Returns how many came to which state.
 
         check: called before each; what it raises ends the pass. A quota that is used up, or a token that cannot be had,
-        ends it, too: the next pass goes on. Raises StoreUnavailable. An entry at which the code fails stays as it is, is
-        logged, and keeps no other from its turn.
+        ends it, too: the next pass goes on. An entry at which the code fails stays as it is, is logged, and keeps no
+        other from its turn. Raises StoreUnavailable.
         """
         counts: Counter[str] = Counter()
         now = self._now()
