@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from shared.documents import Documents
     from shared.drchrono.client import DrChrono
     from shared.jobs.run import Parts
+    from shared.outbox.work import Work
     from shared.queue.work_queue import WorkQueue
     from shared.rate_limit.limiter import RateLimiter
     from shared.records.absence import Absences
@@ -80,6 +82,7 @@ class System:
         self.logging = Once(lambda: take_over(log_level(environ)))
         self.instance = Once(lambda: uuid.uuid4().hex[:12])
         self.documents: Callable[[], Documents] = Once(self._documents)
+        self.outbox_documents: Callable[[], Documents] = Once(self._outbox_documents)
         self.publish: Callable[[], Callable[[bytes, Mapping[str, str]], None]] = Once(lambda: self._publisher().publish)
         self.queue = Once(self._queue)
         self.records = Once(self._records)
@@ -89,6 +92,7 @@ class System:
         self.token_refresher = Once(self._token_refresher)
         self.drchrono = Once(self._drchrono)
         self.coverage = Once(self._coverage)
+        self.outbox = Once(self._outbox)
         self.store = Once(self._store)
         self.jobs = Once(self._jobs)
 
@@ -96,6 +100,15 @@ class System:
         from shared.cloud.firestore import connect
 
         return connect(self.cloud())
+
+    def _outbox_documents(self) -> Documents:
+        """Where other programs put what they want written: the database of the records, or one of its own."""
+        from shared.cloud.firestore import connect
+
+        cloud = self.cloud()
+        if cloud.outbox_database == cloud.database:
+            return self.documents()
+        return connect(replace(cloud, database=cloud.outbox_database))
 
     def _publisher(self) -> Publisher:
         from shared.cloud.pubsub import connect
@@ -197,6 +210,22 @@ class System:
             now=utc_now,
         )
 
+    def _outbox(self) -> Work:
+        from shared.outbox.work import assembled
+
+        client = self.drchrono()
+        return assembled(
+            entries=self.outbox_documents(),
+            copy=self.documents(),
+            apis={lane: client.in_lane(lane) for lane in Lane},
+            records=self.records(),
+            queue=self.queue(),
+            now=utc_now,
+            sleep=time.sleep,
+            random=random.random,
+            new_fence=lambda: uuid.uuid4().hex,
+        )
+
     def _store(self) -> Store:
         from functions.store_record import Store
         from shared.queue.single_flight import SingleFlight
@@ -240,6 +269,7 @@ class System:
             now=utc_now,
             random=random.random,
             overlap=True,
+            outbox=self.outbox() if self.job().writes else None,
         )
 
     def _jobs(self) -> Jobs:
@@ -302,6 +332,22 @@ def store(system: System, event: object) -> None:
         flask.abort(status)
 
 
+def send(system: System, attributes: Mapping[str, object]) -> None:
+    """Whatever is not 2xx, Eventarc delivers again; what is lost, the sync finds."""
+    from functions.send_writes import handle
+
+    def work() -> int:
+        try:
+            handle(attributes.get("document"), system.outbox())
+        except StoreUnavailable:
+            return 503
+        return 204
+
+    status = guarded(system, "send_writes", str(attributes.get("traceparent", "")), work)
+    if status != 204:
+        flask.abort(status)
+
+
 def run(system: System, request: flask.Request) -> flask.Response:
     from functions.run_job import handle
 
@@ -333,6 +379,11 @@ def receive_webhook(request: flask.Request) -> flask.Response:
 @functions_framework.cloud_event
 def store_record(event: CloudEvent) -> None:
     store(SYSTEM, event.data)
+
+
+@functions_framework.cloud_event
+def send_writes(event: CloudEvent) -> None:
+    send(SYSTEM, event.get_attributes())
 
 
 @functions_framework.http

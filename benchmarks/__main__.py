@@ -34,6 +34,7 @@ BENCHMARKS = {
     "quota": "--quick",
     "storm": "--quick",
     "store": "--quick",
+    "outbox": "--quick",
     "backfill": "--quick",
     "scale": "--quick",
     "soak": "--short",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,6 +135,9 @@ def _work(order: Order, run: Run) -> str | None:
         publish_all(run.parts)
         report_positions(run.parts)
         _report_pending(run.parts)
+        if run.parts.outbox is not None:
+            with contextlib.suppress(StoreUnavailable):
+                run.parts.outbox.report()
     return None
 
 

@@ -27,6 +27,7 @@ from local.processes import ProcessDied, Processes
 from local.terminal import Terminal
 from main import System
 from shared.errors import SyncError, TokenError
+from shared.settings import writes
 from workstation.authorization import (
     AuthorizationFailed,
     RedirectListener,
@@ -163,7 +164,8 @@ def _authorize(options: Options, terminal: Terminal, system: System) -> None:
             return
     redirect_uri, state = options.settings["DRCHRONO_REDIRECT_URI"], new_state()
     api = system.api()
-    url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state)
+    may_write = writes(options.settings)
+    url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state, writes=may_write)
     check_reachable(api.url)
     with RedirectListener(redirect_uri) as listener:
         if options.url is None:

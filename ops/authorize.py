@@ -13,9 +13,9 @@ from ops.screen import BAD, GOOD, Screen, clock, duration
 from ops.target_system import TargetSystem
 from shared.cloud.secret_manager import SecretVersions, connect
 from shared.errors import SyncError
+from shared.settings import writes
 from workstation.authorization import (
     LOOPBACK,
-    SCOPES,
     AuthorizationFailed,
     RedirectListener,
     adopt,
@@ -23,6 +23,7 @@ from workstation.authorization import (
     check_reachable,
     new_state,
     read_redirect,
+    scopes,
 )
 
 # What terraform's output `redirect_uri` says to register.
@@ -39,7 +40,9 @@ def authorize(screen: Screen, target: TargetSystem, *, paste: bool, browser: boo
     _show_that_it_can_be_stored(target)
     check_reachable(api.url)
     state = new_state()
-    url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state)
+    url = authorization_url(
+        api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=state, writes=writes(target.environ)
+    )
     screen.say("Open this address as the DrChrono user of this integration, and choose Authorize:", "bold")
     screen.say()
     screen.long(url)
@@ -79,7 +82,7 @@ def _show(screen: Screen, target: TargetSystem, scope: str) -> None:
     life = duration(report.expires_in_seconds)
     screen.say(f"Authorized. The access token is good for {life}, until {clock(report.expires_at)}.", GOOD)
     screen.say(f"Granted: {scope or 'what was asked for'}")
-    missing = [name for name in SCOPES if scope and name not in scope.split()]
+    missing = [name for name in scopes(writes=writes(target.environ)) if scope and name not in scope.split()]
     if missing:
         screen.say(f"Not granted: {', '.join(missing)}. What needs them will be refused: authorize again.", BAD)
     try:

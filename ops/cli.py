@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from console.command import console
-from ops import commands_look, commands_repair
+from ops import commands_look, commands_repair, commands_write
 from ops.version import version
 
 app = typer.Typer(
@@ -44,3 +44,5 @@ app.command("accept-deletions")(commands_repair.accept_deletions)
 app.command("dead-letters")(commands_repair.dead_letters)
 app.command()(commands_look.show)
 app.command()(console)
+app.command()(commands_write.outbox)
+app.command()(commands_write.put)

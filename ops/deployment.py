@@ -21,6 +21,7 @@ SCHEDULER = "https://cloudscheduler.googleapis.com"
 CALL_SECONDS = 15.0
 
 ENTRY_POINTS = ("receive_webhook", "store_record", "run_job")
+SEND_WRITES = "send_writes"  # deployed where a program may write
 
 
 class NotSeen(SyncError):
@@ -53,7 +54,9 @@ class ScheduledJob:
 
 @dataclass(frozen=True)
 class Deployment:
-    """The deployed functions by entry point: some of `ENTRY_POINTS`, or none before the second `terraform apply`."""
+    """The deployed functions by entry point: some of `ENTRY_POINTS` and `SEND_WRITES`, or none before the second
+    `terraform apply`.
+    """
 
     functions: Mapping[str, Function]
 
@@ -88,7 +91,9 @@ class Google:
         """Raises NotSeen."""
         url = f"{self._functions}/v2/projects/{self._project}/locations/-/functions"
         found = [_function(item) for item in self._all(url, "functions", "roles/cloudfunctions.viewer")]
-        return Deployment({each.entry_point: each for each in found if each.entry_point in ENTRY_POINTS})
+        return Deployment(
+            {each.entry_point: each for each in found if each.entry_point in (*ENTRY_POINTS, SEND_WRITES)}
+        )
 
     def jobs(self, region: str) -> list[ScheduledJob]:
         """Return the jobs whose names begin with `drchrono-`. Raises NotSeen."""

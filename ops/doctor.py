@@ -15,23 +15,25 @@ from email.utils import parsedate_to_datetime
 import requests
 
 from ops.coverage import check_coverage
-from ops.deployment import ENTRY_POINTS, NotSeen
+from ops.deployment import ENTRY_POINTS, SEND_WRITES, NotSeen
 from ops.foreign_documents import check_documents
 from ops.grants import check_grants, check_subscription
+from ops.outbox import outbox_status
 from ops.receiver import check_handshake, check_refusal, check_signature
 from ops.target_system import STORE_REMEDY, TargetSystem
 from ops.verdict import Failed, Skipped
 from shared.cloud.secret_manager import SecretVersions, connect
 from shared.errors import QuotaExhausted, SettingsError, StoreUnavailable, SyncError, Throttled
 from shared.jobs.leases import Leases
-from workstation.authorization import SCOPES
+from shared.settings import writes
+from workstation.authorization import scopes
 
 Now = Callable[[], datetime]
 
 ANSWER_SECONDS = 20.0
 MOST_CLOCK_DIFFERENCE_SECONDS = 60  # two minutes are what the token's token_refresher allows (shared.tokens.state)
 SYNC_SILENT = timedelta(hours=1)  # as the alert "job sync has not run"
-NEED_STORE = ("token", "coverage", "quota", "jobs", "documents")
+NEED_STORE = ("token", "coverage", "quota", "jobs", "documents", "outbox")
 PROBE = "sync_state/doctor"
 
 
@@ -85,13 +87,14 @@ def settings(target: TargetSystem, now: Now) -> str:
 def functions(target: TargetSystem, now: Now) -> str:
     if target.deployment is None:
         raise Skipped(target.unseen or "what runs on this machine is not deployed")
-    missing = [name for name in ENTRY_POINTS if name not in target.deployment.functions]
+    wanted = (*ENTRY_POINTS, SEND_WRITES) if writes(target.environ) else ENTRY_POINTS
+    missing = [name for name in wanted if name not in target.deployment.functions]
     if missing:
         raise Failed(f"not deployed: {', '.join(missing)}", "set secret_versions and `terraform apply`")
     broken = [each.entry_point for each in target.deployment.functions.values() if each.state != "ACTIVE"]
     if broken:
         raise Failed(f"not active: {', '.join(broken)}", "look at the function's last build in Cloud Build, and deploy")
-    return "all three are active"
+    return f"all {len(wanted)} are active"
 
 
 def store(target: TargetSystem, now: Now) -> str:
@@ -121,7 +124,8 @@ def token(target: TargetSystem, now: Now) -> str:
     except (QuotaExhausted, Throttled) as error:
         raise Skipped(f"no request is allowed before {error.until:%H:%M:%S} UTC", "ask again then") from None
     report = target.system.token_refresher().report()
-    missing = [scope for scope in SCOPES if scope not in report.scope.split()]
+    wanted = scopes(writes=writes(target.environ))
+    missing = [scope for scope in wanted if scope not in report.scope.split()]
     if report.scope and missing:
         raise Failed(f"it lacks {', '.join(missing)}", f"{target.command('authorize')}, and allow all of it")
     return f"DrChrono takes it; it is good until {report.expires_at:%Y-%m-%d %H:%M} UTC"
@@ -174,6 +178,16 @@ def jobs(target: TargetSystem, now: Now) -> str:
     return f"sync last ended at {ended:%H:%M:%S} UTC"
 
 
+def outbox(target: TargetSystem, now: Now) -> str:
+    """Whether what other programs asked for gets to DrChrono."""
+    if not writes(target.environ):
+        raise Skipped("no program may write to DrChrono")
+    found = outbox_status(target, now())
+    if found.is_stuck:
+        raise Failed(found.said(now()), target.command("outbox"))
+    return found.said(now())
+
+
 def _scheduled(target: TargetSystem) -> Iterator[str]:
     """What is wrong with the calls of Cloud Scheduler. Raises NotSeen."""
     function = target.deployment.functions.get("run_job") if target.deployment else None
@@ -200,6 +214,7 @@ CHECKS: Mapping[str, Callable[[TargetSystem, Now], str]] = {
     "signature": check_signature,
     "jobs": jobs,
     "documents": check_documents,
+    "outbox": outbox,
     "subscription": check_subscription,
     "grants": check_grants,
 }

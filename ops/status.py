@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ops.coverage import CoverageStatus, coverage_status
 from ops.dead_letters import dead_letters
 from ops.lag import Lag, lag
+from ops.outbox import OutboxStatus, outbox_status
 from ops.progress import Progress, progress
 from ops.target_system import TargetSystem
 from shared.documents import Documents, Where
@@ -23,6 +24,7 @@ from shared.rate_limit.state import QuotaState
 from shared.records.absence import Absences
 from shared.records.storable import META
 from shared.records.store import Records
+from shared.settings import writes
 from shared.tokens.report import TokenReport
 
 T = TypeVar("T")
@@ -77,7 +79,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Status:
-    """at: UTC. dead_letters: at least so many."""
+    """at: UTC. dead_letters: at least so many. outbox: None where no program may write."""
 
     target: str
     at: datetime
@@ -88,6 +90,7 @@ class Status:
     quota: QuotaState | Unknown
     dead_letters: int | Unknown
     jobs: list[JobStatus]
+    outbox: OutboxStatus | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -109,6 +112,7 @@ def status(target: TargetSystem, now: datetime, *, with_lag: bool = True) -> Sta
         quota=_if_told(lambda: target.system.rate_limiter().state()),
         dead_letters=_if_told(lambda: len(dead_letters(target).look(MOST_DEAD_LETTERS))),
         jobs=[_job(documents, name, lease, now) for name, lease in JOBS.items()],
+        outbox=outbox_status(target, now) if writes(target.environ) else None,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from ops.outbox import OutboxStatus
 from ops.screen import ago, clock, duration, many
 from ops.status import JobStatus, KindStatus, Status, Unknown
 from shared.rate_limit.state import QuotaState
@@ -75,6 +76,11 @@ def nothing_pending(status: Status) -> Told:
     sound = not any(kind.problems or kind.deletions_held_since for kind in status.kinds)
     whole = sound and all(kind.by_patient or (kind.complete_at and not kind.backfill) for kind in status.kinds)
     return Told("nothing: the copy is complete, of what the user may see", good=True) if whole else Told("nothing")
+
+
+def outbox(outbox: OutboxStatus, now: datetime) -> Told:
+    said = outbox.said(now)
+    return Told(said, bad=True, command="outbox") if outbox.is_stuck else Told(said)
 
 
 def token(token: TokenReport | Unknown) -> Told:

@@ -40,8 +40,9 @@ Messages contain kinds, ids, statuses and remedies, but never a field of a recor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 
 class SyncError(Exception):
@@ -149,10 +150,12 @@ class TokenUnavailable(TokenError):
 class DrChronoError(SyncError):
     """A request to the API without a usable answer.
 
-    operation: method and path, without the query. status: None if there was no answer.
+    operation: method and path, without the query. status: None if there was no answer. complaints, of a refused write:
+    DrChrono's own texts by field. They may repeat values: they go into the entry that asked, and nowhere else.
     """
 
     reason = "api_error"
+    complaints: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     def __init__(self, operation: str, *, status: int | None = None, remedy: str = "") -> None:
         answered = f"answered {status}" if status is not None else self.reason.replace("_", " ")

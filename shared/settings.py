@@ -29,17 +29,22 @@ DRCHRONO_NAMES = (
     "DRCHRONO_BACKGROUND_SHARE",
     "DRCHRONO_PASS_SHARE",
     "DRCHRONO_REDIRECT_URI",
+    "DRCHRONO_WRITES",
 )
 
 
 @dataclass(frozen=True)
 class CloudSettings:
-    """Names of the project's resources. The three hosts are local emulators; None in the cloud."""
+    """Names of the project's resources. The three hosts are local emulators; None in the cloud.
+
+    outbox_database: where other programs put what they want written; that of the records unless it has one of its own.
+    """
 
     project: str
     topic: str
     token_secret: str
     database: str
+    outbox_database: str
     firestore_host: str | None
     pubsub_host: str | None
     secret_manager_host: str | None
@@ -72,9 +77,12 @@ class ApiSettings:
 
 @dataclass(frozen=True)
 class JobSettings:
-    """deadline_seconds: how long one run may work. The next run continues."""
+    """deadline_seconds: how long one run may work; the next run continues. writes: whether other programs may have
+    records created and changed in DrChrono.
+    """
 
     deadline_seconds: int
+    writes: bool
 
 
 class _Reader:
@@ -129,11 +137,13 @@ def log_level(environ: Environment) -> Severity:
 def cloud_settings(environ: Environment) -> CloudSettings:
     """Raises SettingsError, like the other functions here."""
     read = _Reader(environ)
+    database = read.text("FIRESTORE_DATABASE", default="(default)")
     settings = CloudSettings(
         project=read.text("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", remedy="set it to the id of the Google Cloud project"),
         topic=read.text("EVENTS_TOPIC", default="drchrono-events"),
         token_secret=read.text("TOKEN_SECRET", default="drchrono-oauth-token"),
-        database=read.text("FIRESTORE_DATABASE", default="(default)"),
+        database=database,
+        outbox_database=read.text("OUTBOX_DATABASE", default=database),
         firestore_host=read.text("FIRESTORE_EMULATOR_HOST", default="") or None,
         pubsub_host=read.text("PUBSUB_EMULATOR_HOST", default="") or None,
         secret_manager_host=read.text("SECRET_MANAGER_EMULATOR_HOST", default="") or None,
@@ -194,6 +204,14 @@ def api_settings(environ: Environment) -> ApiSettings:
 
 def job_settings(environ: Environment) -> JobSettings:
     read = _Reader(environ)
-    settings = JobSettings(deadline_seconds=int(read.number("JOB_DEADLINE_SECONDS", 840, 10, 3500)))
+    settings = JobSettings(
+        deadline_seconds=int(read.number("JOB_DEADLINE_SECONDS", 840, 10, 3500)),
+        writes=writes(environ, read),
+    )
     read.finish()
     return settings
+
+
+def writes(environ: Environment, read: _Reader | None = None) -> bool:
+    """DRCHRONO_WRITES: whether anything is written to DrChrono, and its write scopes are asked for."""
+    return (read or _Reader(environ)).choice("DRCHRONO_WRITES", ("off", "on")) == "on"

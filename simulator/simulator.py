@@ -77,6 +77,9 @@ class Simulator(Simulation):
         elif rule.fault == "then":
             response = real()
             self.act(rule.acts)
+        elif rule.fault == "late_write":
+            self.clock.at(self.clock.now() + rule.wait_seconds, lambda: _discard(real()))
+            response = Response(status=0, wire="closed")
         elif rule.fault in DAMAGING:
             response = damaged(rule, request, real())
         else:
@@ -97,6 +100,10 @@ class Simulator(Simulation):
         if request.path.startswith("/api/"):
             return self.api
         return self.oauth if request.path.startswith("/o/") else None
+
+
+def _discard(response: Response) -> None:
+    """Nobody waits for it any more."""
 
 
 def _answer(part: _Part | None, request: Request) -> Response:

@@ -52,6 +52,7 @@ class Stats:
                 "webhooks": {name: counts[name] for name in WEBHOOKS} | {"waiting": waiting},
                 "changes": counts["changes"],
                 "writes": counts["writes"],
+                "created": counts["created"],
             }
 
     def close(self) -> None:

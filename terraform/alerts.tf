@@ -127,6 +127,22 @@ locals {
     sync_silent          = local.silent["sync"]
     refresh_token_silent = local.silent["refresh-token"]
     reconcile_silent     = local.silent["reconcile"]
+    outbox_unknown = {
+      title    = "A write is of unknown outcome"
+      severity = "ERROR"
+      says     = "A program's entry was sent to DrChrono more than ${local.limits.unknown_minutes} minutes ago, and neither an answer nor a search has told whether it was done. It is not sent again by itself, and later entries of the same record wait behind it."
+      run      = "outbox"
+      then     = "It lists the entries and why each search failed. Look for the record in DrChrono, then `python -m ops outbox retry ENTRY` if nothing arrived, or `python -m ops outbox cancel ENTRY` if it did."
+      limit    = { metric = "outbox_oldest_seconds", having = { outcome = "unknown" }, minutes = 10, above = local.limits.unknown_minutes * 60 }
+    }
+    outbox_late = {
+      title    = "A write ended after it was given up"
+      severity = "CRITICAL"
+      says     = "A sender stood still for minutes, and its request to DrChrono ended after a search had given it up. The write may have been done twice."
+      run      = "outbox"
+      then     = "Look in the log for outbox.late and the entry that it names, and in DrChrono for a second record of the same time."
+      line     = { metric = "outbox_late", fields = ["kind"] }
+    }
     crashed = {
       title    = "A function crashed"
       severity = "ERROR"
@@ -188,7 +204,7 @@ resource "terraform_data" "metrics_known" {
 }
 
 resource "google_monitoring_alert_policy" "this" {
-  for_each = { for name, alert in local.alerts : name => alert if local.deployed }
+  for_each = { for name, alert in local.alerts : name => alert if local.deployed && (local.writing || !startswith(name, "outbox_")) }
 
   display_name          = "DrChrono: ${each.value.title}"
   severity              = each.value.severity

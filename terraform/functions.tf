@@ -1,4 +1,4 @@
-# The three functions. Key = entry point in main.py = file in functions/ = `function` in every log line.
+# The functions: three, and a fourth where programs may write (outbox.tf). Key = entry point in main.py = file in functions/ = `function` in every log line.
 
 locals {
   # The functions need secret values to start, so they come with the second apply (variable secret_versions).
@@ -6,7 +6,9 @@ locals {
 
   function_names = { for entry in keys(local.functions) : entry => replace(entry, "_", "-") }
 
-  functions = {
+  functions = { for entry, it in local.all_functions : entry => it if entry != "send_writes" || local.writing }
+
+  all_functions = {
     receive_webhook = {
       says = "Verifies DrChrono's webhooks and puts each on the topic"
       # The only public door. Gen 2 gives requests of one instance to one process, and more than one at a time needs a full CPU.
@@ -61,12 +63,31 @@ locals {
       # The three scheduled jobs and one that a person starts.
       max     = 4
       timeout = local.job_timeout_seconds
-      environment = {
+      environment = merge({
         DRCHRONO_URL         = var.drchrono_url
         DRCHRONO_QUOTA       = var.drchrono_quota
         TOKEN_SECRET         = google_secret_manager_secret.this["token"].secret_id
         JOB_DEADLINE_SECONDS = tostring(local.job_deadline_seconds)
-      }
+      }, local.write_environment)
+      secrets = { DRCHRONO_CLIENT_ID = "client_id", DRCHRONO_CLIENT_SECRET = "client_secret" }
+    }
+
+    send_writes = {
+      says    = "Sends an entry of the outbox to DrChrono when it is added"
+      ingress = "ALLOW_INTERNAL_ONLY" # Eventarc of this project counts as internal
+      cpu     = "1"
+      memory  = "512Mi"
+      # Different records go in parallel; the quota is the limit, as for store_record.
+      concurrency = 8
+      min         = 0
+      max         = 2
+      # A token refresh, the write, and the read that brings the record into the copy.
+      timeout = 180
+      environment = merge({
+        DRCHRONO_URL   = var.drchrono_url
+        DRCHRONO_QUOTA = var.drchrono_quota
+        TOKEN_SECRET   = google_secret_manager_secret.this["token"].secret_id
+      }, local.write_environment)
       secrets = { DRCHRONO_CLIENT_ID = "client_id", DRCHRONO_CLIENT_SECRET = "client_secret" }
     }
   }
@@ -85,7 +106,7 @@ locals {
 }
 
 resource "google_service_account" "function" {
-  for_each = toset(["receive_webhook", "store_record", "run_job"])
+  for_each = toset(concat(["receive_webhook", "store_record", "run_job"], local.writing ? ["send_writes"] : []))
 
   account_id   = "drchrono-${replace(each.key, "_", "-")}"
   display_name = "Function ${each.key}"
@@ -147,14 +168,37 @@ resource "google_cloudfunctions2_function" "this" {
     }
   }
 
+  # Only an entry that is created: what this system writes into it afterwards calls nobody.
+  dynamic "event_trigger" {
+    for_each = each.key == "send_writes" ? [1] : []
+    content {
+      trigger_region        = coalesce(var.firestore_location, var.region)
+      event_type            = "google.cloud.firestore.document.v1.created"
+      retry_policy          = "RETRY_POLICY_RETRY"
+      service_account_email = google_service_account.outbox_trigger[0].email
+
+      event_filters {
+        attribute = "database"
+        value     = google_firestore_database.outbox[0].name
+      }
+      event_filters {
+        attribute = "document"
+        value     = "outbox/{entry}"
+        operator  = "match-path-pattern"
+      }
+    }
+  }
+
   # A revision whose account may not yet read its secret, or whose build may not yet push, fails to deploy.
   depends_on = [
     google_artifact_registry_repository_iam_member.build,
     google_project_iam_member.build_logs,
     google_project_iam_member.build_reads_copied_source,
+    google_project_iam_member.outbox_trigger,
     google_secret_manager_secret_iam_member.reader,
     google_service_account_iam_member.deployer_acts_as_build,
     google_service_account_iam_member.deployer_acts_as_function,
+    google_service_account_iam_member.deployer_acts_as_outbox_trigger,
     google_storage_bucket_iam_member.build,
   ]
 }

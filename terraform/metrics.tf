@@ -2,7 +2,8 @@
 # the lines), unit, label_fields}. It is JSON so that a test can hold it against the lines that the code writes.
 
 locals {
-  metrics = jsondecode(file("${path.module}/metrics.json"))
+  # Those of the outbox only where it is used.
+  metrics = { for name, metric in jsondecode(file("${path.module}/metrics.json")) : name => metric if local.writing || !startswith(name, "outbox_") }
 
   # Logged by our functions, and by nothing else that runs in the project.
   function_lines = format(

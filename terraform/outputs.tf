@@ -12,14 +12,14 @@ output "ops_environment" {
   description = "What `python -m ops` must know of this deployment: eval \"$(terraform -chdir=terraform output -raw ops_environment)\". Values of secrets are fetched by the shell, and are in no output."
   value = join("\n", concat(
     [
-      for name, value in {
+      for name, value in merge({
         GCP_PROJECT        = var.project
         FIRESTORE_DATABASE = var.firestore_database
         EVENTS_TOPIC       = google_pubsub_topic.events.name
         TOKEN_SECRET       = local.secrets.token
         DRCHRONO_URL       = var.drchrono_url
         DRCHRONO_QUOTA     = var.drchrono_quota
-      } : "export ${name}='${value}'"
+      }, local.write_environment) : "export ${name}='${value}'"
     ],
     local.deployed ? [
       for name, secret in { DRCHRONO_CLIENT_ID = "client_id", DRCHRONO_CLIENT_SECRET = "client_secret" } :

@@ -16,7 +16,10 @@ locals {
     client_secret = concat(local.api_members, local.operator_members)
     token         = concat(local.api_members, local.operator_members)
   }
-  api_members = [local.members.store_record, local.members.run_job]
+  api_members = concat(
+    [local.members.store_record, local.members.run_job],
+    local.writing ? [local.members.send_writes] : [],
+  )
 }
 
 resource "google_secret_manager_secret" "this" {

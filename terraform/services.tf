@@ -15,6 +15,7 @@ locals {
       "secretmanager.googleapis.com",
       "storage.googleapis.com",
     ],
+    length(var.writers) > 0 ? ["eventarc.googleapis.com"] : [],
     var.kms_key == null ? [] : ["cloudkms.googleapis.com"],
     var.budget == null ? [] : ["billingbudgets.googleapis.com"],
   ))

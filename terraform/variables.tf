@@ -178,6 +178,7 @@ variable "alert_thresholds" {
     token_hours: life that an access token must have left. DrChrono's live 48 hours and are renewed at half of that, so 12 is
       only reached when renewing has failed for half a day. Where tokens live one hour, use 0.2.
     throttled_share: share of requests that DrChrono answered with 429.
+    unknown_minutes: how long a write may be of unknown outcome. A search has proved an absence after eight.
   EOT
   type = object({
     rejected_per_hour = optional(number, 20)
@@ -185,6 +186,7 @@ variable "alert_thresholds" {
     lag_hours         = optional(number, 3)
     token_hours       = optional(number, 12)
     throttled_share   = optional(number, 0.05)
+    unknown_minutes   = optional(number, 10)
   })
   default = {}
   validation {
@@ -222,6 +224,16 @@ variable "operators" {
   validation {
     condition     = alltrue([for m in var.operators : can(regex("^(user|group|serviceAccount):[^@ ]+@[^@ ]+$", m))])
     error_message = "Write each as \"group:name@domain\" (best), \"user:name@domain\" or \"serviceAccount:…\"."
+  }
+}
+
+variable "writers" {
+  description = "Service accounts of programs that may have patients and appointments created and changed in DrChrono, through the outbox. They get a database of its own, and no chart. Empty: DrChrono is only read, and no write scope is asked for. Authorize again after the first is named."
+  type        = set(string)
+  default     = []
+  validation {
+    condition     = alltrue([for m in var.writers : can(regex("^serviceAccount:[^@ ]+@[^@ ]+$", m))])
+    error_message = "Write each as \"serviceAccount:name@project.iam.gserviceaccount.com\": a program writes, not a person (people use `python -m ops put`)."
   }
 }
 

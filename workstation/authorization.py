@@ -18,15 +18,9 @@ import requests
 
 from shared.tokens.token import Answer, Granted
 
-# Guide, "Required Scopes".
-SCOPES = (
-    "patients:read",
-    "patients:write",
-    "clinical:read",
-    "calendar:read",
-    "calendar:write",
-    "user:read",
-)
+# Guide, "Required Scopes": those for reading, and those without which nothing can be written.
+READ_SCOPES = ("patients:read", "clinical:read", "calendar:read", "user:read")
+WRITE_SCOPES = ("patients:write", "calendar:write")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 REACH_SECONDS = 10.0
 _PAGE = "<!doctype html><title>{0}</title><p>{0}."
@@ -59,13 +53,18 @@ def check_reachable(url: str) -> None:
         ) from None
 
 
-def authorization_url(url: str, *, client_id: str, redirect_uri: str, state: str) -> str:
-    """Where a person allows the access. url: DrChrono's origin."""
+def scopes(*, writes: bool) -> tuple[str, ...]:
+    """What is asked for. writes: whether other programs may have records created and changed."""
+    return READ_SCOPES + WRITE_SCOPES if writes else READ_SCOPES
+
+
+def authorization_url(url: str, *, client_id: str, redirect_uri: str, state: str, writes: bool = False) -> str:
+    """Where a person allows the access. url: DrChrono's origin. writes: see `scopes`."""
     query = {
         "response_type": "code",
         "client_id": client_id,
         "redirect_uri": redirect_uri,
-        "scope": " ".join(SCOPES),
+        "scope": " ".join(scopes(writes=writes)),
         "state": state,
     }
     return f"{url}/o/authorize/?{urlencode(query)}"

@@ -14,10 +14,11 @@ if not copy.is_complete("appointments", at=yesterday):
 from drchrono_reader.chart import CHART_KINDS, Chart
 from drchrono_reader.copy import KINDS, Copy
 from drchrono_reader.embedded import EmbeddedFile
+from drchrono_reader.outbox import Outbox, Written
 from drchrono_reader.query import Page, Query, Records
 from drchrono_reader.record import Record
 from drchrono_reader.status import Status
 from drchrono_reader.store import Operator
 
 __all__ = ["CHART_KINDS", "KINDS", "Chart", "Copy", "EmbeddedFile", "Operator", "Page", "Query", "Record", "Records"]
-__all__ += ["Status"]
+__all__ += ["Outbox", "Status", "Written"]

@@ -52,18 +52,20 @@ class Answer:
 def data_of(call: Call, answer: Answer, now: datetime) -> Any:
     """Return the JSON object in the answer to `call`; None for an update, whose answer is empty.
 
+    A page of the edge in front of DrChrono (`200 text/html`) says nothing about a write: its outcome is unknown.
+
     Raises the DrChronoError that matches the answer.
     """
     if not 200 <= answer.status < 300:
         raise _error(call, answer, now)
-    if call.writes and call.method != "POST":
+    if call.writes and call.method != "POST" and (answer.status == 204 or not (answer.body or answer.flaw)):
         return None
     data = _parsed(answer.body)
     if not isinstance(data, dict):
         raise _unusable(call, answer)
     if call.bulk and data.get("status") in GIVEN_UP:
         raise _given_up(call, answer)
-    return data
+    return None if call.writes and call.method != "POST" else data
 
 
 def _error(call: Call, answer: Answer, now: datetime) -> DrChronoError:
@@ -71,7 +73,7 @@ def _error(call: Call, answer: Answer, now: datetime) -> DrChronoError:
     if status == 429:
         until = throttled_until(now, retry_after=answer.headers.get("Retry-After"), text=text)
         return Throttled(call.operation, until=until)
-    if call.writes and (status < 400 or status >= 500):
+    if call.writes and (status < 400 or status >= 500 or status == 408):
         # A 500, or a gateway's 502 or 504, does not say whether the write took effect.
         return _unknown(call, status)
     if status >= 500:
@@ -80,7 +82,10 @@ def _error(call: Call, answer: Answer, now: datetime) -> DrChronoError:
         return _given_up(call, answer) if given_up else ServerError(call.operation, status=status)
     if status in (400, 404) and call.bulk and "Invalid uuid" in text:
         return BulkExpired(call.operation, status=status)
-    return _refusal(call, answer)
+    refusal = _refusal(call, answer)
+    if call.writes:
+        refusal.complaints = complaints_of(answer.body)
+    return refusal
 
 
 def _refusal(call: Call, answer: Answer) -> DrChronoError:
@@ -104,6 +109,21 @@ def _complaint(body: bytes) -> str:
     data = _parsed(body)
     names = [name for name in data if re.fullmatch(r"[a-z0-9_]{1,60}", name)] if isinstance(data, dict) else []
     return f"DrChrono names {', '.join(names[:MOST_NAMED_FIELDS])}" if names else ""
+
+
+def complaints_of(body: bytes) -> dict[str, list[str]]:
+    """The complaints of a refused write by field; what is said of no field is under `detail`.
+
+    `{"field": ["message"]}` or a bare `["message"]` (recorded answers).
+    """
+    data = _parsed(body)
+    found: dict[str, list[str]] = {}
+    for name, texts in (data if isinstance(data, dict) else {"detail": data}).items():
+        field = name if re.fullmatch(r"[a-z0-9_]{1,60}", name) else "detail"
+        for text in texts if isinstance(texts, list) else [texts]:
+            if isinstance(text, str) and len(found.setdefault(field, [])) < MOST_NAMED_FIELDS:
+                found[field].append(text[:TEXT_BYTES])
+    return {name: texts for name, texts in found.items() if texts}
 
 
 def _unusable(call: Call, answer: Answer) -> DrChronoError:

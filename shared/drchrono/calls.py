@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -34,6 +34,8 @@ class Call:
 
     path: from `/api/` on. query: encoded, without `?`. scope: what the token needs for it. kind, id: for the log.
     body: the JSON of a write, None for everything else (starting a bulk list is a POST, but writes nothing).
+    before_sending: called before each request of the call, when nothing is left to wait for; what it raises keeps the
+    request from being sent.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Call:
     id: str = ""
     query: str = field(default="", repr=False)
     body: bytes | None = field(default=None, repr=False)
+    before_sending: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def writes(self) -> bool:
@@ -91,8 +94,14 @@ def practice_list(kind: Kind, doctor: str | None, page_size: int) -> Call:
     return _list(kind, kind.name, {**filters, "page_size": str(page_size)})
 
 
-def creation(kind: Kind, fields: Mapping[str, Any]) -> Call:
-    return _write("POST", _path(kind), kind, fields)
+def matching(kind: Kind, filters: Mapping[str, str]) -> Call:
+    """The plain list of what meets the filters. A service that does not know one ignores it, and gives more."""
+    return plain_list(kind, **filters)
+
+
+def creation(kind: Kind, fields: Mapping[str, Any], *, allow_duplicates: bool = False) -> Call:
+    call = _write("POST", _path(kind), kind, fields)
+    return replace(call, query="allow_duplicates=true") if allow_duplicates else call
 
 
 def change(kind: Kind, id: str, fields: Mapping[str, Any]) -> Call:  # noqa: A002

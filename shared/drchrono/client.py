@@ -90,14 +90,36 @@ class DrChrono:
         data, _ = self._sender.send(calls.CURRENT_USER)
         return dict(data)
 
-    def create(self, kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Create a record and return it. After OutcomeUnknown it may exist: sending again could create a second one."""
-        data, _ = self._sender.send(calls.creation(kind, fields))
+    def create(
+        self,
+        kind: Kind,
+        fields: Mapping[str, Any],
+        *,
+        allow_duplicates: bool = False,
+        before_sending: Callable[[], None] | None = None,
+    ) -> dict[str, Any]:
+        """Create a record and return it. After OutcomeUnknown it may exist: sending again could create a second one.
+
+        allow_duplicates: of patients with the names, birth date and gender of another. before_sending: see `Call`.
+        """
+        call = calls.creation(kind, fields, allow_duplicates=allow_duplicates)
+        data, _ = self._sender.send(replace(call, before_sending=before_sending))
         return dict(data)
 
-    def update(self, kind: Kind, id: str, fields: Mapping[str, Any]) -> None:  # noqa: A002
+    def update(
+        self,
+        kind: Kind,
+        id: str,  # noqa: A002
+        fields: Mapping[str, Any],
+        *,
+        before_sending: Callable[[], None] | None = None,
+    ) -> None:
         """Change these fields of a record and leave the others."""
-        self._sender.send(calls.change(kind, id, fields))
+        self._sender.send(replace(calls.change(kind, id, fields), before_sending=before_sending))
+
+    def list_matching(self, kind: Kind, filters: Mapping[str, str]) -> Iterator[Page]:
+        """Yield what matches DrChrono's own filters of the list (its API documentation), and perhaps more."""
+        return self._lists().pages(calls.matching(kind, filters))
 
     def list_by_patient(self, kind: Kind, patient: str) -> Iterator[Page]:
         """Yield all records of one patient, of a kind that is listed by patient."""

@@ -145,6 +145,8 @@ class Sender:
 
     def _exchange(self, call: Call, url: str, token: str, attempt: int) -> tuple[Answer, datetime]:
         self._limiter.acquire(self._lane)
+        if call.before_sending is not None:
+            call.before_sending()
         began = self._now()
         try:
             answer = self._wire.exchange(call, url, token)

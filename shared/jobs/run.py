@@ -28,6 +28,7 @@ from shared.jobs.leases import Lease, Leases
 from shared.jobs.seen import Seen
 from shared.jobs.waiting import WaitingLimiter
 from shared.log import log
+from shared.outbox.work import Work
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
 from shared.records.coverage import Coverages
@@ -72,7 +73,7 @@ class Parts:
     """What the jobs of one run work with. events: refreshes with the live share of the quota. children, lists: with the
     background share. waiting: the rate limit of these two, where it can wait.
     pass_requests_a_day: what the daily passes over the lists of the practice may cost, 0 for any number.
-    overlap: fetch the next page of a list while one is stored.
+    overlap: fetch the next page of a list while one is stored. outbox: None where no program may write.
     """
 
     lists: Lists
@@ -91,6 +92,7 @@ class Parts:
     waiting: WaitingLimiter | None = None
     pass_requests_a_day: float = 0.0
     overlap: bool = False
+    outbox: Work | None = None
 
 
 # So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.

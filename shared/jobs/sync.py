@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import listed_until, provable_from, shown_until
-from shared.errors import DrChronoError, ListShifted
+from shared.errors import DrChronoError, ListShifted, StoreUnavailable
 from shared.jobs import backfill, practice_lists, reconcile, watermark
 from shared.jobs.checkpoints import Checkpoint, Round
 from shared.jobs.children import asked_for_all, follow, lists_of
@@ -37,15 +37,20 @@ MANY = 20
 # practice: what is deleted or edited there without an event is found by it.
 ROUND = timedelta(days=30)
 MOST_PER_ROUND_STEP = 50
+# Of the outbox: before the events, and after them. A burst of entries delays no event.
+FEW_WRITES, MOST_WRITES = 20, 200
+
 FEW_WAITING = 10  # the round goes on only when the work queue is nearly empty
 
 
 def sync(run: Run, *, force: bool = False) -> None:
     """force: ask for the changes of each kind, due or not. Raises Stopped when the run ends before all is done."""
+    send_writes(run, FEW_WRITES)
     run.parts.queue.repair()
     kinds = [kind for kind in KINDS.values() if kind.changes]
     listed = {kind.name for kind in kinds if run.parts.queue.count(kind.name) >= SOME and changes(run, kind, force)}
     work_off(run, Priority.EVENT)
+    send_writes(run, MOST_WRITES)
     list_whole(run, force=force)
     apply_zones(run)
     look_at_coverage(run)
@@ -61,6 +66,23 @@ def sync(run: Run, *, force: bool = False) -> None:
     practice_lists.go_on(run)
     work_off(run, Priority.BACKFILL)
     _round(run)
+
+
+def send_writes(run: Run, most: int) -> None:
+    """Send what other programs asked for, up to `most` entries. Raises Stopped.
+
+    The outbox may be in a database of its own: where that cannot be reached, the copy is kept current all the same.
+    """
+    if run.parts.outbox is None:
+        return
+    try:
+        counts = run.parts.outbox.run(check=run.check, most=most)
+    except StoreUnavailable as error:
+        run.unfinished["outbox", "entries"] = error.reason
+        log("outbox.failed", "ERROR", reason=error.reason)
+        return
+    for state, count in counts.items():
+        run.counts[f"writes_{state}"] += count
 
 
 def _is_due(run: Run, kind: Kind) -> bool:

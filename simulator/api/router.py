@@ -100,6 +100,7 @@ class Api:
     def _create(self, kind: Kind, request: Request) -> Response:
         version = self._writes.create(kind, {**request.query, **request.form()})
         self._stats.count("writes")
+        self._stats.count("created")
         return self._signed(Response(status=201, body=version.json(verbose=True)))
 
     def _write(self, kind: Kind, key: str, request: Request) -> Response:

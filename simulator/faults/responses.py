@@ -73,6 +73,8 @@ def damaged(rule: Rule, request: Request, response: Response) -> Response:
             return _with_link(rule, request, response)
         case "edit":
             return _edited(rule, request, response)
+        case "error_after_write":
+            return html(*_PAGES["502"])
         case _:
             return dataclasses.replace(response, wire="closed")
 

@@ -20,6 +20,8 @@ simulator's clock.
 | `edit` | the real response with some `fields` replaced |
 | `drop_after_write` | none: the request takes effect, then the connection is closed |
 | `then` | the real response; then the practice makes the changes in `acts`, so that a reader of pages meets them |
+| `error_after_write` | an HTML page with status 502, though the request takes effect |
+| `late_write` | none: the connection is closed, and the request takes effect after `seconds` of the simulator's clock |
 """
 
 from __future__ import annotations
@@ -36,11 +38,13 @@ from simulator.faults.match import Contents, Match
 from simulator.messages import Request
 
 # These faults damage the real response. All others replace it, and the request has no effect.
-DAMAGING = frozenset({"slow", "drip", "truncate", "malformed", "next", "edit", "drop_after_write", "then"})
+DAMAGING = frozenset({"slow", "drip", "truncate", "malformed", "next", "edit", "then"}) | {
+    *("drop_after_write", "error_after_write", "late_write")
+}
 FAULTS = DAMAGING | {
     *("500", "502", "503", "504", "429", "401", "403", "reset", "html", "garbage", "timeout", "error_status", "answer")
 }
-_WAITING = {"slow": 30.0, "drip": 30.0, "timeout": 30.0}
+_WAITING = {"slow": 30.0, "drip": 30.0, "timeout": 30.0, "late_write": 30.0}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -55,7 +59,9 @@ class Rule:
     between: tuple[float, float] | None = None
     """Interval in which the rule applies: seconds on the simulator's clock after it was set."""
     seconds: float | None = None
-    """Real seconds to wait before the response. None means 30 for `slow`, `drip` and `timeout`, otherwise 0."""
+    """Real seconds to wait before the response. None means 30 for `slow`, `drip` and `timeout`, otherwise 0.
+
+    For `late_write`: seconds of the simulator's clock, 30 by default."""
     retry_after: float | str | None = None
     """For `429`: seconds for both the header and the text, or the literal header."""
     status: int | str | None = None

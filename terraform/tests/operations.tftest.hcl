@@ -24,7 +24,7 @@ run "every_alert_has_a_reader_and_a_command" {
   assert {
     condition = alltrue([
       for alert in google_monitoring_alert_policy.this :
-      can(regex("python -m ops (authorize|status|doctor|backfill|retry|dead-letters|show)\\b", alert.documentation[0].content))
+      can(regex("python -m ops (authorize|status|doctor|backfill|retry|dead-letters|show|outbox)\\b", alert.documentation[0].content))
     ])
     error_message = "Each alert names the command that answers it."
   }

@@ -118,6 +118,7 @@ def served(backend: str, folder: Path) -> Iterator[Served]:
             "DRCHRONO_CLIENT_SECRET": config.client_secret,
             "DRCHRONO_WEBHOOK_SECRET": SECRET,
             "DRCHRONO_QUOTA": "60000/minute",
+            "DRCHRONO_WRITES": "on",
             "SECRET_MANAGER_EMULATOR_HOST": secrets.address,
             "LOG_LEVEL": "DEBUG",
         }
@@ -174,6 +175,7 @@ def exercise(running: Served) -> None:
     simulator.configure_webhook(url=running.urls["receive_webhook"], form="live", signature="token")
     simulator.verify_webhook()
     changes_under_faults(running)
+    writes(running)
     crashes(running)
     tokens(running)
     mass_deletion(running)
@@ -231,6 +233,32 @@ def changes_under_faults(running: Served) -> None:
     documents = running.system.documents()
     running.until(lambda: bool(running.job("sync")) and "__x__" in repr(documents.get(f"patients/{odd}")))
     running.job("reconcile")
+
+
+def writes(running: Served) -> None:
+    """Entries of the outbox: one is done, one refused here, one by DrChrono, and one answer is lost."""
+    documents = running.system.outbox_documents()
+    doctor = running.simulator.clinic.doctors[0]["id"]
+    fields = {"gender": "", "doctor": doctor, "first_name": NAME, "nick_name": NAME}
+
+    def add(key: str, **changes: Any) -> None:
+        entry = {"kind": "patients", "action": "create", "fields": fields | changes, "requested_by": NAME}
+        documents.transact(lambda transaction: transaction.set(f"outbox/{key}", entry))
+
+    add(f"{NAME} done")
+    add(f"{NAME} invalid", gender=NAME, email=[NAME])
+    running.job("sync")
+    running.simulator.refusal = 400
+    add(f"{NAME} refused", last_name="refused")
+    running.job("sync")
+    running.simulator.refusal = None
+    running.simulator.faults.set([{"fault": "drop_after_write", "method": "POST", "kind": "patients"}], replace=True)
+    add(f"{NAME} lost", last_name="lost")
+    running.job("sync")
+    running.simulator.faults.set([], replace=True)
+    found = {key.removeprefix(f"{NAME} "): data.get("state") for key, data in documents.query("outbox")}
+    assert found == {"done": "done", "invalid": "rejected", "refused": "rejected", "lost": "unknown"}
+    assert NAME in repr(documents.get(f"outbox/{NAME} refused"))
 
 
 def crashes(running: Served) -> None:

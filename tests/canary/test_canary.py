@@ -21,6 +21,7 @@ from shared.settings import WebhookSettings
 from tests.canary.exercise import NAME, SECRET, Served, served
 from tests.clinic import Clinic, simulator
 from tests.functions.test_run_job import jobs
+from tests.outbox.desk import desk
 
 METRICS = Path(__file__).parents[2] / "terraform" / "metrics.json"
 
@@ -52,6 +53,11 @@ def test_every_line_of_the_functions_is_one_of_ours(running: Served) -> None:
         assert strange == []
 
 
+def forget_guards(documents: Any) -> None:
+    for key, _ in list(documents.query("outbox_targets")):
+        documents.transact(lambda transaction, key=key: transaction.delete(f"outbox_targets/{key}"))
+
+
 @pytest.fixture
 def rare(embedded: Any, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """Lines of what does not happen to a system whose store is there."""
@@ -75,6 +81,10 @@ def rare(embedded: Any, capsys: pytest.CaptureFixture[str]) -> list[dict[str, An
         working: Jobs = jobs(Clinic(clinic, Away()))  # type: ignore[arg-type]
         with flask.Flask(__name__).test_request_context("/", method="POST", data=b'{"job": "sync"}'):
             run_job(flask.request, working)
+    with desk(embedded) as at:
+        # The guard goes while DrChrono acts: whoever removed it took the sender for dead.
+        at.simulator.clinic.listeners.append(lambda change: forget_guards(embedded))
+        at.send(at.new_patient())
     log_crash("run_job", ValueError(NAME))
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 

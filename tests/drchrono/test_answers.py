@@ -61,6 +61,9 @@ def test_there_is_no_answer_without_a_meaning(
         (CREATION, 201, b'{"id": 1, "first_', OutcomeUnknown),
         (CREATION, 504, b"", OutcomeUnknown),
         (UPDATE, 303, b"", OutcomeUnknown),
+        (UPDATE, 200, b"<html>maintenance</html>", OutcomeUnknown),
+        (UPDATE, 408, b"", OutcomeUnknown),
+        (CREATION, 408, b"", OutcomeUnknown),
     ],
 )
 def test_what_a_list_or_a_write_is_answered_has_its_own_meaning(
@@ -73,6 +76,33 @@ def test_what_a_list_or_a_write_is_answered_has_its_own_meaning(
 
 def test_a_status_of_an_appointment_is_no_failure_of_a_list() -> None:
     assert data_of(calls.one(KINDS["appointments"], "1"), Answer(200, {}, b'{"status": "Failed"}'), NOON)
+
+
+@pytest.mark.parametrize(
+    ("body", "complaints"),
+    [
+        (b'{"doctor": ["No such doctor."], "gender": "x"}', {"doctor": ["No such doctor."], "gender": ["x"]}),
+        (b'["Appointment overlaps with [7]"]', {"detail": ["Appointment overlaps with [7]"]}),
+        (b'{"detail": "No."}', {"detail": ["No."]}),
+        (b'{"no such name!": ["x"]}', {"detail": ["x"]}),
+        (b'{"doctor": []}', {}),
+        (b"<h1>Bad Request</h1>", {}),
+    ],
+)
+def test_a_refused_write_carries_its_complaints_beside_its_text(body: bytes, complaints: object) -> None:
+    for status in (400, 409):
+        with pytest.raises(DrChronoError) as raised:
+            data_of(CREATION, Answer(status, {}, body), NOON)
+        assert raised.value.complaints == complaints
+        assert "overlaps" not in str(raised.value)
+    with pytest.raises(DrChronoError) as raised:
+        data_of(READ, Answer(400, {}, body), NOON)
+    assert raised.value.complaints == {}
+
+
+def test_an_update_is_answered_with_nothing_or_with_the_record() -> None:
+    for status, body in ((204, b""), (200, b""), (200, b'{"id": 1}')):
+        assert data_of(UPDATE, Answer(status, {}, body), NOON) is None
 
 
 def test_a_429_says_until_when() -> None:

@@ -19,10 +19,10 @@ from shared.drchrono.permissions import (
     stated,
     user_of,
 )
-from workstation.authorization import SCOPES
+from workstation.authorization import READ_SCOPES, WRITE_SCOPES
 
 GRANTED, MISSING, UNKNOWN = Statement.GRANTED, Statement.MISSING, Statement.UNKNOWN
-ALL = " ".join(SCOPES)
+ALL = " ".join(READ_SCOPES + WRITE_SCOPES)
 
 
 def user(permissions: Any) -> User:

@@ -16,14 +16,14 @@ from shared.jobs.sync import sync
 from shared.records.coverage import STATE, STATEMENTS_TRUSTED, Coverage, coverage_of
 from simulator import Simulator
 from tests.clinic import Clinic, simulator
-from workstation.authorization import SCOPES
+from workstation.authorization import READ_SCOPES, WRITE_SCOPES
 
 GRANTED, MISSING, UNKNOWN = Statement.GRANTED, Statement.MISSING, Statement.UNKNOWN
 FORMS = pytest.mark.parametrize("form", ["guide", "live"])
 SHARED = [name for name, kind in KINDS.items() if kind.practice_access == "share_patients"]
 
 
-def clinic_of(running: Simulator, documents: Documents, scopes: str = " ".join(SCOPES)) -> Clinic:
+def clinic_of(running: Simulator, documents: Documents, scopes: str = " ".join(READ_SCOPES + WRITE_SCOPES)) -> Clinic:
     return Clinic(running, documents, scopes=scopes)
 
 

@@ -78,7 +78,7 @@ def test_a_missing_scope_is_named(practice: Practice) -> None:
         Granted(issued["access_token"], issued["refresh_token"], 3600, issued["scope"])
     )
     result = found(practice, "token")
-    assert result.found == "it lacks patients:write, clinical:read, calendar:read, calendar:write"
+    assert result.found == "it lacks clinical:read, calendar:read"
     assert result.remedy.startswith("python -m ops authorize --local")
 
 

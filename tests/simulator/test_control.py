@@ -161,6 +161,7 @@ def test_statistics_count_by_endpoint_and_can_be_reset(simulate: Simulate) -> No
         "webhooks": {"made": 0, "sent": 0, "delivered": 0, "failed": 0, "lost": 0, "waiting": 0},
         "changes": 1,
         "writes": 1,
+        "created": 0,
     }
     caller.control("POST", "stats/reset")
     assert caller.control("GET", "stats")["requests"] == 0

@@ -88,6 +88,28 @@ def test_a_write_can_succeed_without_a_response(simulate: Simulate) -> None:
         assert (caller.simulator.truth("patients")[key]["city"] == "Dover") is city
 
 
+def new_patient(caller: Caller) -> dict[str, object]:
+    return {"gender": "", "doctor": caller.simulator.clinic.doctors[0]["id"], "first_name": "Late"}
+
+
+def test_a_gateway_can_fail_although_the_record_is_made(simulate: Simulate) -> None:
+    caller = simulate()
+    inject(caller, "error_after_write", times=1, method="POST")
+    assert caller.call("POST", "/api/patients", json=new_patient(caller)).status_code == 502
+    assert caller.simulator.stats()["created"] == 1
+
+
+def test_a_write_can_take_effect_long_after_nobody_waits_for_it(simulate: Simulate) -> None:
+    caller = simulate()
+    inject(caller, "late_write", times=1, method="POST", seconds=90)
+    with pytest.raises(requests.ConnectionError):
+        caller.call("POST", "/api/patients", json=new_patient(caller))
+    caller.simulator.clock.advance(89)
+    assert caller.simulator.stats()["created"] == 0
+    caller.simulator.clock.advance(1)
+    assert caller.simulator.stats()["created"] == 1
+
+
 def test_a_slow_response_is_otherwise_correct(simulate: Simulate) -> None:
     caller = simulate()
     inject(caller, "slow", seconds=0.05)

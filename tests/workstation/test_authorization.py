@@ -11,14 +11,24 @@ from shared.tokens.token import Answer, Granted, Refused
 from workstation.authorization import AuthorizationFailed, RedirectListener, adopt, authorization_url, read_redirect
 
 
-def test_the_url_asks_for_the_guides_scopes() -> None:
-    url = authorization_url("https://drchrono.com", client_id="c&d", redirect_uri="http://127.0.0.1:8765/x", state="s")
+@pytest.mark.parametrize(
+    ("writes", "scopes"),
+    [
+        (False, "patients:read clinical:read calendar:read user:read"),
+        (True, "patients:read clinical:read calendar:read user:read patients:write calendar:write"),
+    ],
+)
+def test_the_url_asks_for_the_scopes_that_are_used(writes: bool, scopes: str) -> None:
+    redirect_uri = "http://127.0.0.1:8765/x"
+    url = authorization_url(
+        "https://drchrono.com", client_id="c&d", redirect_uri=redirect_uri, state="s", writes=writes
+    )
     assert url.startswith("https://drchrono.com/o/authorize/?")
     assert parse_qs(urlsplit(url).query) == {
         "response_type": ["code"],
         "client_id": ["c&d"],
         "redirect_uri": ["http://127.0.0.1:8765/x"],
-        "scope": ["patients:read patients:write clinical:read calendar:read calendar:write user:read"],
+        "scope": [scopes],
         "state": ["s"],
     }
 

@@ -1,0 +1,110 @@
+"""The commands that concern what is written to DrChrono: `outbox` and `put`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ops.options import Json, Local, Project
+from ops.screen import BAD, GOOD, Screen, ago, table
+from ops.session import OUT_OF_ORDER, session, utc_now
+from shared.outbox.entries import Entry, State
+
+
+class Action(StrEnum):
+    LIST = "list"
+    SHOW = "show"
+    RETRY = "retry"
+    CANCEL = "cancel"
+
+
+def outbox(
+    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
+    key: Annotated[str | None, typer.Argument(metavar="ENTRY", help="By the name that `list` shows.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False,
+    project: Project = None,
+    local: Local = False,
+    json: Json = False,
+) -> None:
+    """See, send again or cancel what other programs asked for.
+
+    `list` shows what is not done, without its content; `show` the whole entry, which is patient data. `retry` sends an
+    entry again, `cancel` ends it. An unknown entry may have arrived: look into DrChrono before either.
+    """
+    from ops.outbox import cancel, document, entry_of, listed, outbox_of, send_again, summary
+
+    if (action is Action.LIST) == (key is not None):
+        raise typer.BadParameter("show, retry and cancel take one entry, list none", param_hint="ENTRY")
+    with session(project, local) as (screen, target):
+        now = utc_now()
+        box = outbox_of(target, now)
+        if key is None:
+            entries = listed(box)
+            if json:
+                screen.json([summary(entry) for entry in entries])
+            else:
+                _show(screen, entries)
+            return
+        if action is Action.SHOW:
+            screen.json(document(box, key))
+            return
+        entry = entry_of(box, key)
+        if entry.state is State.UNKNOWN and not yes:
+            screen.say("It is not known whether DrChrono did this. Look there first.")
+            question = "Did nothing arrive, so that it is to be sent again?" if action is Action.RETRY else "End it?"
+            if screen.ask(f"{question} [y/N]").lower() not in ("y", "yes"):
+                screen.say("Nothing was done.")
+                return
+        changed = send_again(box, entry, now) if action is Action.RETRY else cancel(box, entry, now)
+        said = "The next run of sync sends it." if changed.state is State.WAITING else "It will not be sent."
+        screen.say(f"{key} is {changed.state}. {said}")
+
+
+def put(
+    kind: Annotated[str, typer.Argument(help="patients or appointments.")],
+    record: Annotated[str, typer.Argument(metavar="ID", help="DrChrono's id of the record.")],
+    settings: Annotated[list[str], typer.Option("--set", metavar="NAME=VALUE", help="A field to change.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
+    project: Project = None,
+    local: Local = False,
+) -> None:
+    """Change fields of one record in DrChrono.
+
+    By way of the outbox, as any other program does. Exit code 0: done. 1: not, or not yet.
+    """
+    from ops.outbox import add, outbox_of, update_entry
+
+    with session(project, local) as (screen, target):
+        now = utc_now()
+        box = outbox_of(target, now)
+        data = update_entry(kind, record, settings, now)
+        names = ", ".join(data["fields"])
+        if not yes and screen.ask(f"Change {names} of {kind}/{record} in DrChrono? [y/N]").lower() not in ("y", "yes"):
+            screen.say("Nothing was sent.")
+            return
+        key = add(target, data)
+        target.system.outbox().send(key)
+        entry = box.get(key)
+        if entry is not None and entry.state is State.DONE:
+            screen.say(f"Done. The record's version is {entry.version or 'not shown yet'}.", GOOD)
+            return
+        said = f"{entry.state} ({entry.reason})" if entry is not None else "rejected"
+        screen.say(f"{key} is {said}.", BAD)
+        screen.command("To see it:", target.command(f"outbox show {key}"))
+        raise typer.Exit(OUT_OF_ORDER)
+
+
+def _show(screen: Screen, entries: list[Entry]) -> None:
+    if not entries:
+        screen.say("Nothing waits, and nothing was rejected.")
+        return
+    now = utc_now()
+    shown = table("entry", "record", "action", "state", "reason", "asked for")
+    for entry in entries:
+        record = f"{entry.request.kind}/{entry.request.id or 'new'}"
+        reason = ", ".join([entry.reason, *sorted(entry.complaints)])
+        asked = ago(entry.requested_at, now)
+        shown.add_row(entry.key, record, str(entry.request.action), str(entry.state), reason, asked)
+    screen.show(shown)
