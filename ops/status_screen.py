@@ -63,7 +63,11 @@ def _complete(kind: KindStatus, now: datetime) -> str | Text:
         return f"backfill {kind.backfill.share:.0%}"
     if kind.by_patient:
         return "by patient"
-    return ago(kind.complete_at, now) if kind.complete_at else "no backfill yet"
+    if kind.complete_at:
+        return ago(kind.complete_at, now)
+    if kind.filled_at:
+        return "after next sync"
+    return "only in part" if kind.backfilled_at else "no backfill yet"
 
 
 def _problems(screen: Screen, status: Status, target: TargetSystem) -> None:
