@@ -37,8 +37,8 @@ MOST_DEAD_LETTERS = 100
 
 @dataclass(frozen=True)
 class KindStatus:
-    """complete_at: up to when every change is known to be in the copy or pending; None before a first backfill, and
-    for the kinds that are listed by patient: they are as complete as the patients, less what is pending.
+    """complete_at: up to when every change is known to be in the copy or pending; None before the sync that follows a
+    backfill. backfilled_at: when the last backfill began that ended. filled_at: when a walk over everything ended.
     problems: by job, why it cannot go on with the kind for now (`Checkpoint.problems`). deletions_held_since: since
     when so many records are absent that none is marked as deleted.
     """
@@ -48,6 +48,8 @@ class KindStatus:
     deleted: int
     pending: int
     complete_at: datetime | None
+    backfilled_at: datetime | None
+    filled_at: datetime | None
     by_patient: bool
     problems: dict[str, dict[str, Any]]
     deletions_held_since: datetime | None
@@ -135,6 +137,8 @@ def kind_status(documents: Documents, kind: Kind, now: datetime, *, with_lag: bo
         deleted=deleted,
         pending=documents.count(work_queue.COLLECTION, [Where("kind", "==", kind.name)]),
         complete_at=position.complete_at,
+        backfilled_at=position.backfilled_at,
+        filled_at=position.filled_at,
         by_patient=kind.listed_by == "patient",
         problems=position.problems,
         deletions_held_since=_held_since(documents, kind, now),

@@ -52,7 +52,11 @@ def complete(kind: KindStatus, now: datetime) -> Told:
         return Told(f"backfill {kind.backfill.share:.0%}")
     if kind.by_patient:
         return Told("by patient")
-    return Told(ago(kind.complete_at, now) if kind.complete_at else "no backfill yet")
+    if kind.complete_at:
+        return Told(ago(kind.complete_at, now))
+    if kind.filled_at:
+        return Told("after next sync")
+    return Told("only in part" if kind.backfilled_at else "no backfill yet")
 
 
 def problems(status: Status) -> Iterator[Problem]:

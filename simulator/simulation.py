@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -120,11 +121,15 @@ class Simulation:
         return self._apply(webhook, lambda: self.clinic.delete(kind, id))
 
     def act(self, acts: Sequence[Mapping[str, Any]]) -> None:
-        """Make changes: each names its `action` (change, create or delete) and the arguments of that method."""
+        """Make changes: each names its `action` (change, create or delete) and the arguments of that method.
+
+        What is to be changed and is gone is left out.
+        """
         for act in acts:
             arguments = {name: value for name, value in act.items() if name != "action"}
             made: Callable[..., object] = getattr(self, act["action"])
-            made(**arguments)
+            with suppress(NoSuchRecordError):
+                made(**arguments)
 
     def lock(self, id: object = None, locked: bool = True, webhook: bool = True) -> dict[str, Any]:
         """Lock or unlock a clinical note; without `id` a random one."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from shared.drchrono.kinds import KINDS
+from shared.jobs.checkpoints import Checkpoint
 from shared.queue.entries import Entry, Priority, Target
 from shared.records.ordering import Verdict
 from shared.records.store import Records, Source
@@ -31,9 +33,17 @@ def test_a_system_that_was_never_authorized_says_what_to_run_first(either: Pract
     assert "the copy is complete" not in shown.output
 
 
+def ended_a_minute_ago(checkpoint: Checkpoint) -> Checkpoint:
+    filled_at = checkpoint.filled_at
+    return replace(checkpoint, filled_at=filled_at - timedelta(minutes=1)) if filled_at else checkpoint
+
+
 def test_a_complete_copy_says_so(either: Practice) -> None:
     either.authorize()
     either.backfill()
+    assert row(either.ops("status").output, "patients").startswith("patients 5 0 after next sync 0 - -")
+    for name in KINDS:  # as if it had ended a minute ago: the sync's lists show what changed until then
+        either.system.parts().checkpoints.change(name, ended_a_minute_ago)
     either.work()
     shown = either.ops("status").output
     for kind in KINDS.values():
