@@ -89,11 +89,11 @@ def _summary(screen: Screen, target: TargetSystem, found: dict[str, Checkpoint])
     if finished:
         records = sum(target.system.documents().count(name) for name in finished)
         screen.say(f"Done: {many(records, 'record')} of {', '.join(finished)}.")
-    waiting = target.system.queue().waiting()
-    if waiting:
-        lists = ", ".join(KINDS["patients"].children)
-        said = f"{many(waiting, 'entry', 'entries')} of the work queue follow, {lists} among them. To see them:"
-        screen.command(said, target.command("status"))
+    checkpoints = Checkpoints(target.system.documents())
+    children = [name for name in KINDS["patients"].children if checkpoints.get(name).reconciled_at is None]
+    following = ", ".join([*children, *(["what waits in the work queue"] if target.system.queue().waiting() else [])])
+    if following:
+        screen.command(f"The next runs of sync go on with {following}. To see it:", target.command("status"))
     return not refused
 
 

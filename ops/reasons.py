@@ -46,6 +46,14 @@ MEANINGS = {
     "forbidden": Meaning("the DrChrono user lacks a permission, or the token a scope", "give it, then try these again"),
     "bad_request": Meaning("DrChrono does not like the request", "compare the record with DrChrono's, and report it"),
     "too_large": Meaning("larger than a Firestore document may be", "shorten the chart, then try these again"),
+    "list_empty": Meaning(
+        "DrChrono lists none, though the copy has some: the DrChrono user lacks a permission",
+        "give it; it is tried again at least once an hour",
+    ),
+    "list_shifted": Meaning(
+        "the pages of a list show fewer records than the list has, in three readings",
+        "wait: it is read again; if it lasts for a day, report it",
+    ),
     "list_repeats": _LIST,
     "foreign_host": _LIST,
 }

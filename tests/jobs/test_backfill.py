@@ -14,7 +14,6 @@ from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
 from shared.jobs.run import Run, Stopped
 from shared.jobs.sync import sync
-from shared.queue.entries import Priority
 from shared.rate_limit.ledger import Lane
 from simulator import Simulator
 from tests.clinic import Allowance, Clinic, simulator
@@ -185,14 +184,11 @@ def test_changes_during_the_backfill_are_in_the_copy_after_the_next_sync(clinic:
     assert [key for key in clinic.differences() if not key.startswith("problems")] == []
 
 
-def test_children_of_every_patient_wait_at_the_lowest_priority(clinic: Clinic) -> None:
+def test_the_children_of_patients_are_read_by_passes_and_not_by_patient(clinic: Clinic) -> None:
     start(clinic)
     clinic.run(backfill.go_on)
-    claimed = clinic.queue.claim(clinic.now(), 1000, Priority.BACKFILL)
-    assert {(entry.target.kind, entry.priority) for entry in claimed} == {
-        (kind, Priority.BACKFILL) for kind in ("medications", "problems", "allergies")
-    }
-    assert len(claimed) == 3 * len(clinic.simulator.truth("patients"))
+    assert clinic.queue.waiting() == 0
+    assert all(clinic.positions.get(kind).reconcile is not None for kind in KINDS["patients"].children)
 
 
 def test_progress_is_readable_while_it_runs(clinic: Clinic, small_pages: None) -> None:

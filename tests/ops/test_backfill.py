@@ -64,7 +64,8 @@ def test_in_a_pipe_its_progress_is_lines(practice: Practice) -> None:
     assert "patients          0%  0 records, no estimate yet" in shown.output
     assert "appointments    100%" in shown.output
     assert "Done: 16 records of patients, appointments, clinical_notes." in shown.output
-    assert "To see them: python -m ops status --local" in plain(shown.output)
+    children = "medications, problems, allergies"
+    assert f"go on with {children}. To see it: python -m ops status --local" in plain(shown.output)
     assert "\x1b" not in shown.output
 
 
