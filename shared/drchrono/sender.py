@@ -17,7 +17,7 @@ from shared.drchrono.calls import CURRENT_USER, Call
 from shared.drchrono.hosts import allowed_origins, resolve_link
 from shared.drchrono.retry import pause_before_repeat
 from shared.drchrono.wire import Patience, Wire
-from shared.errors import DrChronoError, MalformedAnswer, Throttled, Unauthorized
+from shared.errors import DrChronoError, MalformedAnswer, ServerError, Throttled, Unauthorized, Unreachable
 from shared.log import Fields, Severity, log
 from shared.rate_limit.ledger import Lane
 
@@ -122,8 +122,8 @@ class Sender:
             return False
         try:
             self._followed(CURRENT_USER, token, attempt=1)
-        except Unauthorized:
-            return False
+        except (Unauthorized, ServerError, Unreachable, MalformedAnswer):
+            return False  # not known: an expired token must not stay because of this one endpoint
         except DrChronoError:
             return True
         return True

@@ -14,7 +14,7 @@ from shared.queue.work_queue import Pending
 
 
 def of_listed(checkpoint: Checkpoint, pending: Pending, before: datetime | None) -> datetime | None:
-    """Of a kind with a list of changes. before: what was claimed last.
+    """Of a kind with a list of changes, or one that is listed whole. before: what was claimed last.
 
     What waits was in the copy as it was when the entry was made: only what changed since may be missing.
     """

@@ -16,6 +16,7 @@ announced. What a pass does not show is only a hint: it is queued, and single re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,6 +57,9 @@ ATTEMPTS = 2
 # have got a record meanwhile.
 SAMPLE = 5
 MOST_DIFFERENT = 1
+
+# Lists that are tried to find out whether a way is answered.
+PROBES = 3
 
 # Patients whose lists are queued at once where each has to be asked for.
 CHUNK_PATIENTS = 200
@@ -257,7 +261,8 @@ def _differs(run: Run, kind: Kind) -> bool:
     for patient in patients[:: max(1, len(patients) // SAMPLE)][:SAMPLE]:
         run.check()
         before = _kept(parts, kind, patient)
-        with stops():
+        # A list that cannot be had says nothing about the pass.
+        with suppress(DrChronoError, DeletionsHeld), stops():
             parts.children.run(Target(kind.name, patient, "patient"), Known(parts.now()), Source("reconcile"))
         different += bool(_kept(parts, kind, patient) - before)
     return different > MOST_DIFFERENT
@@ -304,23 +309,23 @@ def _narrowed(run: Run, kind: Kind, way: Way, error: DrChronoError) -> bool:
 
 
 def _answers(run: Run, kind: Kind, way: Way) -> bool:
-    """Whether DrChrono answers the first list of a way. One request."""
+    """Whether DrChrono answers one of the first lists of a way: one that fails for ever is not the kind's failure."""
     parts = run.parts
-    doctors = _doctors(parts)
-    if way.by == "doctor" and not doctors:
-        return False
-    patients = parts.records.keys(KINDS["patients"], after=None, most=1)
-    if way.by == "patient" and not patients:
-        return True  # nothing has to be asked for
-    try:
-        with stops():
+    if way.by == "doctor":
+        owners = _doctors(parts)[:PROBES]
+    else:
+        owners = parts.records.keys(KINDS["patients"], after=None, most=PROBES)
+        if not owners:
+            return True  # no list has to be read
+    for owner in owners:
+        run.check()
+        with suppress(DrChronoError, DeletionsHeld), stops():
             if way.by == "patient":
-                parts.children.run(Target(kind.name, patients[0], "patient"), Known(parts.now()), Source("reconcile"))
+                parts.children.run(Target(kind.name, owner, "patient"), Known(parts.now()), Source("reconcile"))
             else:
-                next(parts.lists.list_practice(kind, doctor=doctors[0], page_size=way.page_size), None)
-    except (DrChronoError, DeletionsHeld):
-        return False
-    return True
+                next(parts.lists.list_practice(kind, doctor=owner, page_size=way.page_size), None)
+            return True
+    return False
 
 
 def _use(parts: Parts, kind: Kind, way: Way) -> None:

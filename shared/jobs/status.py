@@ -34,6 +34,7 @@ def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint]
     pending = parts.queue.pending(kind.name)
     held_since = parts.absences.held_since(kind)
     count = _counted(parts, kind, now)
+    coverage = parts.coverage.of(kind)
     claimable = [known]
 
     def changing(old: Checkpoint) -> Checkpoint:
@@ -46,7 +47,7 @@ def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint]
         if _is_within(before.get("written_at"), WRITTEN_AFTER, now):
             return
         claimed = _instant(before.get("complete_until"))
-        if kind.changes:
+        if kind.changes or kind.whole:
             until = claims.of_listed(claimable[0], pending, claimed)
         else:
             patients = transaction.get(status_path("patients")) or {}
@@ -56,7 +57,7 @@ def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint]
             "pending": pending.count,
             "oldest_pending": pending.oldest,
             "problem": _problem(changed, held_since),
-            "coverage": before.get("coverage"),
+            "coverage": None if coverage.asked_at is None else coverage.as_document(),
             "last_full_pass": changed.reconciled_at,
             "written_at": now,
         }

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
+from shared.drchrono.lag import listed_until
 from shared.errors import BadRequest, DrChronoError, ListEmpty, NotFound
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.run import Parts, Run
@@ -55,7 +56,7 @@ def _list(run: Run, kind: Kind) -> None:
         return
 
     def done(old: Checkpoint) -> Checkpoint:
-        return replace(old, sync=None, synced_at=began, complete_at=began).mended("sync")
+        return replace(old, sync=None, synced_at=began, complete_at=listed_until(began)).mended("sync")
 
     parts.checkpoints.change(kind.name, done)
     run.unfinished.pop(("sync", kind.name), None)

@@ -206,3 +206,12 @@ def test_passes_cost_no_more_than_their_share(clinic: Clinic) -> None:
     day = timedelta(days=1)
     for requests, interval in ((0, day), (100, day), (150, 1.5 * day), (1000, 10 * day)):
         assert practice_lists._interval(parts, Checkpoint(pass_requests=requests)) == interval
+
+
+def test_one_patients_list_that_fails_for_ever_keeps_no_kind_from_being_read(clinic: Clinic) -> None:
+    patient = min(clinic.simulator.truth("patients"))
+    fail(clinic, {"match": {"path": rf"patient={patient}(&|$)"}, "fault": "403"})
+    begin(clinic)
+    runs(clinic, hours=0.2)
+    assert ways(clinic) == {"practice"}
+    assert [one for one in clinic.differences() if one.split(":")[0] in KIND_NAMES] == []
