@@ -116,8 +116,9 @@ def _verdict(status: Status, problems: Sequence[Problem], trouble: str) -> Told:
     backfilled = [kind.backfill.share for kind in status.kinds if kind.backfill]
     if backfilled:
         return Told(f"Backfill {min(backfilled):.0%}")
-    if not all(kind.by_patient or kind.complete_at for kind in status.kinds):
-        return Told("No backfill yet")
+    incomplete = [kind for kind in status.kinds if not (kind.by_patient or kind.complete_at)]
+    if incomplete:
+        return Told("Complete after the next sync" if all(kind.filled_at for kind in incomplete) else "No backfill yet")
     if status.pending:
         waiting = f"{sum(row.count for row in status.pending):,} pending"
         return Told(waiting if any(meaning(row.reason).remedy for row in status.pending) else f"In order, {waiting}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,8 @@ from ops.dead_letters import dead_letters
 from ops.target_system import local_target
 from shared.drchrono.kinds import KINDS
 from shared.errors import StoreUnavailable
+from shared.jobs.checkpoints import Checkpoints
+from shared.jobs.windowed import KIND_NAMES
 from shared.queue.entries import Entry, Priority, Target
 from shared.records.store import Source
 from tests.console.conftest import Console, now
@@ -30,6 +33,10 @@ def filled(console: Console) -> None:
     practice.authorize()
     practice.backfill()
     practice.work()
+    # A sync half a minute later would make the kinds complete.
+    checkpoints = Checkpoints(practice.system.documents())
+    for kind in KIND_NAMES:
+        checkpoints.change(kind, lambda old: replace(old, complete_at=now()))
 
 
 def first(console: Console, kind: str = "patients") -> str:
