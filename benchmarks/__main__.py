@@ -33,6 +33,7 @@ BENCHMARKS = {
     "client": "--quick",
     "quota": "--quick",
     "storm": "--quick",
+    "fill": "--quick",
     "store": "--quick",
     "outbox": "--quick",
     "backfill": "--quick",
