@@ -37,6 +37,7 @@ from shared.errors import (
 )
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.children import lists_of
+from shared.jobs.reconcile import notice_absent
 from shared.jobs.run import Parts, Run, Stopped, stops
 from shared.jobs.seen import name_of
 from shared.jobs.walk import walk_pages
@@ -194,25 +195,15 @@ def _read(run: Run, kind: Kind, way: Way) -> None:
 
 
 def _judge(run: Run, kind: Kind, way: Way, state: Mapping[str, Any]) -> None:
-    """Have the records looked at that the pass did not show. Raises DeletionsHeld where there are too many."""
+    """Raises DeletionsHeld where too many are absent."""
     parts = run.parts
-    seen = parts.seen.all(name_of("reconcile", kind.name), state["pages"])
-    absent: list[str] = []
-    for where in _covered(parts, way):
-        for key, copy in parts.records.living(kind, where):
-            run.renew()
-            if key not in seen and copy.fetched_at < state["began"]:
-                absent.append(key)
-    run.counts["absent"] += len(absent)
     try:
-        parts.absences.notice(kind, absent, parts.now())
+        notice_absent(run, kind, state, _covered(parts, way))
     except DeletionsHeld:
         # A later pass has to show the same before it is believed.
         parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
         parts.checkpoints.change(kind.name, lambda old: replace(old, reconcile=None))
         raise
-    if parts.absences.held_since(kind) is not None:
-        parts.absences.found(kind, returned=False)
 
 
 def _covered(parts: Parts, way: Way) -> Iterator[list[Where]]:

@@ -6,10 +6,12 @@ Nothing is deleted because it is absent: absence only puts a record into the wor
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from shared.documents import Where
 from shared.drchrono.kinds import KINDS, Kind
 from shared.jobs import watermark
 from shared.jobs.checkpoints import Checkpoint
@@ -54,7 +56,7 @@ def _kind(run: Run, kind: Kind) -> None:
         return
     began, now = state["began"], parts.now()
     try:
-        _judge(run, kind, state)
+        notice_absent(run, kind, state)
         publish(parts, kind, lambda old: replace(old.filled(now), reconciled_at=began).mended("reconcile"))
         run.unfinished.pop(("reconcile", kind.name), None)
     finally:
@@ -63,17 +65,21 @@ def _kind(run: Run, kind: Kind) -> None:
         parts.checkpoints.change(kind.name, lambda old: replace(old, reconcile=None))
 
 
-def _judge(run: Run, kind: Kind, state: State) -> None:
-    """Have the absent ones looked at. Raises DeletionsHeld where there are too many."""
+def notice_absent(run: Run, kind: Kind, state: State, covered: Iterable[Sequence[Where]] = ((),)) -> None:
+    """Have the records looked at that a pass did not show. covered: which records its lists cover, by default all.
+
+    state: of the pass, {began, pages}. Raises DeletionsHeld where too many are absent.
+    """
     parts = run.parts
     began: datetime = state["began"]
     seen = parts.seen.all(name_of("reconcile", kind.name), state["pages"])
     absent: list[str] = []
-    for key, copy in parts.records.living(kind):
-        run.renew()
-        # What was fetched since the pass began may be newer than the page that it would have been on.
-        if key not in seen and copy.fetched_at < began:
-            absent.append(key)
+    for where in covered:
+        for key, copy in parts.records.living(kind, where):
+            run.renew()
+            # What was fetched since the pass began may be newer than the page that it would have been on.
+            if key not in seen and copy.fetched_at < began:
+                absent.append(key)
     run.counts["absent"] += len(absent)
     parts.absences.notice(kind, absent, parts.now())
     if parts.absences.held_since(kind) is not None:
