@@ -1,32 +1,40 @@
 """Measure a first filling under the quota, on a clock that runs faster: how long it takes until the copy equals the
 truth, and how many requests it costs, beside the least possible and beside the lists of single patients.
 
-HTTP, the store and the rate limiter are real; a sync starts every five minutes and may run for fourteen.
+HTTP, the store and the rate limiter are real; a sync starts every five minutes and may run for fourteen. Three more
+fillings: with a live event every ten seconds, and killed at every tenth page.
 
-    python -m benchmarks.fill [--quick] [--json FILE]
+    python -m benchmarks.fill [--quick] [--patients N] [--form F] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import io
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from benchmarks.report import Report, Row, Want
+from functions.store_record import handle
 from shared.drchrono.kinds import KINDS
+from shared.errors import QuotaExhausted
 from shared.jobs import backfill, practice_lists
+from shared.jobs.checkpoints import Checkpoint, Checkpoints
 from shared.jobs.run import Parts, Run, Stopped
 from shared.jobs.sync import sync
 from shared.jobs.waiting import WaitingLimiter
 from shared.rate_limit.ledger import Lane
 from shared.rate_limit.limiter import RateLimiter
 from shared.rate_limit.windows import parse_windows
+from shared.webhooks.events import Change, encode
 from simulator.quota import parse_quota
 from tests.clinic import Clinic, simulator
 from workstation.embedded_documents import EmbeddedDocuments
@@ -34,23 +42,132 @@ from workstation.embedded_documents import EmbeddedDocuments
 SYNC_EVERY = timedelta(minutes=5)
 RUN = timedelta(minutes=14)
 LONGEST = timedelta(days=20)
+LEASE = timedelta(minutes=3)  # more than a dead run keeps the others away
 VERBOSE_PAGE = 50
+BULK_SECONDS = 4
+BACKGROUND_SHARE = 0.8
+EVENT_SECONDS = 10
+PAGES_TO_KILL = 10
+
+# Together 22 for each patient. The service gives allergies in pages of 50, the others in pages of 250.
+CHILDREN = {"medications": 9, "problems": 9, "allergies": 4}
+FEW_CHILDREN = {"medications": 2, "problems": 2, "allergies": 2}
+
+SETTINGS = (("live", "100/minute"), ("live", "500/hour"), ("guide", "100/minute"))
+
+HOW: dict[str, dict[str, bool]] = {
+    "practice": {},
+    "patient": {"by_patient": True},
+    "events": {"events": True},
+    "killed": {"mortal": True},
+}
 
 
+class Killed(BaseException):
+    """No handler sees it."""
+
+
+class Counting:
+    """A rate limiter in front of a rate limiter, that notes when requests were allowed."""
+
+    def __init__(self, limiter: RateLimiter, now: Any, taken: list[tuple[float, Lane]]) -> None:
+        self._limiter, self._now, self._taken = limiter, now, taken
+        self.refused = 0
+
+    def acquire(self, lane: Lane) -> None:
+        try:
+            self._limiter.acquire(lane)
+        except QuotaExhausted:
+            self.refused += 1
+            raise
+        self._taken.append((self._now().timestamp(), lane))
+
+    def throttled(self, until: datetime) -> None:
+        self._limiter.throttled(until)
+
+
+class MortalCheckpoints(Checkpoints):
+    """Dies at every tenth page: when it is stored, and the checkpoint that says so is not."""
+
+    pages = 0
+    armed = False
+
+    def change(self, kind: str, change: Any, *also: Any) -> Checkpoint:
+        if self.armed:
+            self.armed = False
+            raise Killed
+        return super().change(kind, change, *also)
+
+
+@dataclass
 class Filling(Clinic):
-    """A clinic whose background requests wait for the quota, as those of `main.System` do."""
+    """A clinic whose background requests wait for the quota, as those of `main.System` do.
+
+    live: an instance of its own, that works on an event every ten seconds, None for no events.
+    """
+
+    taken: list[tuple[float, Lane]] = field(default_factory=list)
+    live: Clinic | None = None
+    mortal: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.positions: MortalCheckpoints = MortalCheckpoints(self.documents)
+        self._next_event = self.simulator.clock.now() + EVENT_SECONDS
 
     def parts(self) -> Parts:
         waiting = WaitingLimiter(self.allowance, self.now, self.sleep)
         api = self.drchrono.in_lane(Lane.BACKGROUND, waiting)
         children = self.refresh(Lane.BACKGROUND)
         children._api = api
-        return replace(super().parts(), lists=api, children=children, waiting=waiting)
+        lists = _MortalLists(api, self.positions) if self.mortal else api
+        return replace(super().parts(), lists=lists, children=children, waiting=waiting)
+
+    def sleep(self, seconds: float) -> None:
+        clock = self.simulator.clock
+        until = clock.now() + seconds
+        while self.live is not None and self._next_event <= until:
+            clock.advance(max(0.0, self._next_event - clock.now()))
+            self._next_event += EVENT_SECONDS
+            self._event(self.live)
+        clock.advance(max(0.0, until - clock.now()))
+
+    def _event(self, live: Clinic) -> None:
+        changed = self.simulator.change("patients", webhook=False)
+        event = encode(Change("PATIENT_MODIFY", "patients", str(changed["id"]), "delivery", self.now()))
+        handle({"message": {"data": base64.b64encode(event).decode()}}, live.store())
+
+
+class _MortalLists:
+    def __init__(self, api: Any, positions: MortalCheckpoints) -> None:
+        self._api, self._positions = api, positions
+
+    def list_changed(self, *args: Any, **named: Any) -> Iterator[Any]:
+        return self._counted(self._api.list_changed(*args, **named))
+
+    def list_practice(self, *args: Any, **named: Any) -> Iterator[Any]:
+        return self._counted(self._api.list_practice(*args, **named))
+
+    def _counted(self, pages: Iterator[Any]) -> Iterator[Any]:
+        for page in pages:
+            self._positions.pages += 1
+            self._positions.armed = self._positions.armed or self._positions.pages % PAGES_TO_KILL == 0
+            yield page
 
 
 @contextmanager
-def empty(form: str, quota: str, patients: int, children: int) -> Iterator[Filling]:
-    sizes = {"patients": patients, "appointments": 2 * patients, "notes": patients // 5, "children": children}
+def empty(
+    form: str, quota: str, patients: int, children: dict[str, int], *, events: bool, mortal: bool
+) -> Iterator[Filling]:
+    sizes = {
+        "patients": patients,
+        "appointments": 2 * patients,
+        "notes": patients // 5,
+        "children_of": children,
+        # A list is complete when it has taken its time, not after a number of questions.
+        "polls_until_complete": 0,
+        "bulk_seconds": BULK_SECONDS,
+    }
     with simulator(form=form, **sizes) as running, tempfile.TemporaryDirectory() as folder:
 
         def now() -> datetime:
@@ -61,85 +178,141 @@ def empty(form: str, quota: str, patients: int, children: int) -> Iterator[Filli
 
         documents = EmbeddedDocuments(Path(folder) / "store.sqlite3", now=now)
         running.quota.set(parse_quota(quota))
-        limiter = RateLimiter(
-            documents,
-            parse_windows(quota),
-            background_share=0.8,
-            now=now,
-            sleep=sleep,
-            instance="fill",
-        )
-        yield Filling(running, documents, limiter)
+        taken: list[tuple[float, Lane]] = []
+
+        def limiter(instance: str) -> Counting:
+            limiter = RateLimiter(
+                documents,
+                parse_windows(quota),
+                background_share=BACKGROUND_SHARE,
+                now=now,
+                sleep=sleep,
+                instance=instance,
+            )
+            return Counting(limiter, now, taken)
+
+        live = Clinic(running, documents, limiter("live")) if events else None
+        yield Filling(running, documents, limiter("fill"), taken=taken, live=live, mortal=mortal)
 
 
-def filled(form: str, quota: str, patients: int, children: int, *, by_patient: bool) -> Row:
-    with empty(form, quota, patients, children) as clinic:
+def filled(
+    form: str,
+    quota: str,
+    patients: int,
+    children: dict[str, int],
+    *,
+    by_patient: bool = False,
+    events: bool = False,
+    mortal: bool = False,
+) -> Row:
+    with empty(form, quota, patients, children, events=events, mortal=mortal) as clinic:
         if by_patient:
             lists = r"/api/(medications|problems|allergies)\?(?!.*patient=)"
             refusal = {"match": {"path": lists}, "fault": "answer", "status": 400, "body": {}}
             clinic.simulator.faults.set([refusal], replace=True)
         began, before = clinic.now(), clinic.simulator.stats()
         backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2009, 1, 1))
+        kills, worked_until = 0, None
         while clinic.now() - began < LONGEST:
             run, started = Run(clinic.parts(), deadline=clinic.now() + RUN), clinic.now()
-            with contextlib.suppress(Stopped):
+            try:
                 sync(run)
+                worked_until = worked_until or clinic.now()
+            except Stopped:
+                pass
+            except Killed:
+                kills += 1
+                clinic.sleep(LEASE.total_seconds())
+                continue
             if _is_filled(clinic):
                 break
-            clinic.later(seconds=max(0.0, (started + SYNC_EVERY - clinic.now()).total_seconds()))
-        wrong = clinic.differences()
-        assert not wrong, f"{len(wrong)} records differ from DrChrono"
+            clinic.sleep(max(0.0, (started + SYNC_EVERY - clinic.now()).total_seconds()))
         after = clinic.simulator.stats()
         minutes = max((clinic.now() - began) / timedelta(minutes=1), 0.1)
+        deferred = clinic.live.allowance.refused if clinic.live else "-"
+        clinic.live, clinic.mortal = None, False
+        clinic.settle()
+        wrong = clinic.differences()
+        assert not wrong, f"{len(wrong)} records differ from DrChrono"
         requests = after["requests"] - before["requests"]
         least = _least(clinic)
-        (window,) = parse_windows(quota)
         return {
             "form": form,
             "quota": quota,
-            "children": "by patient" if by_patient else "by practice",
+            "patients": patients,
+            "filled": _what(by_patient, events, kills),
             "minutes": round(minutes, 1),
             "requests": requests,
             "least": least,
-            "of least": round(requests / least, 2),
-            "of quota": round(requests / (window.limit * minutes * 60 / window.seconds), 2),
+            "of least": round(requests / least, 3),
+            "of the background's": _share(clinic, began, worked_until or clinic.now(), quota, reserved=events),
+            "events that waited": deferred,
             "429s": after["throttled"] - before["throttled"],
         }
+
+
+def _what(by_patient: bool, events: bool, kills: int) -> str:
+    if kills:
+        return f"killed {kills} times"
+    return "with events" if events else "by patient" if by_patient else "by practice"
+
+
+def _share(clinic: Filling, began: datetime, until: datetime, quota: str, *, reserved: bool) -> float | str:
+    """Of what the whole windows in this time left to background work, how much it used."""
+    (window,) = parse_windows(quota)
+    times = [at - began.timestamp() for at, lane in clinic.taken if lane is Lane.BACKGROUND]
+    used = Counter(int(time // window.seconds) for time in times)
+    whole = range(int((until - began).total_seconds() // window.seconds))
+    left = window.limit * (BACKGROUND_SHARE if reserved else 1)
+    return round(sum(used[number] for number in whole) / (left * len(whole)), 3) if whole else "-"
 
 
 def _is_filled(clinic: Clinic) -> bool:
     kinds = (*backfill.KIND_NAMES, *practice_lists.KIND_NAMES)
     positions = [clinic.positions.get(kind) for kind in kinds]
-    return all(position.filled_at and not position.backfill for position in positions) and not clinic.queue.waiting()
+    waiting = isinstance(clinic, Filling) and clinic.live is None and clinic.queue.waiting()
+    return all(position.filled_at and not position.backfill for position in positions) and not waiting
 
 
 def _least(clinic: Clinic) -> int:
-    """A request for each page of the largest size that the form answers."""
-    sizes = {"patients": 1000, "appointments": 1000, "clinical_notes": 1000, "allergies": VERBOSE_PAGE}
-    if clinic.simulator.config.form == "guide":
-        sizes["clinical_notes"] = 20
+    """A request for each page of the largest size that the form answers; a live bulk list takes two, to begin it and to
+    fetch it.
+    """
+    live = clinic.simulator.config.live
+    bulk = {"patients": 1000, "appointments": 1000, **({"clinical_notes": 1000} if live else {})}
+    sizes = {"allergies": VERBOSE_PAGE, "clinical_notes": 20}
     counts = {kind: len(clinic.simulator.truth(kind)) for kind in KINDS}
-    return sum(-(-count // sizes.get(kind, 250)) for kind, count in counts.items() if count)
+    pages = sum(-(-count // sizes.get(kind, 250)) for kind, count in counts.items() if kind not in bulk)
+    return pages + (2 if live else 1) * sum(-(-counts[kind] // size) for kind, size in bulk.items())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fill", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer patients: whether it works, not how fast")
+    parser.add_argument("--patients", type=int, default=1000, metavar="N", help="of the practice (1000)")
+    parser.add_argument("--form", choices=("live", "guide"), help="only this one")
+    parser.add_argument("--only", choices=tuple(HOW), help="only these fillings")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
-    patients, children = (100, 4) if options.quick else (1000, 22)
+    patients, children = (100, FEW_CHILDREN) if options.quick else (options.patients, CHILDREN)
     report = Report("fill")
-    for form, quota in (("live", "100/minute"), ("live", "500/hour"), ("guide", "100/minute")):
-        for by_patient in (False, True):
+    for form, quota in SETTINGS:
+        if options.form not in (None, form):
+            continue
+        for name, how in HOW.items():
+            if options.only not in (None, name):
+                continue
             with contextlib.redirect_stdout(io.StringIO()):
-                row = filled(form, quota, patients, children, by_patient=by_patient)
+                row = filled(form, quota, patients, children, **how)
             report.rows.append(row)
-            if not by_patient:
-                ratio = float(row["of least"])
+            if not how:
+                ratio = float(str(row["of least"]))
                 what = f"requests of the least possible, {form}, {quota}"
                 report.wanted.append(Want(what, "<= 1.15", str(ratio), ratio <= 1.15))
-    report.notes.append(f"{patients:,} patients with {children} records of medications, problems and allergies each.")
-    report.notes.append("The least possible: a request for each full page, and none for anything else.")
+    shares = ", ".join(f"{count} {kind}" for kind, count in children.items())
+    report.notes.append(f"{patients:,} patients with {sum(children.values())} records each: {shares}.")
+    report.notes.append("The least possible: a request for each full page (live bulk pages: two), and no other.")
+    report.notes.append(f"Live, a bulk list takes {BULK_SECONDS} s. Events: one every {EVENT_SECONDS} s.")
     report.show(options.json)
 
 

@@ -46,6 +46,8 @@ class Config:
     """None means one for every second completed appointment."""
     children: int = 2
     """Average number of medications, problems and allergies (each) per patient."""
+    children_of: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Average of some of these kinds."""
     timezone: str = "US/Eastern"
     """Zone of all times without offset, and of the doctors."""
 
@@ -88,6 +90,8 @@ class Config:
 
     polls_until_complete: int = 1
     """Number of polls that answer "In progress" before a bulk list is complete."""
+    bulk_seconds: float = 0.0
+    """How long a bulk list takes; polls before that answer "In progress" too."""
     uuid_seconds: int = 3600
     results_key: Literal["results", "data"] = "results"
     missing_filter: Literal["400", "empty"] = "400"
@@ -130,7 +134,7 @@ class Config:
         _one_of("paging", self.paging, PAGINGS)
         _one_of("list_order", self.list_order, LIST_ORDERS)
         _one_of("duplicate_check", self.duplicate_check, ("off", "400", "409"))
-        for kind in (*self.id_style_of, *self.updated_at_shift_hours_of):
+        for kind in (*self.id_style_of, *self.updated_at_shift_hours_of, *self.children_of):
             _one_of("kind", kind, tuple(KINDS))
         for style in (self.id_style, *self.id_style_of.values()):
             _one_of("id_style", style, ID_STYLES)

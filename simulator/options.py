@@ -167,6 +167,7 @@ def _add_reads(parser: argparse.ArgumentParser) -> None:
     add("--paging", choices=PAGINGS, default="cursor", help="offset: deletions move records between pages (cursor)")
     add("--list-order", choices=LIST_ORDERS, default="oldest", help="order of plain lists with offset paging (oldest)")
     add("--polls", type=int, default=1, metavar="N", help="polls before a bulk list is complete (1)")
+    add("--bulk-seconds", type=float, default=0.0, metavar="S", help="how long a bulk list takes (0)")
     add(
         "--missing-filter",
         choices=("400", "empty"),

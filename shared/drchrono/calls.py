@@ -20,6 +20,12 @@ from shared.drchrono.windows import days_in
 # How a bulk list is begun: with a GET as the guide says, or with a POST as the live service wants it.
 GUIDE, LIVE = "guide", "live"
 
+# The plain list of the live service, for a kind of which the guide has small pages and no bulk list.
+PLAIN = "plain"
+
+# Default and maximum of the live bulk lists.
+BULK_PAGE_SIZE = 1000
+
 # Lists that are not bulk lists: "default and maximum 250"; with `verbose` DrChrono gives fewer by itself.
 PLAIN_PAGE_SIZE = 250
 
@@ -125,16 +131,41 @@ def changes(
     if archived:
         filters["show_archived"] = "true"
     if kind.changes == kind.name:
-        return {GUIDE: plain_list(kind, **filters)}
-    size = {"page_size": str(kind.page_size)}
-    guide = _list(kind, kind.changes, {**filters, **size})
+        ways = {GUIDE: plain_list(kind, **filters)}
+        if kind.live_changes is None:
+            return ways
+        ways[PLAIN] = _list(kind, kind.name, {**filters, "page_size": str(PLAIN_PAGE_SIZE)})
+        return {LIVE: _live_bulk(kind, kind.live_changes, filters, BULK_PAGE_SIZE), **ways} if bulk else ways
+    guide = _list(kind, kind.changes, {**filters, "page_size": str(kind.page_size)})
     if not bulk:
         return {GUIDE: guide, LIVE: plain_list(kind, **filters)}
-    # `since` of the live `patients_list` is documented as a date. An earlier bound only brings more.
-    days = {"since": since[:10]} if since else {}
-    steady = {"order_by": kind.order_by} if kind.order_by else {}
-    live = _list(kind, kind.changes, {**filters, **days, **steady, **size})
-    return {GUIDE: guide, LIVE: replace(live, method="POST")}
+    return {GUIDE: guide, LIVE: _live_bulk(kind, kind.changes, filters, kind.page_size)}
+
+
+def ways(kind: Kind, protocols: Mapping[str, Call], known: Mapping[str, str]) -> list[str]:
+    """Which of the protocols to try, in this order.
+
+    known: `lists`, the protocol of the service, and by kind an exception.
+
+    A kind without a bulk list in the guide says nothing of the service: its plain list is answered by both. So its live
+    lists are tried only where other kinds have shown that the service is the live one.
+    """
+    if PLAIN not in protocols:
+        return sorted(protocols, key=lambda name: name != known.get("lists", GUIDE))
+    if known.get("lists") != LIVE:
+        return [GUIDE]
+    first = PLAIN if known.get(kind.name) == PLAIN else LIVE
+    return [name for name in dict.fromkeys((first, PLAIN, GUIDE)) if name in protocols]
+
+
+def _live_bulk(kind: Kind, path: str, filters: Mapping[str, str], page_size: int) -> Call:
+    filters = dict(filters)
+    if "since" in filters:
+        # Of `patients_list` it is documented as a date. An earlier bound only brings more.
+        filters["since"] = filters["since"][:10]
+    if kind.order_by:
+        filters["order_by"] = kind.order_by
+    return replace(_list(kind, path, {**filters, "page_size": str(page_size)}), method="POST")
 
 
 def query_of(call: Call) -> dict[str, str]:

@@ -7,7 +7,7 @@ protocol the service speaks, the guide's or the live one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,20 +15,33 @@ from typing import Any
 import requests
 
 from shared.drchrono import calls
-from shared.drchrono.calls import GUIDE, Call
+from shared.drchrono.calls import GUIDE, LIVE, PLAIN, Call
 from shared.drchrono.ids import id_of
 from shared.drchrono.kinds import KINDS, Kind, is_of
 from shared.drchrono.lists import Lists
 from shared.drchrono.records import Cursor, Fetched, Page
 from shared.drchrono.sender import RateLimiter, Sender, Tokens
 from shared.drchrono.wire import Patience
-from shared.errors import BadRequest, BulkNotReady, DrChronoError, MalformedAnswer, NotFound, ServerError
+from shared.errors import (
+    BadRequest,
+    BulkExpired,
+    BulkNotReady,
+    DrChronoError,
+    Forbidden,
+    MalformedAnswer,
+    NotFound,
+    ServerError,
+    Unreachable,
+)
 from shared.rate_limit.ledger import Lane
 
 __all__ = ["DrChrono", "Page", "Patience"]
 
 # How a service answers a list protocol that it doesn't know. While none is known to work, ServerError counts as well.
 REFUSALS = (BadRequest, NotFound, MalformedAnswer)
+
+# After these too, a kind with a second list that the service is known to answer is read by that one.
+FAILURES = (*REFUSALS, ServerError, Unreachable, Forbidden, BulkExpired)
 
 
 class DrChrono:
@@ -176,27 +189,30 @@ class DrChrono:
         """
         protocols = calls.changes(kind, since=since, window=window, archived=archived, bulk=bulk)
         if resume is None:
-            return self._detected(protocols)
+            return self._detected(kind, protocols)
         # A `next` link is complete by itself. A page number belongs to the method that requested the page before.
         method = resume.get("method", "GET")
         return self._lists().pages(
             next((call for call in protocols.values() if call.method == method), protocols[GUIDE]), resume
         )
 
-    def _detected(self, protocols: Mapping[str, Call]) -> Iterator[Page]:
-        """Yield the list by the known protocol, by default the guide's. If the service refuses, try the other one."""
+    def _detected(self, kind: Kind, protocols: Mapping[str, Call]) -> Iterator[Page]:
+        """Yield the list by the known protocol, by default the guide's. If the service refuses, try the next one."""
         refusals: list[DrChronoError] = []
-        refused = REFUSALS if self._list_protocol else (*REFUSALS, ServerError)
-        for name in sorted(protocols, key=lambda name: name != self._list_protocol.get("lists", GUIDE)):
+        names = calls.ways(kind, protocols, self._list_protocol)
+        refused: tuple[type[DrChronoError], ...] = REFUSALS if self._list_protocol else (*REFUSALS, ServerError)
+        if PLAIN in protocols:
+            refused = FAILURES
+        for name in names:
             begun = False
             try:
                 for page in self._lists().pages(protocols[name]):
                     begun = True
-                    self._remember(name, protocols)
+                    self._remember(kind, name, protocols, refusals)
                     yield page
                 return
             except BulkNotReady:
-                self._remember(name, protocols)
+                self._remember(kind, name, protocols, refusals)
                 raise
             except refused as error:
                 if begun:
@@ -204,9 +220,14 @@ class DrChrono:
                 refusals.append(error)
         raise min(refusals if self._list_protocol else refusals[::-1], key=_rank)
 
-    def _remember(self, name: str, protocols: Mapping[str, Call]) -> None:
-        if len(protocols) > 1:
-            self._list_protocol["lists"] = name
+    def _remember(
+        self, kind: Kind, name: str, protocols: Mapping[str, Call], refusals: Sequence[DrChronoError]
+    ) -> None:
+        if PLAIN not in protocols:
+            if len(protocols) > 1:
+                self._list_protocol["lists"] = name
+        elif LIVE in protocols and any(isinstance(error, REFUSALS) for error in refusals[:1]):
+            self._list_protocol[kind.name] = PLAIN  # only this list is refused
 
     def _lists(self) -> Lists:
         return Lists(send=self._sender.send, locate=self._sender.locate, now=self._now, sleep=self._sleep)

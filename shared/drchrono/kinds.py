@@ -20,6 +20,7 @@ class Kind:
     name: the collection in Firestore and the path segment under `/api/`.
     scope: the OAuth scope that reading needs.
     changes: the list that takes `since` (`patients_list`), or None where there is no such list.
+    live_changes: the bulk list that only the live service has.
     permissions: those of the DrChrono user that reading needs, and practice_access: the one without which lists hold
       only the user's own records; as the schema names them (`x-permissions`, `x-practice-access`).
     listed_by: the filter of the list that holds the full set of its owner (`patient`), or None.
@@ -29,7 +30,7 @@ class Kind:
     order_by: an order of the bulk list in which an edited record stays where it is. Live pages are cut by number, each
       from the list as it is then: by `updated_at` an edited record would go to the end, and the first record of the
       next page would be in no page at all.
-    verbose: whether `verbose=true` adds a field. It lowers a page from 250 records to 50.
+    verbose: whether `verbose=true` adds a field. It lowers the page of a plain list from 250 records to 50.
     window_days: the longest date window the list takes, or None where `since` alone is enough.
     key_fields: the first of these that a record has is its id.
     children: kinds whose per-patient lists may have changed with a record of this kind.
@@ -44,6 +45,7 @@ class Kind:
     changes: str | None
     listed_by: str | None
     page_size: int
+    live_changes: str | None = None
     whole: bool = False
     order_by: str | None = None
     verbose: bool = True
@@ -123,6 +125,9 @@ KINDS: Mapping[str, Kind] = {
             changes="clinical_notes",
             listed_by="appointment",
             page_size=20,  # guide: "Paginated at 5 per page (max 20)"
+            live_changes="clinical_notes_list",
+            order_by="id",
+            verbose=False,
             # Live notes carry no id of their own; there the appointment is the key.
             key_fields=("id", "appointment"),
             children=_CHILDREN,

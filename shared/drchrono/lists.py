@@ -10,7 +10,8 @@ DrChrono has four forms of lists. Each answer shows how to continue, so one walk
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,11 +28,15 @@ from shared.errors import (
     ListRepeats,
     MalformedAnswer,
     NotFound,
+    SyncError,
 )
 
-# After these, BulkNotReady lets the caller do other work. Each poll costs a request. DrChrono's own script polls every
-# 10 s.
-POLL_PAUSES_SECONDS = (2.0, 6.0, 12.0)
+# The first is counted from the request that began the list. After these, BulkNotReady lets the caller do other work.
+# Each poll costs a request. DrChrono's own script polls every 10 s.
+POLL_PAUSES_SECONDS = (5.0, 5.0, 10.0)
+
+# So many pages of a list are made while the one before them is waited for.
+PAGES_AHEAD = 3
 
 # DrChrono keeps a list for an hour. An older uuid is not polled again.
 UUID_TRUSTED = timedelta(minutes=55)
@@ -59,6 +64,7 @@ class Lists:
         The fields of a position:
         - `next`: the target of a link; or `page` and `method`: the number of a page, and the method that requests it;
         - `uuid` and `born`: the list that DrChrono is making, and when it was requested;
+        - `pages`: how many pages there are; `ahead`: the `uuid` and `born` of the pages after this one;
         - `mark`, `steps`, `most`: state of the search for a cycle of links;
         - `stepped_back`: the page before this position was read because the one after it is missing.
         An empty position is the start of the list. Raises BulkNotReady with the position to resume from.
@@ -72,7 +78,7 @@ class Lists:
     def _page(self, first: Call, position: Cursor) -> Page:
         call = self._call(first, position)
         try:
-            data, began = self._answer(call, position)
+            data, began, position = self._answer(call, position)
         except (BulkExpired, BulkFailed, NotFound, BadRequest) as error:
             return self._page_again(first, call, position, error)
         return self._read(call, position, data, began)
@@ -88,7 +94,7 @@ class Lists:
         if known or "uuid" in position or "uuid" in query_of(call):
             try:
                 call, position = self._renewed(first, call, position)
-                data, began = self._answer(call, position)
+                data, began, position = self._answer(call, position)
             except (NotFound, BadRequest) as refusal:
                 error = refusal
             else:
@@ -97,10 +103,12 @@ class Lists:
             raise error  # the last page announces a next page that does not exist
         for number in range(_number(call) - 1, max(0, _number(call) - 1 - MOST_STEPS_BACK), -1):
             earlier = with_query(call, page=str(number))
-            place = {name: value for name, value in position.items() if name not in ("uuid", "next")}
-            place |= {"next": earlier.target} if "next" in position else {"page": number, "method": call.method}
+            left_out = ("uuid", "next", "pages", "ahead")
+            place: Cursor = {name: value for name, value in position.items() if name not in left_out}
+            where = {"next": earlier.target} if "next" in position else {"page": number, "method": call.method}
+            place = {**place, **where}
             try:
-                data, began = self._answer(earlier, place)
+                data, began, place = self._answer(earlier, place)
             except (NotFound, BadRequest):
                 continue
             page = self._read(earlier, place, data, began)
@@ -116,35 +124,55 @@ class Lists:
         # The guide's list has no page numbers. The live list requires them from the first page on.
         return first if number == 1 and first.method == "GET" else with_query(first, page=str(number))
 
-    def _answer(self, call: Call, position: Cursor) -> tuple[dict[str, Any], datetime]:
-        """Return the finished list of `call` and when it was requested. Poll it if the answer is a uuid."""
+    def _answer(self, call: Call, position: Cursor) -> tuple[dict[str, Any], datetime, Cursor]:
+        """Return the finished list of `call`, when it was requested, and the position with what was begun meanwhile.
+
+        Polls it if the answer is a uuid.
+        """
         born = datetime.fromisoformat(position["born"]) if "born" in position else None
         if born and "uuid" in position and self._now() - born < UUID_TRUSTED:
-            return self._polled(call, position, position["uuid"], born, pauses=(0.0, *POLL_PAUSES_SECONDS))
+            return self._polled(call, position, position["uuid"], born)
         data, began = self._send(call)
         if born and "next" in position:
             began = born
         if _records(data) is not None:
-            return data, began
+            return data, began, position
         uuid = data.get("uuid")
         if not isinstance(uuid, str):
             raise MalformedAnswer(call.operation, status=200, remedy="it is neither a list nor the uuid of one")
-        return self._polled(call, position, uuid, began, pauses=POLL_PAUSES_SECONDS)
+        return self._polled(call, position, uuid, began)
 
     def _polled(
-        self, call: Call, position: Cursor, uuid: str, born: datetime, *, pauses: Sequence[float]
-    ) -> tuple[dict[str, Any], datetime]:
+        self, call: Call, position: Cursor, uuid: str, born: datetime
+    ) -> tuple[dict[str, Any], datetime, Cursor]:
+        position = self._with_pages_ahead(call, position)
         # A link with a uuid also names its page, so the link itself is polled.
         poll = call if "uuid" in query_of(call) else replace(call, method="GET", query=urlencode({"uuid": uuid}))
-        for pause in pauses:
+        age = (self._now() - born).total_seconds()
+        first, *others = POLL_PAUSES_SECONDS
+        for pause in (max(0.0, first - age), *others):
             self._sleep(pause)
             data, _ = self._send(poll)
             if _records(data) is not None:
-                return data, born
+                return data, born, position
         if poll is call:
             raise BulkNotReady(call.operation, {"next": call.target, "born": born.isoformat()})
         asked = {"page": position.get("page", 1), "method": call.method}
-        raise BulkNotReady(poll.operation, {**asked, "uuid": uuid, "born": born.isoformat()})
+        ahead = {name: position[name] for name in ("pages", "ahead") if name in position}
+        raise BulkNotReady(poll.operation, {**asked, "uuid": uuid, "born": born.isoformat(), **ahead})
+
+    def _with_pages_ahead(self, call: Call, position: Cursor) -> Cursor:
+        """Have DrChrono make the next pages meanwhile: if each is waited for alone, most of the quota is unused."""
+        ahead, number = list(position.get("ahead", ())), position.get("page", 1)
+        last = min(position.get("pages", 0), number + PAGES_AHEAD)
+        # What fails here is requested again, and raises, when its own turn has come.
+        with suppress(SyncError):
+            for page in range(number + len(ahead) + 1, last + 1):
+                data, born = self._send(with_query(call, page=str(page)))
+                if not isinstance(data.get("uuid"), str):
+                    break
+                ahead.append({"uuid": data["uuid"], "born": born.isoformat()})
+        return {**position, "ahead": ahead} if ahead else position
 
     def _renewed(self, first: Call, call: Call, position: Cursor) -> tuple[Call, Cursor]:
         """Return `call` without the expired list. For a link into that list, begin a new list and link into it."""
@@ -177,7 +205,9 @@ class Lists:
         pages, number = counts.get("pages"), position.get("page", 1)
         # A null `next` is the end of the list, whatever the number of pages says.
         if "next" not in data and isinstance(pages, int) and number < pages:
-            return {"page": number + 1, "method": call.method}
+            begun, *later = position.get("ahead") or [{}]
+            following = {"page": number + 1, "method": call.method, "pages": pages, **begun}
+            return {**following, "ahead": later} if later else following
         return None
 
 

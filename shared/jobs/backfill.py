@@ -48,8 +48,8 @@ def _kind(run: Run, kind: Kind) -> None:
 
     def each(state: State, page: Page, result: PageResult) -> dict[str, Any]:
         again = readings_of(state["windows"][0]) > 0
-        # Of a window the total says nothing about the whole.
-        total = page.total if kind.window_days is None else None
+        # Of a list of dates the total says nothing about the whole.
+        total = page.total if state["windows"][0]["first"] is None else None
         return {"done": state["done"] + (0 if again else len(result.keys)), "total": total}
 
     # Once the kind is filled, its syncs keep it so, and another backfill only has to show what it can.

@@ -18,16 +18,34 @@ from typing import Any
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
 from shared.drchrono.windows import date_windows
-from shared.errors import DeletionsHeld, DrChronoError, LeaseLost, ListShifted
+from shared.errors import (
+    BadRequest,
+    BulkNotReady,
+    DeletionsHeld,
+    DrChronoError,
+    LeaseLost,
+    ListShifted,
+    MalformedAnswer,
+    ServerError,
+    Unreachable,
+)
 from shared.jobs import watermark
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.listing import Listing
 from shared.jobs.reading import MOST_NEW, MOST_READINGS
 from shared.jobs.run import Run, Stopped
 from shared.jobs.walk import BeforeStore, walk
+from shared.jobs.watermark import EARLIEST
 from shared.records.store import PageResult, Source
 
 KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.changes)
+
+# The list of everything by `since`.
+UNDATED: Mapping[str, str | None] = {"first": None, "last": None}
+
+# A list of everything that fails so often, and in these ways, is preceded by the lists of its dates, which are smaller.
+ATTEMPTS = 2
+_FAILED = (BadRequest, ServerError, Unreachable, MalformedAnswer, BulkNotReady, ListShifted)
 
 FUTURE = timedelta(days=720)  # most appointments are made within it
 
@@ -38,7 +56,8 @@ Each = Callable[[State, Page, PageResult], Mapping[str, Any]]
 
 
 def new_state(kind: Kind, since: date, now: datetime, **own: Any) -> dict[str, Any]:
-    spans = windows(kind, since, now.date())
+    # Everything is in the one list by `since`; what is only wanted from a date on is in the lists of these dates.
+    spans = windows(kind, since, now.date()) if since > EARLIEST else [dict(UNDATED)]
     return {
         "since": since.isoformat(),
         "began": now,
@@ -58,7 +77,7 @@ def windows(kind: Kind, since: date, today: date) -> list[dict[str, str | None]]
     """
     spans = date_windows(since, today + FUTURE, kind.window_days) if kind.window_days else ()
     dated: list[dict[str, str | None]] = [{"first": first, "last": last} for first, last in reversed(list(spans))]
-    return [*dated, {"first": None, "last": None}]
+    return [*dated, dict(UNDATED)]
 
 
 def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
@@ -77,8 +96,28 @@ def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
                         work(run, KINDS[name])
                     except (DrChronoError, DeletionsHeld) as error:
                         run.failed(job, name, error)
+                        if isinstance(error, _FAILED):
+                            _narrow(run, job, KINDS[name])
     except LeaseLost:
         raise Stopped("running") from None
+
+
+def _narrow(run: Run, job: str, kind: Kind) -> None:
+    """Have the list of everything preceded by those of its dates where it was not answered in several attempts."""
+
+    def narrowed(old: Checkpoint) -> Checkpoint:
+        state = _state(old, job)
+        attempts = old.problems.get(job, {}).get("attempts", 0)
+        if state is None or state["all_windows"] > 1 or not state["windows"] or attempts < ATTEMPTS:
+            return old
+        spans = windows(kind, date.fromisoformat(state["since"]), run.parts.now().date())
+        begun: dict[str, Any] = {
+            job: {**state, "windows": spans, "all_windows": len(spans), "resume": None, "reading": None}
+        }
+        return replace(old, **begun)
+
+    if kind.window_days is not None:
+        run.parts.checkpoints.change(kind.name, narrowed)
 
 
 def walk_windows(

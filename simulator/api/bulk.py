@@ -86,4 +86,5 @@ class Bulk:
             if job is None or job.path != path or self._clock.now() - job.started_at >= self._config.uuid_seconds:
                 raise RefusedError(404, _UNKNOWN)
             job.polls += 1
-            return job, job.polls > self._config.polls_until_complete
+            made = self._clock.now() - job.started_at >= self._config.bulk_seconds
+            return job, made and job.polls > self._config.polls_until_complete

@@ -28,7 +28,7 @@ def populate(clinic: Clinic) -> None:
         _add_odd_appointments(clinic, people, now)
     for kind, make in chart.MAKERS.items():
         for patient in people:
-            for _ in chart.entries(rng, config.children):
+            for _ in chart.entries(rng, config.children_of.get(kind, config.children)):
                 number = clinic.ids.next(kind)
                 fields = make(rng, number, patient["id"], patient["doctor"], today, live=config.live)
                 clinic.add(kind, fields, created=now - _DAY, updated=now - _DAY)
