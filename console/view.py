@@ -27,6 +27,7 @@ class KindRow:
     kind: KindStatus
     complete: Told
     share: int | None  # per cent of a backfill that is under way
+    left: str  # what it still takes
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _verdict(status: Status, problems: Sequence[Problem], trouble: str) -> Told:
 
 def _kind_row(kind: KindStatus, now: datetime) -> KindRow:
     share = round(kind.backfill.share * 100) if kind.backfill and not kind.problems else None
-    return KindRow(kind, told.complete(kind, now), share)
+    return KindRow(kind, told.complete(kind, now), share, told.left(kind))
 
 
 def _delays(arrivals: Sequence[Arrival], now: datetime) -> Chart:

@@ -19,6 +19,7 @@ from main import System
 from shared.documents import Where
 from shared.drchrono.kinds import KINDS, Kind
 from shared.jobs.checkpoints import Checkpoint, Checkpoints
+from shared.jobs.remaining import remaining
 from shared.queue.work_queue import COLLECTION as PENDING
 
 BACKFILLED = tuple(kind for kind in KINDS.values() if kind.changes)
@@ -91,7 +92,17 @@ class Activity:
                 left = self.system.queue().count(kind.name, by="patient")
                 total = max(documents.count("patients"), left, 1)
                 done = total - left
-            yield Stage(kind.name, done, total, f"{stored} records")
+            yield Stage(kind.name, done, total, f"{stored} records{self._left(kind, positions.get(kind.name))}")
+
+    def _left(self, kind: Kind, position: Checkpoint) -> str:
+        """What a backfill or a pass under way still takes."""
+        api, queued = self.system.api(), self.system.queue().count(kind.name)
+        left = remaining(kind, position, queued, api.quota, api.background_share)
+        if left is None:
+            return ""
+        if left.requests is None or left.time is None:
+            return ", requests left: not known yet"
+        return f", about {left.requests} requests, {left.time / timedelta(minutes=1):.1f} min left"
 
     def events(self, control: Control, edits: Edits) -> bool:
         """Make the edits at the practice and show their records arrive. Return whether each edit sent an event."""

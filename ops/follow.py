@@ -10,13 +10,14 @@ from typing import Any
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from ops.progress import Progress, progress
-from ops.screen import BAD, DIM, Screen, duration, many
+from ops.progress import Progress, left, progress, said
+from ops.screen import BAD, DIM, Screen, many
 from ops.target_system import TargetSystem
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
 from shared.jobs.checkpoints import Checkpoint, Checkpoints
 from shared.jobs.leases import Leases
+from shared.jobs.remaining import Remaining
 from shared.jobs.run import Parts
 from shared.jobs.watermark import EARLIEST
 
@@ -68,12 +69,15 @@ def follow(
     """
     positions = Checkpoints(target.system.documents())
     leases = Leases(target.system.documents(), now, lambda: "")
+    watched = [*kinds, *(KINDS["patients"].children if "patients" in kinds else ())]
     show = _Bars(screen) if screen.console.is_terminal else _Lines(screen)
     with show:
         while True:
-            found = {name: positions.get(name) for name in kinds}
+            found = {name: positions.get(name) for name in watched}
             for name, position in found.items():
-                show.update(name, _told(progress(name, position, now()), leases.last("sync")), now())
+                remaining = left(KINDS[name], position, target.system.queue().count(name), target.system.api())
+                show.update(name, _told(progress(name, position), remaining, leases.last("sync")), now())
+            found = {name: found[name] for name in kinds}
             if not any(position.backfill and "backfill" not in position.problems for position in found.values()):
                 break
             sleep(LOOK_SECONDS)
@@ -105,19 +109,16 @@ class _Told:
     said: str
 
 
-def _told(progress: Progress | None, sync: dict[str, Any] | None) -> _Told:
+def _told(progress: Progress | None, left: Remaining | None, sync: dict[str, Any] | None) -> _Told:
     """sync: the last run's lease, whose report says what holds it up."""
-    if progress is None:
+    if left is None:
         return _Told(1.0, "done")
-    of = f" of {progress.total:,}" if progress.total is not None else ""
     stopped = ((sync or {}).get("report") or {}).get("stopped")
-    if stopped in HELD_UP:
-        left = f"held up: {stopped}"
-    elif progress.left is not None:
-        left = f"about {duration(progress.left.total_seconds())} left"
-    else:
-        left = "no estimate yet"
-    return _Told(progress.share, f"{progress.done:,}{of} records, {left}")
+    text = f"held up: {stopped}" if stopped in HELD_UP else said(left)
+    if progress is None:
+        return _Told(0.0, text)
+    of = f" of {progress.total:,}" if progress.total is not None else ""
+    return _Told(progress.share, f"{progress.done:,}{of} records, {text}")
 
 
 class _Lines:

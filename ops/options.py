@@ -25,9 +25,15 @@ def chosen(kind: str | None, known: tuple[str, ...], hint: str = "--kind") -> tu
         return known
     if kind not in known:
         choose = f"choose one of {', '.join(known)}"
-        because = f"{kind} come with their patients: " if kind in KINDS else f"{kind} is not a kind of record: "
-        raise typer.BadParameter(because + choose, param_hint=hint)
+        raise typer.BadParameter(f"{_because(kind)}: {choose}", param_hint=hint)
     return (kind,)
+
+
+def _because(kind: str) -> str:
+    row = KINDS.get(kind)
+    if row is None:
+        return f"{kind} is not a kind of record"
+    return f"{kind} are listed whole once a day" if row.whole else f"{kind} come with their patients"
 
 
 def past_day(text: str | None, today: date) -> date | None:

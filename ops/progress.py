@@ -1,22 +1,20 @@
-"""How far a backfill is, from the checkpoints that its runs leave, and when it may end."""
+"""How far a backfill is, from the checkpoints that its runs leave."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from ops.screen import duration, many
+from shared.drchrono.kinds import Kind
 from shared.jobs.checkpoints import Checkpoint
-
-# A guess from less than this is none.
-LEAST_SHARE = 0.005
+from shared.jobs.remaining import Remaining, remaining
+from shared.settings import ApiSettings
 
 
 @dataclass(frozen=True)
 class Progress:
-    """share: 0-1, of pages or of date windows. done: records seen. changed: when a page was last stored.
-
-    left: estimated from the pace since the beginning, pauses for the quota included; None while nothing can be said.
-    """
+    """share: 0-1, of pages or of date windows. done: records seen. changed: when a page was last stored."""
 
     kind: str
     share: float
@@ -24,10 +22,9 @@ class Progress:
     total: int | None
     began: datetime
     changed: datetime
-    left: timedelta | None
 
 
-def progress(kind: str, position: Checkpoint, now: datetime) -> Progress | None:
+def progress(kind: str, position: Checkpoint) -> Progress | None:
     """None where no backfill of the kind is under way."""
     state = position.backfill
     if state is None:
@@ -44,5 +41,17 @@ def progress(kind: str, position: Checkpoint, now: datetime) -> Progress | None:
         total=total,
         began=state["began"],
         changed=state["changed"],
-        left=(now - state["began"]) * ((1 - share) / share) if share >= LEAST_SHARE else None,
     )
+
+
+def left(kind: Kind, position: Checkpoint, queued: int, api: ApiSettings | None) -> Remaining | None:
+    """What a backfill or a pass that is under way still takes; None where there is none. api: None where unknown."""
+    quota, share = (api.quota, api.background_share) if api else ((), 1.0)
+    return remaining(kind, position, queued, quota, share)
+
+
+def said(left: Remaining) -> str:
+    if left.requests is None:
+        return "requests left: not known yet"
+    time = f", {duration(left.time.total_seconds())}" if left.time else ""
+    return f"about {many(left.requests, 'request')}{time} left"

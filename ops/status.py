@@ -11,20 +11,22 @@ from ops.coverage import CoverageStatus, coverage_status
 from ops.dead_letters import dead_letters
 from ops.lag import Lag, lag
 from ops.outbox import OutboxStatus, outbox_status
-from ops.progress import Progress, progress
+from ops.progress import Progress, left, progress
 from ops.target_system import TargetSystem
 from shared.documents import Documents, Where
 from shared.drchrono.kinds import KINDS, Kind
 from shared.errors import StoreUnavailable, SyncError
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
+from shared.jobs.practice_lists import way_of
+from shared.jobs.remaining import Remaining
 from shared.queue import work_queue
 from shared.queue.work_queue import Backlog
 from shared.rate_limit.state import QuotaState
 from shared.records.absence import Absences
 from shared.records.storable import META
 from shared.records.store import Records
-from shared.settings import writes
+from shared.settings import ApiSettings, writes
 from shared.tokens.report import TokenReport
 
 T = TypeVar("T")
@@ -40,7 +42,8 @@ class KindStatus:
     """complete_at: up to when every change is known to be in the copy or pending; None before the sync that follows a
     backfill. backfilled_at: when the last backfill began that ended. filled_at: when a walk over everything ended.
     problems: by job, why it cannot go on with the kind for now (`Checkpoint.problems`). deletions_held_since: since
-    when so many records are absent that none is marked as deleted.
+    when so many records are absent that none is marked as deleted. by_patient: whether the list of each patient has to
+    be asked for. left: of a backfill or a pass that is under way.
     """
 
     name: str
@@ -54,6 +57,7 @@ class KindStatus:
     problems: dict[str, dict[str, Any]]
     deletions_held_since: datetime | None
     backfill: Progress | None
+    left: Remaining | None
     lag: Lag | None
 
 
@@ -104,11 +108,13 @@ def status(target: TargetSystem, now: datetime, *, with_lag: bool = True) -> Sta
     Raises StoreUnavailable; what else cannot be told is Unknown in it.
     """
     documents = target.system.documents()
+    told = _if_told(lambda: target.system.api())
+    api = None if isinstance(told, Unknown) else told
     return Status(
         target=target.name,
         at=now,
         coverage=coverage_status(documents, now),
-        kinds=[kind_status(documents, kind, now, with_lag=with_lag) for kind in KINDS.values()],
+        kinds=[kind_status(documents, kind, now, api=api, with_lag=with_lag) for kind in KINDS.values()],
         pending=target.system.queue().backlog(),
         token=_if_told(lambda: target.system.token_refresher().report()),
         quota=_if_told(lambda: target.system.rate_limiter().state()),
@@ -127,22 +133,26 @@ def _if_told(ask: Callable[[], T]) -> T | Unknown:
         return Unknown(str(error))
 
 
-def kind_status(documents: Documents, kind: Kind, now: datetime, *, with_lag: bool = True) -> KindStatus:
+def kind_status(
+    documents: Documents, kind: Kind, now: datetime, *, api: ApiSettings | None = None, with_lag: bool = True
+) -> KindStatus:
     position = Checkpoints(documents).get(kind.name)
     stored = documents.count(kind.name)
     deleted = documents.count(kind.name, [Where(f"{META}.deleted", "==", True)])
+    pending = documents.count(work_queue.COLLECTION, [Where("kind", "==", kind.name)])
     return KindStatus(
         name=kind.name,
         records=stored - deleted,
         deleted=deleted,
-        pending=documents.count(work_queue.COLLECTION, [Where("kind", "==", kind.name)]),
+        pending=pending,
         complete_at=position.complete_at,
         backfilled_at=position.backfilled_at,
         filled_at=position.filled_at,
-        by_patient=kind.listed_by == "patient",
+        by_patient=kind.listed_by == "patient" and way_of(position).by == "patient",
         problems=position.problems,
         deletions_held_since=_held_since(documents, kind, now),
-        backfill=progress(kind.name, position, now),
+        backfill=progress(kind.name, position),
+        left=left(kind, position, pending, api),
         lag=lag(documents, kind.name, now) if with_lag else None,
     )
 

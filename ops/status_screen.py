@@ -18,6 +18,9 @@ def show_status(screen: Screen, status: Status, target: TargetSystem) -> None:
     show_coverage(screen, status.coverage, status.at)
     screen.say()
     screen.show(_kinds(status))
+    for kind in status.kinds:
+        if left := told.left(kind):
+            screen.say(f"{kind.name}: {left}.")
     _problems(screen, status, target)
     screen.say("Lag: from webhook to stored record, over the last day, without what is pending.", DIM)
     screen.say()

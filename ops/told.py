@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ops.outbox import OutboxStatus
+from ops.progress import said
 from ops.screen import ago, clock, duration, many
 from ops.status import JobStatus, KindStatus, Status, Unknown
 from shared.rate_limit.state import QuotaState
@@ -50,13 +51,20 @@ def complete(kind: KindStatus, now: datetime) -> Told:
         return Told(next(iter(kind.problems.values()))["reason"], bad=True)
     if kind.backfill:
         return Told(f"backfill {kind.backfill.share:.0%}")
-    if kind.by_patient:
-        return Told("by patient")
     if kind.complete_at:
         return Told(ago(kind.complete_at, now))
+    if kind.by_patient:
+        return Told("by patient")
+    if kind.left:
+        return Told("first pass")
     if kind.filled_at:
         return Told("after next sync")
     return Told("only in part" if kind.backfilled_at else "no backfill yet")
+
+
+def left(kind: KindStatus) -> str:
+    """What a backfill or a pass of the kind still takes; empty where none is under way."""
+    return said(kind.left) if kind.left and not kind.problems else ""
 
 
 def problems(status: Status) -> Iterator[Problem]:
@@ -83,8 +91,8 @@ def nothing_pending(status: Status) -> Told:
 
 
 def outbox(outbox: OutboxStatus, now: datetime) -> Told:
-    said = outbox.said(now)
-    return Told(said, bad=True, command="outbox") if outbox.is_stuck else Told(said)
+    text = outbox.said(now)
+    return Told(text, bad=True, command="outbox") if outbox.is_stuck else Told(text)
 
 
 def token(token: TokenReport | Unknown) -> Told:

@@ -172,7 +172,9 @@ def _read(run: Run, kind: Kind, way: Way) -> None:
     if state["lists"] is None:
         lists = _doctors(parts) if way.by == "doctor" else [None]
         # What was changed before this moment will be in the pass.
-        state = _save(parts, kind, state, {"began": parts.now(), "lists": lists, "resume": None})
+        state = _save(
+            parts, kind, state, {"began": parts.now(), "lists": lists, "all_lists": len(lists), "resume": None}
+        )
     name = name_of("reconcile", kind.name)
     source = Source("reconcile" if parts.checkpoints.get(kind.name).filled_at else "backfill")
     while state["lists"]:

@@ -61,7 +61,7 @@ def test_in_a_pipe_its_progress_is_lines(practice: Practice) -> None:
     shown = practice.ops("backfill", "--follow")
     working.join()
     assert shown.exit_code == 0
-    assert "patients          0%  0 records, no estimate yet" in shown.output
+    assert "patients          0%  0 records, requests left: not known yet" in shown.output
     assert "appointments    100%" in shown.output
     assert "Done: 16 records of patients, appointments, clinical_notes." in shown.output
     children = "medications, problems, allergies"
@@ -86,7 +86,7 @@ def test_a_kind_that_may_not_be_listed_is_named_with_exit_code_1(practice: Pract
 def test_on_a_terminal_there_are_bars_until_it_is_done(practice: Practice) -> None:
     practice.authorize()
     child = start(practice.folder, "backfill", "--follow", "--local")
-    child.expect("appointments .*no estimate yet")
+    child.expect("appointments .*not known yet")
     practice.work(backfill.go_on)
     child.expect("100%.*\x1b\\[2mdone")  # dim
     child.expect("Done: 16 records")
