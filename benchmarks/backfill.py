@@ -38,8 +38,9 @@ from shared.errors import StoreUnavailable
 from shared.jobs import backfill
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
-from shared.jobs.run import Parts, Run, Stopped
+from shared.jobs.run import Parts, Run
 from shared.jobs.seen import Seen
+from shared.jobs.stopping import Stopped
 from shared.jobs.windowed import windows
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane

@@ -26,9 +26,11 @@ from benchmarks.report import Report, Row, Want
 from functions.store_record import handle
 from shared.drchrono.kinds import KINDS
 from shared.errors import QuotaExhausted
-from shared.jobs import backfill, practice_lists
+from shared.jobs import backfill
 from shared.jobs.checkpoints import Checkpoint, Checkpoints
-from shared.jobs.run import Parts, Run, Stopped
+from shared.jobs.practice_state import KIND_NAMES
+from shared.jobs.run import Parts, Run
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.jobs.waiting import WaitingLimiter
 from shared.rate_limit.ledger import Lane
@@ -268,7 +270,7 @@ def _share(clinic: Filling, began: datetime, until: datetime, quota: str, *, res
 
 
 def _is_filled(clinic: Clinic) -> bool:
-    kinds = (*backfill.KIND_NAMES, *practice_lists.KIND_NAMES)
+    kinds = (*backfill.KIND_NAMES, *KIND_NAMES)
     positions = [clinic.positions.get(kind) for kind in kinds]
     waiting = isinstance(clinic, Filling) and clinic.live is None and clinic.queue.waiting()
     return all(position.filled_at and not position.backfill for position in positions) and not waiting

@@ -33,7 +33,7 @@ from shared.cloud.firestore import FirestoreDocuments
 from shared.documents import Documents
 from shared.drchrono.lag import Evidence
 from shared.jobs import backfill
-from shared.jobs.run import Stopped
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.queue.entries import Priority
 from shared.rate_limit.limiter import RateLimiter

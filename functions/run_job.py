@@ -13,9 +13,10 @@ import flask
 
 from shared.errors import LeaseLost, StoreUnavailable, TokenError
 from shared.jobs import backfill, practice_lists, reconcile
-from shared.jobs.run import Parts, Run, Stopped
-from shared.jobs.status import publish_all
-from shared.jobs.sync import report_positions, sync
+from shared.jobs.run import Parts, Run
+from shared.jobs.status import publish_all, report_positions
+from shared.jobs.stopping import Stopped
+from shared.jobs.sync import sync
 from shared.jobs.watermark import EARLIEST
 from shared.log import log
 

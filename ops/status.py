@@ -18,7 +18,7 @@ from shared.drchrono.kinds import KINDS, Kind
 from shared.errors import StoreUnavailable, SyncError
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
-from shared.jobs.practice_lists import way_of
+from shared.jobs.practice_ways import way_of
 from shared.jobs.remaining import Remaining
 from shared.queue import work_queue
 from shared.queue.work_queue import Backlog

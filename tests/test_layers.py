@@ -30,6 +30,7 @@ PURE = [
         "drchrono/retry",
         "drchrono/windows",
         "jobs/reading",
+        "jobs/remaining",
         "jobs/watermark",
         "queue/encoding",
         "outbox/answers",

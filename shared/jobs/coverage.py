@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from shared.drchrono.kinds import KINDS
 from shared.errors import DrChronoError
-from shared.jobs.run import Run, stops
+from shared.jobs.run import Run
+from shared.jobs.stopping import stops
 
 INTERVAL = timedelta(days=1)
 PAUSE_AFTER_FAILURE = timedelta(hours=1)

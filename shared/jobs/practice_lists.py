@@ -16,8 +16,7 @@ announced. What a pass does not show is only a hint: it is queued, and single re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,75 +24,31 @@ from shared.documents import Where
 from shared.drchrono.ids import spellings
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import Evidence, listed_until, shown_until
-from shared.errors import (
-    BadRequest,
-    DeletionsHeld,
-    DrChronoError,
-    LeaseLost,
-    MalformedAnswer,
-    NotFound,
-    ServerError,
-    Unreachable,
-)
+from shared.errors import DeletionsHeld, DrChronoError, LeaseLost
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.children import lists_of
+from shared.jobs.practice_sample import differs
+from shared.jobs.practice_state import KIND_NAMES, begun, save_state, state_of
+from shared.jobs.practice_ways import WAYS, Way, doctors, narrowed, use, way_of
 from shared.jobs.reconcile import notice_absent
-from shared.jobs.run import Parts, Run, Stopped, stops
+from shared.jobs.run import Parts, Run
 from shared.jobs.seen import name_of
+from shared.jobs.stopping import Stopped
 from shared.jobs.walk import walk_pages
 from shared.log import log
-from shared.queue.entries import Target
-from shared.records.refresh import Known
 from shared.records.store import Source
-
-KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.listed_by == "patient")
 
 # An unannounced change is found within a day, if a pass a day costs no more than its share of the quota.
 INTERVAL = timedelta(days=1)
 
-# A list that fails may do so for a moment. After this many attempts, a narrower one is tried.
-ATTEMPTS = 2
-
-# Patients of whom the first pass is compared with their own lists, and how many of these may differ: one of them may
-# have got a record meanwhile.
-SAMPLE = 5
-MOST_DIFFERENT = 1
-
-# Lists that are tried to find out whether a way is answered.
-PROBES = 3
-
 # Patients whose lists are queued at once where each has to be asked for.
 CHUNK_PATIENTS = 200
-
-_REFUSED = (BadRequest, NotFound)
-_FAILED = (ServerError, Unreachable, MalformedAnswer)
-
-
-@dataclass(frozen=True)
-class Way:
-    """How the records of a kind are listed. by: `practice`, `doctor` or `patient`."""
-
-    name: str
-    by: str
-    page_size: int = 250
-
-
-WAYS = (
-    Way("practice", "practice"),
-    Way("doctor", "doctor"),
-    Way("doctor-125", "doctor", 125),
-    Way("patient", "patient"),
-)
-
-
-def way_of(checkpoint: Checkpoint) -> Way:
-    return next((way for way in WAYS if way.name == checkpoint.way), WAYS[0])
 
 
 def start(parts: Parts) -> None:
     """Begin a pass over each kind, and find out anew how it is listed; `go_on` does the work."""
     for name in KIND_NAMES:
-        parts.checkpoints.change(name, lambda old: replace(_begun(old, parts), way=None).mended("reconcile"))
+        parts.checkpoints.change(name, lambda old: replace(begun(old, parts), way=None).mended("reconcile"))
 
 
 def go_on(run: Run) -> None:
@@ -137,19 +92,10 @@ def _interval(parts: Parts, checkpoint: Checkpoint) -> timedelta:
     return max(INTERVAL, INTERVAL * (checkpoint.pass_requests / daily)) if daily else INTERVAL
 
 
-def _begun(old: Checkpoint, parts: Parts) -> Checkpoint:
-    """State of a pass: lists: those still to be read, the current one first, None before they are known; resume: its
-    next page. pages: how many pages of ids are kept. requests: how many pages were read.
-    """
-    now = parts.now()
-    state = {"began": now, "changed": now, "lists": None, "resume": None, "pages": 0, "requests": 0, "after": None}
-    return replace(old, reconcile=state)
-
-
 def _pass(run: Run, kind: Kind) -> None:
     """Raises Stopped and DeletionsHeld."""
     parts = run.parts
-    parts.checkpoints.change(kind.name, lambda old: old if old.reconcile is not None else _begun(old, parts))
+    parts.checkpoints.change(kind.name, lambda old: old if old.reconcile is not None else begun(old, parts))
     while True:
         checkpoint = parts.checkpoints.get(kind.name)
         way = way_of(checkpoint)
@@ -160,7 +106,7 @@ def _pass(run: Run, kind: Kind) -> None:
                 _read(run, kind, way)
             return
         except DrChronoError as error:
-            if not _narrowed(run, kind, way, error):
+            if not narrowed(run, kind, way, error):
                 # The widest lists may time out though DrChrono answers everything else: that ends no run.
                 run.postpone("reconcile", kind.name, error)
                 return
@@ -168,11 +114,11 @@ def _pass(run: Run, kind: Kind) -> None:
 
 def _read(run: Run, kind: Kind, way: Way) -> None:
     parts = run.parts
-    state = _state(parts, kind)
+    state = state_of(parts, kind)
     if state["lists"] is None:
-        lists = _doctors(parts) if way.by == "doctor" else [None]
+        lists = doctors(parts) if way.by == "doctor" else [None]
         # What was changed before this moment will be in the pass.
-        state = _save(
+        state = save_state(
             parts, kind, state, {"began": parts.now(), "lists": lists, "all_lists": len(lists), "resume": None}
         )
     name = name_of("reconcile", kind.name)
@@ -186,12 +132,12 @@ def _read(run: Run, kind: Kind, way: Way) -> None:
             resume: Mapping[str, Any] | None, state: Mapping[str, Any] = state, own: Mapping[str, Any] = own
         ) -> None:
             left = state["lists"] if resume is not None else state["lists"][1:]
-            _save(parts, kind, state, {**own, "lists": left, "resume": resume})
+            save_state(parts, kind, state, {**own, "lists": left, "resume": resume})
 
         for number, (_, result) in enumerate(walk_pages(run, kind, source, pages, save=save), 1):
             parts.seen.keep(name, state["pages"] + number - 1, result.keys)
             own |= {"pages": state["pages"] + number, "requests": state["requests"] + number}
-        state = _state(parts, kind)
+        state = state_of(parts, kind)
     _judge(run, kind, way, state)
     _finish(run, kind, way, state)
 
@@ -213,7 +159,7 @@ def _covered(parts: Parts, way: Way) -> Iterator[list[Where]]:
     if way.by == "practice":
         yield []
     else:
-        for doctor in _doctors(parts):
+        for doctor in doctors(parts):
             for value in spellings(doctor):
                 yield [Where("doctor", "==", value)]
 
@@ -224,9 +170,9 @@ def _finish(run: Run, kind: Kind, way: Way, state: Mapping[str, Any]) -> None:
     # What an event had put into the queue before is in this pass.
     if way.by == "practice":
         run.counts["completed"] += parts.queue.complete_lists(kind.name, Evidence(shown_until(began)))
-    if parts.checkpoints.get(kind.name).filled_at is None and _differs(run, kind):
+    if parts.checkpoints.get(kind.name).filled_at is None and differs(run, kind):
         log("list.incomplete", "WARNING", kind=kind.name)
-        _use(parts, kind, WAYS[-1])
+        use(parts, kind, WAYS[-1])
         _queue_patients(run, kind)
         return
     _done(run, kind, began, state["requests"])
@@ -234,7 +180,7 @@ def _finish(run: Run, kind: Kind, way: Way, state: Mapping[str, Any]) -> None:
 
 def _done(run: Run, kind: Kind, began: datetime, requests: int) -> None:
     parts = run.parts
-    parts.seen.drop(name_of("reconcile", kind.name), _state(parts, kind)["pages"])
+    parts.seen.drop(name_of("reconcile", kind.name), state_of(parts, kind)["pages"])
 
     def done(old: Checkpoint) -> Checkpoint:
         until, now = listed_until(began), parts.now()
@@ -246,108 +192,17 @@ def _done(run: Run, kind: Kind, began: datetime, requests: int) -> None:
     log("pass.finished", kind=kind.name, count=requests)
 
 
-def _differs(run: Run, kind: Kind) -> bool:
-    """Whether patients' own lists show records that the pass did not. They are stored as well. Raises Stopped."""
-    parts = run.parts
-    patients = parts.records.keys(KINDS["patients"], after=None, most=CHUNK_PATIENTS)
-    different = 0
-    for patient in patients[:: max(1, len(patients) // SAMPLE)][:SAMPLE]:
-        run.check()
-        before = _kept(parts, kind, patient)
-        # A list that cannot be had says nothing about the pass.
-        with suppress(DrChronoError, DeletionsHeld), stops():
-            parts.children.run(Target(kind.name, patient, "patient"), Known(parts.now()), Source("reconcile"))
-        different += bool(_kept(parts, kind, patient) - before)
-    return different > MOST_DIFFERENT
-
-
-def _kept(parts: Parts, kind: Kind, patient: str) -> set[str]:
-    owners = [[Where("patient", "==", value)] for value in spellings(patient)]
-    return {key for where in owners for key, _ in parts.records.living(kind, where)}
-
-
 def _queue_patients(run: Run, kind: Kind) -> None:
     """Queue the list of every patient that is kept, once all are. Raises Stopped."""
     parts = run.parts
     if parts.checkpoints.get("patients").backfill is not None:
         return
-    state = _state(parts, kind)
+    state = state_of(parts, kind)
     while True:
         run.check()
         patients = parts.records.keys(KINDS["patients"], after=state["after"], most=CHUNK_PATIENTS)
         parts.queue.enqueue(lists_of(patients, parts.now(), [kind.name]))
         if len(patients) < CHUNK_PATIENTS:
             break
-        state = _save(parts, kind, state, {"after": patients[-1]})
+        state = save_state(parts, kind, state, {"after": patients[-1]})
     _done(run, kind, state["began"], 0)
-
-
-def _narrowed(run: Run, kind: Kind, way: Way, error: DrChronoError) -> bool:
-    """Whether the pass begins anew in a narrower way, which DrChrono answers where it does not answer this one."""
-    parts = run.parts
-    checkpoint = parts.checkpoints.get(kind.name)
-    begun = bool((checkpoint.reconcile or {}).get("resume"))
-    attempts = checkpoint.problems.get("reconcile", {}).get("attempts", 0) + 1
-    if isinstance(error, _REFUSED) and begun:
-        # Nothing says that this list is refused: the place where it is to go on is.
-        _save(parts, kind, _state(parts, kind), {"resume": None})
-    if not (isinstance(error, _REFUSED) and not begun) and not (isinstance(error, _FAILED) and attempts >= ATTEMPTS):
-        return False
-    for narrower in WAYS[WAYS.index(way) + 1 :]:
-        if _answers(run, kind, narrower):
-            log("list.narrowed", "WARNING", kind=kind.name, reason=error.reason)
-            _use(parts, kind, narrower)
-            return True
-    return False
-
-
-def _answers(run: Run, kind: Kind, way: Way) -> bool:
-    """Whether DrChrono answers one of the first lists of a way: one that fails for ever is not the kind's failure."""
-    parts = run.parts
-    if way.by == "doctor":
-        owners = _doctors(parts)[:PROBES]
-    else:
-        owners = parts.records.keys(KINDS["patients"], after=None, most=PROBES)
-        if not owners:
-            return True  # no list has to be read
-    for owner in owners:
-        run.check()
-        with suppress(DrChronoError, DeletionsHeld), stops():
-            if way.by == "patient":
-                parts.children.run(Target(kind.name, owner, "patient"), Known(parts.now()), Source("reconcile"))
-            else:
-                next(parts.lists.list_practice(kind, doctor=owner, page_size=way.page_size), None)
-            return True
-    return False
-
-
-def _use(parts: Parts, kind: Kind, way: Way) -> None:
-    state = _state(parts, kind)
-    parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
-    parts.checkpoints.change(kind.name, lambda old: replace(_begun(old, parts), way=way.name).mended("reconcile"))
-
-
-def _doctors(parts: Parts) -> list[str]:
-    doctors = KINDS["doctors"]
-    return [key for key, _ in parts.records.living(doctors)]
-
-
-def _state(parts: Parts, kind: Kind) -> dict[str, Any]:
-    """Raises Stopped where somebody ended the pass."""
-    state = parts.checkpoints.get(kind.name).reconcile
-    if state is None:
-        raise Stopped("restarted")
-    return state
-
-
-def _save(parts: Parts, kind: Kind, state: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the checkpoint of the pass that began as `state` did. Raises Stopped where another one did."""
-    saved = {**state, **changes, "changed": parts.now()}
-
-    def work(old: Checkpoint) -> Checkpoint:
-        if old.reconcile is None or old.reconcile["began"] != state["began"]:
-            raise Stopped("restarted")
-        return replace(old, reconcile=saved)
-
-    parts.checkpoints.change(kind.name, work)
-    return saved

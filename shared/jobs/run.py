@@ -14,18 +14,13 @@ from shared.drchrono.records import Page
 from shared.errors import (
     DrChronoError,
     LeaseLost,
-    MalformedAnswer,
-    QuotaExhausted,
-    ServerError,
     SyncError,
-    Throttled,
-    TokenError,
-    Unauthorized,
-    Unreachable,
 )
 from shared.jobs.checkpoints import Checkpoints
+from shared.jobs.health import Health
 from shared.jobs.leases import Lease, Leases
 from shared.jobs.seen import Seen
+from shared.jobs.stopping import Stopped, is_unavailable
 from shared.jobs.waiting import WaitingLimiter
 from shared.log import log
 from shared.outbox.work import Work
@@ -56,18 +51,6 @@ class Lists(Protocol):
     ) -> Iterator[Page]: ...
 
 
-class Stopped(Exception):
-    """The run ends here and the next goes on.
-
-    reason: `deadline`, `quota`, `revoked`, `token`, `unavailable` (DrChrono is down), `running` (another run is at it)
-    or `restarted` (somebody began the job anew).
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @dataclass(frozen=True)
 class Parts:
     """What the jobs of one run work with. events: refreshes with the live share of the quota. children, lists: with the
@@ -93,43 +76,6 @@ class Parts:
     pass_requests_a_day: float = 0.0
     overlap: bool = False
     outbox: Work | None = None
-
-
-# So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.
-FAILURES_IN_A_ROW = 5
-
-
-@dataclass
-class Health:
-    """Whether DrChrono answers at all, told from different things that fail: never from one that is repeated.
-
-    failing: the kinds of which a list or single records could not be read since anything was. unreadable: the kinds of
-    which single records are not worth asking for in this run.
-    """
-
-    failing: set[str] = field(default_factory=set)
-    unreadable: set[str] = field(default_factory=set)
-    _in_a_row: Counter[str] = field(default_factory=Counter)
-
-    def listed(self) -> None:
-        self.failing.clear()
-
-    def record_answered(self, kind: str) -> None:
-        self.failing.clear()
-        del self._in_a_row[kind]
-
-    def record_failed(self, kind: str, error: SyncError) -> None:
-        """A record of `kind` could not be read at the first attempt. Raises Stopped where DrChrono is down."""
-        self._in_a_row[kind] += 1
-        if self._in_a_row[kind] >= FAILURES_IN_A_ROW:
-            self.unreadable.add(kind)
-            self.failed(kind, error)
-
-    def failed(self, kind: str, error: SyncError) -> None:
-        """A list of `kind` could not be read. Raises Stopped where DrChrono is down, or refuses every token."""
-        self.failing.add(kind)
-        if len(self.failing) > 1:
-            raise Stopped("token" if isinstance(error, Unauthorized) else "unavailable")
 
 
 @dataclass
@@ -193,29 +139,3 @@ class Run:
         status = error.status if isinstance(error, DrChronoError) else None
         attempts = changed.problems[job]["attempts"]
         log("kind.failed", "ERROR", job=job, kind=kind, reason=error.reason, status=status or 0, attempt=attempts)
-
-
-@contextmanager
-def stops() -> Iterator[None]:
-    """What ends a run though nothing is wrong with the work itself, as Stopped."""
-    try:
-        yield
-    except SyncError as error:
-        reason = stop_reason(error)
-        if reason is None:
-            raise
-        raise Stopped(reason) from None
-
-
-def stop_reason(error: SyncError) -> str | None:
-    """Why `error` ends the whole run, or None where it concerns one target only."""
-    if isinstance(error, QuotaExhausted | Throttled):
-        return "quota"
-    if isinstance(error, TokenError):
-        return "revoked" if error.reason in ("token_revoked", "token_missing") else "token"
-    return None
-
-
-def is_unavailable(error: SyncError) -> bool:
-    """Whether `error` may mean that DrChrono is down, or that no token is good any more."""
-    return isinstance(error, ServerError | Unreachable | MalformedAnswer | Unauthorized)

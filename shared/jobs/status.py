@@ -21,6 +21,7 @@ from shared.errors import DeletionsHeld
 from shared.jobs import claims
 from shared.jobs.checkpoints import Checkpoint, status_path
 from shared.jobs.run import Parts
+from shared.log import log
 
 WRITTEN_AFTER = timedelta(minutes=1)
 COUNTED_AFTER = timedelta(hours=1)  # a count costs a read for every thousand records
@@ -93,3 +94,18 @@ def _instant(value: object) -> datetime | None:
 
 def _is_within(value: object, span: timedelta, now: datetime) -> bool:
     return isinstance(value, datetime) and value.tzinfo is not None and timedelta(0) <= now - value < span
+
+
+def report_positions(parts: Parts) -> None:
+    """Log how far each kind is complete, for the alert on its lag.
+
+    Of a kind that is listed whole, the time between two lists is no lag. Medications, problems and allergies are as
+    complete as the patients.
+    """
+    now = parts.now()
+    for kind in KINDS.values():
+        complete = parts.checkpoints.get(kind.name).complete_at
+        if complete is not None and kind.listed_by != "patient":
+            planned = timedelta(minutes=kind.sync_minutes) if kind.whole else timedelta(0)
+            lag = max(now - complete - planned, timedelta(0))
+            log("kind.position", kind=kind.name, lag_seconds=round(lag.total_seconds()))

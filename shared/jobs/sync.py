@@ -12,9 +12,9 @@ from typing import Any
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import listed_until, provable_from, shown_until
 from shared.errors import DrChronoError, ListShifted, StoreUnavailable
-from shared.jobs import backfill, practice_lists, reconcile, watermark
-from shared.jobs.checkpoints import Checkpoint, Round
-from shared.jobs.children import asked_for_all, follow, lists_of
+from shared.jobs import backfill, practice_lists, reconcile, slow_round, watermark
+from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.children import follow
 from shared.jobs.coverage import look_at_coverage
 from shared.jobs.listing import Listing
 from shared.jobs.run import Parts, Run
@@ -33,14 +33,8 @@ SOME = 5
 # Live, a bulk list of as many records costs fewer requests than a plain one, whose pages hold 20 appointments.
 MANY = 20
 
-# How long the slow round over all patients takes, where medications, problems and allergies have no list of the whole
-# practice: what is deleted or edited there without an event is found by it.
-ROUND = timedelta(days=30)
-MOST_PER_ROUND_STEP = 50
 # Of the outbox: before the events, and after them. A burst of entries delays no event.
 FEW_WRITES, MOST_WRITES = 20, 200
-
-FEW_WAITING = 10  # the round goes on only when the work queue is nearly empty
 
 
 def sync(run: Run, *, force: bool = False) -> None:
@@ -65,7 +59,7 @@ def sync(run: Run, *, force: bool = False) -> None:
     reconcile.go_on(run)
     practice_lists.go_on(run)
     work_off(run, Priority.BACKFILL)
-    _round(run)
+    slow_round.go_on(run)
 
 
 def send_writes(run: Run, most: int) -> None:
@@ -190,40 +184,3 @@ def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:
     }
     parts.checkpoints.change(kind.name, lambda old: replace(old, sync=state))
     return state
-
-
-def _round(run: Run) -> None:
-    """Put the next few patients' lists in the work queue, so that each is looked at once a ROUND."""
-    parts = run.parts
-    now = parts.now()
-    kinds = practice_lists.by_patient(parts)
-    if not kinds or parts.checkpoints.get("patients").backfilled_at is None or parts.queue.waiting() > FEW_WAITING:
-        return
-    before = parts.checkpoints.round()
-    share = (now - before.at) / ROUND if before.at else 0.0
-    most = min(int(parts.records.count(KINDS["patients"]) * share), MOST_PER_ROUND_STEP)
-    if before.at and not most:
-        return  # one patient's turn is not over: the time adds up
-    patients = parts.records.keys(KINDS["patients"], after=before.after, most=most) if most else []
-    parts.queue.enqueue(lists_of(patients, now, kinds))
-    began = before.began if before.after is not None else now
-    # Fewer than asked for means that the round is complete: the next begins with the first patient.
-    after = patients[-1] if len(patients) == most > 0 else None
-    if after is None and most and began is not None:
-        asked_for_all(parts, kinds, began)
-    parts.checkpoints.set_round(Round(after=after, at=now, began=began))
-
-
-def report_positions(parts: Parts) -> None:
-    """Log how far each kind is complete, for the alert on its lag.
-
-    Of a kind that is listed whole, the time between two lists is no lag. Medications, problems and allergies are as
-    complete as the patients.
-    """
-    now = parts.now()
-    for kind in KINDS.values():
-        complete = parts.checkpoints.get(kind.name).complete_at
-        if complete is not None and kind.listed_by != "patient":
-            planned = timedelta(minutes=kind.sync_minutes) if kind.whole else timedelta(0)
-            lag = max(now - complete - planned, timedelta(0))
-            log("kind.position", kind=kind.name, lag_seconds=round(lag.total_seconds()))

@@ -10,7 +10,8 @@ from shared.drchrono.lag import Evidence, shown_until
 from shared.drchrono.records import Page
 from shared.errors import BulkNotReady, ListRepeats
 from shared.jobs.ahead import PagesAhead
-from shared.jobs.run import Run, stops
+from shared.jobs.run import Run
+from shared.jobs.stopping import stops
 from shared.records.refresh import store_page
 from shared.records.store import PageResult, Source
 

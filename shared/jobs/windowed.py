@@ -33,7 +33,8 @@ from shared.jobs import watermark
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.listing import Listing
 from shared.jobs.reading import MOST_NEW, MOST_READINGS
-from shared.jobs.run import Run, Stopped
+from shared.jobs.run import Run
+from shared.jobs.stopping import Stopped
 from shared.jobs.walk import BeforeStore, walk
 from shared.jobs.watermark import EARLIEST
 from shared.records.store import PageResult, Source

@@ -6,7 +6,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 from shared.errors import QuotaExhausted, StoreUnavailable, SyncError
-from shared.jobs.run import Parts, Run, Stopped, is_unavailable, stop_reason
+from shared.jobs.run import Parts, Run
+from shared.jobs.stopping import Stopped, is_unavailable, stop_reason
 from shared.log import log
 from shared.queue.entries import Entry, Priority, absent_since, due_after, priority_after
 from shared.records.ordering import Outcome

@@ -31,8 +31,9 @@ from shared.drchrono.kinds import KINDS, key_of
 from shared.drchrono.lag import VERSION_LAG
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
-from shared.jobs.run import Parts, Run, Stopped
+from shared.jobs.run import Parts, Run
 from shared.jobs.seen import Seen
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue

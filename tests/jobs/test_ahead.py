@@ -14,7 +14,8 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
 from shared.errors import QuotaExhausted, ServerError, StoreUnavailable
-from shared.jobs.run import Run, Stopped
+from shared.jobs.run import Run
+from shared.jobs.stopping import Stopped
 from shared.jobs.walk import walk
 from shared.records.store import Source
 from tests.clinic import Clinic, simulator

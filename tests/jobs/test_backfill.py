@@ -12,7 +12,8 @@ import pytest
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
-from shared.jobs.run import Run, Stopped
+from shared.jobs.run import Run
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.rate_limit.ledger import Lane
 from simulator import Simulator

@@ -22,8 +22,9 @@ from shared.drchrono.ids import document_id
 from shared.drchrono.kinds import KINDS, Kind
 from shared.errors import StoreUnavailable
 from shared.jobs import backfill, reconcile
-from shared.jobs.run import Run, Stopped
+from shared.jobs.run import Run
 from shared.jobs.status import publish_all
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.jobs.watermark import EARLIEST
 from shared.records.storable import META, join

@@ -15,7 +15,8 @@ import pytest
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill, reconcile
-from shared.jobs.run import Run, Stopped
+from shared.jobs.run import Run
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import MANY, sync
 from shared.queue.entries import Target
 from simulator import Simulator

@@ -15,8 +15,11 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill, practice_lists
 from shared.jobs.checkpoints import Checkpoint
-from shared.jobs.practice_lists import KIND_NAMES, way_of
-from shared.jobs.run import Run, Stopped
+from shared.jobs.practice_sample import SAMPLE
+from shared.jobs.practice_state import KIND_NAMES
+from shared.jobs.practice_ways import way_of
+from shared.jobs.run import Run
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.queue.entries import Entry, Priority, Target
 from simulator import Simulator
@@ -68,7 +71,7 @@ def test_a_first_filling_takes_few_lists_of_the_practice_instead_of_three_a_pati
     clinic.run(practice_lists.go_on)
     # Lists of patients would be 90 requests. Five patients of each kind are compared.
     pages = sum(-(-len(clinic.simulator.truth(name)) // 50) for name in KIND_NAMES)
-    assert clinic.requests() - before <= pages + len(KIND_NAMES) * practice_lists.SAMPLE
+    assert clinic.requests() - before <= pages + len(KIND_NAMES) * SAMPLE
     runs(clinic, hours=0.2)
     assert clinic.differences() == []
     assert clinic.queue.waiting() == 0
@@ -180,10 +183,7 @@ def test_a_pass_that_dies_anywhere_goes_on_and_repeats_a_page_at_most(running: S
     assert kills > 3
     assert [one for one in clinic.differences() if one.split(":")[0] in KIND_NAMES] == []
     # A comparison with patients' lists is begun anew as a whole.
-    assert (
-        clinic.requests() - before
-        <= pages + kills * (1 + practice_lists.SAMPLE) + len(KIND_NAMES) * practice_lists.SAMPLE
-    )
+    assert clinic.requests() - before <= pages + kills * (1 + SAMPLE) + len(KIND_NAMES) * SAMPLE
 
 
 def test_a_pass_strikes_what_events_had_queued_before_it(clinic: Clinic) -> None:

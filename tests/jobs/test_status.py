@@ -16,9 +16,11 @@ from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import listed_until
 from shared.jobs import backfill, claims, reconcile
 from shared.jobs.checkpoints import Checkpoint
-from shared.jobs.run import Run, Stopped
+from shared.jobs.run import Run
+from shared.jobs.slow_round import ROUND
 from shared.jobs.status import publish, publish_all
-from shared.jobs.sync import ROUND, sync
+from shared.jobs.stopping import Stopped
+from shared.jobs.sync import sync
 from shared.jobs.watermark import EARLIEST
 from shared.queue.entries import Entry, Priority, Target
 from shared.queue.work_queue import Pending

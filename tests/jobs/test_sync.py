@@ -14,7 +14,8 @@ import pytest
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
-from shared.jobs.run import FAILURES_IN_A_ROW, Stopped
+from shared.jobs.health import FAILURES_IN_A_ROW
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import MANY, sync
 from shared.queue.entries import Entry, Priority, Target
 from simulator import Simulator

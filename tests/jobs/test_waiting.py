@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from shared.errors import QuotaExhausted
-from shared.jobs.run import Stopped
+from shared.jobs.stopping import Stopped
 from shared.jobs.waiting import WaitingLimiter
 from shared.rate_limit.ledger import Lane
 

@@ -12,8 +12,10 @@ import pytest
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import listed_until
-from shared.jobs.run import Run, Stopped
-from shared.jobs.sync import report_positions, sync
+from shared.jobs.run import Run
+from shared.jobs.status import report_positions
+from shared.jobs.stopping import Stopped
+from shared.jobs.sync import sync
 from shared.queue.entries import Entry, Priority, Target
 from simulator import Simulator
 from tests.clinic import Clinic, simulator

@@ -12,7 +12,8 @@ import pytest
 from shared.documents import Data, Documents, Where
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
-from shared.jobs.run import Run, Stopped
+from shared.jobs.run import Run
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.jobs.zones import SETTLED, apply_zones
 from shared.records import zones

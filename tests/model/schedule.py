@@ -22,9 +22,11 @@ from shared.errors import LeaseLost, StoreUnavailable
 from shared.jobs import backfill, reconcile
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
-from shared.jobs.run import Parts, Run, Stopped
+from shared.jobs.run import Parts, Run
 from shared.jobs.seen import Seen
-from shared.jobs.sync import ROUND, sync
+from shared.jobs.slow_round import ROUND
+from shared.jobs.stopping import Stopped
+from shared.jobs.sync import sync
 from shared.jobs.watermark import EARLIEST
 from shared.queue.entries import Target
 from shared.queue.single_flight import Flight, SingleFlight

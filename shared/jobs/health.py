@@ -1,0 +1,45 @@
+"""Whether DrChrono answers at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from shared.errors import SyncError, Unauthorized
+from shared.jobs.stopping import Stopped
+
+# So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.
+FAILURES_IN_A_ROW = 5
+
+
+@dataclass
+class Health:
+    """Whether DrChrono answers at all, told from different things that fail: never from one that is repeated.
+
+    failing: the kinds of which a list or single records could not be read since anything was. unreadable: the kinds of
+    which single records are not worth asking for in this run.
+    """
+
+    failing: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    _in_a_row: Counter[str] = field(default_factory=Counter)
+
+    def listed(self) -> None:
+        self.failing.clear()
+
+    def record_answered(self, kind: str) -> None:
+        self.failing.clear()
+        del self._in_a_row[kind]
+
+    def record_failed(self, kind: str, error: SyncError) -> None:
+        """A record of `kind` could not be read at the first attempt. Raises Stopped where DrChrono is down."""
+        self._in_a_row[kind] += 1
+        if self._in_a_row[kind] >= FAILURES_IN_A_ROW:
+            self.unreadable.add(kind)
+            self.failed(kind, error)
+
+    def failed(self, kind: str, error: SyncError) -> None:
+        """A list of `kind` could not be read. Raises Stopped where DrChrono is down, or refuses every token."""
+        self.failing.add(kind)
+        if len(self.failing) > 1:
+            raise Stopped("token" if isinstance(error, Unauthorized) else "unavailable")

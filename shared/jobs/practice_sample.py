@@ -1,0 +1,43 @@
+"""Whether a first pass over the lists of the practice shows what patients' own lists show."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from shared.documents import Where
+from shared.drchrono.ids import spellings
+from shared.drchrono.kinds import KINDS, Kind
+from shared.errors import DeletionsHeld, DrChronoError
+from shared.jobs.run import Parts, Run
+from shared.jobs.stopping import stops
+from shared.queue.entries import Target
+from shared.records.refresh import Known
+from shared.records.store import Source
+
+# Patients of whom the first pass is compared with their own lists, and how many of these may differ: one of them may
+# have got a record meanwhile.
+SAMPLE = 5
+MOST_DIFFERENT = 1
+
+# Patients among whom the sample is taken.
+MOST_PATIENTS = 200
+
+
+def differs(run: Run, kind: Kind) -> bool:
+    """Whether patients' own lists show records that the pass did not. They are stored as well. Raises Stopped."""
+    parts = run.parts
+    patients = parts.records.keys(KINDS["patients"], after=None, most=MOST_PATIENTS)
+    different = 0
+    for patient in patients[:: max(1, len(patients) // SAMPLE)][:SAMPLE]:
+        run.check()
+        before = _kept(parts, kind, patient)
+        # A list that cannot be had says nothing about the pass.
+        with suppress(DrChronoError, DeletionsHeld), stops():
+            parts.children.run(Target(kind.name, patient, "patient"), Known(parts.now()), Source("reconcile"))
+        different += bool(_kept(parts, kind, patient) - before)
+    return different > MOST_DIFFERENT
+
+
+def _kept(parts: Parts, kind: Kind, patient: str) -> set[str]:
+    owners = [[Where("patient", "==", value)] for value in spellings(patient)]
+    return {key for where in owners for key, _ in parts.records.living(kind, where)}

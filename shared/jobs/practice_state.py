@@ -1,0 +1,44 @@
+"""The checkpoint of a pass over the lists of the practice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from shared.drchrono.kinds import KINDS, Kind
+from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.run import Parts
+from shared.jobs.stopping import Stopped
+
+KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.listed_by == "patient")
+
+
+def begun(old: Checkpoint, parts: Parts) -> Checkpoint:
+    """State of a pass: lists: those still to be read, the current one first, None before they are known; resume: its
+    next page. pages: how many pages of ids are kept. requests: how many pages were read.
+    """
+    now = parts.now()
+    state = {"began": now, "changed": now, "lists": None, "resume": None, "pages": 0, "requests": 0, "after": None}
+    return replace(old, reconcile=state)
+
+
+def state_of(parts: Parts, kind: Kind) -> dict[str, Any]:
+    """Raises Stopped where somebody ended the pass."""
+    state = parts.checkpoints.get(kind.name).reconcile
+    if state is None:
+        raise Stopped("restarted")
+    return state
+
+
+def save_state(parts: Parts, kind: Kind, state: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the checkpoint of the pass that began as `state` did. Raises Stopped where another one did."""
+    saved = {**state, **changes, "changed": parts.now()}
+
+    def work(old: Checkpoint) -> Checkpoint:
+        if old.reconcile is None or old.reconcile["began"] != state["began"]:
+            raise Stopped("restarted")
+        return replace(old, reconcile=saved)
+
+    parts.checkpoints.change(kind.name, work)
+    return saved
