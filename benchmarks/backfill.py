@@ -41,7 +41,6 @@ from shared.jobs.leases import Leases
 from shared.jobs.run import Parts, Run
 from shared.jobs.seen import Seen
 from shared.jobs.stopping import Stopped
-from shared.jobs.windowed import windows
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
 from shared.rate_limit.limiter import RateLimiter
@@ -143,10 +142,8 @@ def _throw_away(working: Parts) -> int:
     records = 0
     for name in backfill.KIND_NAMES:
         kind = KINDS[name]
-        for window in windows(kind, SINCE, now().date()):
-            dates = (str(window["first"]), str(window["last"])) if window["first"] else None
-            since = None if dates else f"{SINCE}T00:00:00"
-            records += sum(len(page.records) for page in working.lists.list_changed(kind, since=since, window=dates))
+        pages = working.lists.list_changed(kind, since=f"{SINCE}T00:00:00")
+        records += sum(len(page.records) for page in pages)
     return records
 
 
@@ -180,14 +177,13 @@ def in_a_process(**task: Any) -> dict[str, float]:
 def filling(form: str, store: str, patients: int, project: str = "") -> Row:
     notes = patients // 10
     sizes = ["--patients", str(patients), "--appointments", str(patients), "--notes", str(notes), "--children", "0"]
-    # A live list is ready at its first poll, two seconds after it was asked for.
+    # A live list is ready at its first poll, five seconds after it was asked for.
     with simulator("--form", form, "--polls", "0", *sizes) as url:
         figures = in_a_process(
             url=url, store=store, project=project, quota="100000/minute", kinds=list(backfill.KIND_NAMES)
         )
         requests = int(_control(url, "stats")["requests"])
-    spans = len(windows(KINDS["appointments"], SINCE, now().date()))
-    pages = math.ceil(patients / 1000) + max(spans, math.ceil(patients / 1000)) + math.ceil(notes / 20)
+    pages = 2 * math.ceil(patients / 1000) + math.ceil(notes / (1000 if form == "live" else 20))
     return {
         "form": form,
         "into": store,

@@ -12,7 +12,8 @@ from shared.jobs import practice_lists, watermark
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.run import Parts, Run
 from shared.jobs.status import publish
-from shared.jobs.windowed import KIND_NAMES, State, new_state, readings_of, walk_windows
+from shared.jobs.walk_state import State, new_state, readings_of
+from shared.jobs.windowed import KIND_NAMES, walk_windows
 from shared.jobs.windowed import go_on as go_on_with
 from shared.log import log
 from shared.records.store import PageResult

@@ -19,8 +19,9 @@ from shared.jobs.children import follow
 from shared.jobs.run import Parts, Run
 from shared.jobs.seen import name_of
 from shared.jobs.status import publish
-from shared.jobs.windowed import State, new_state, walk_windows
+from shared.jobs.walk_state import State, new_state
 from shared.jobs.windowed import go_on as go_on_with
+from shared.jobs.windowed import walk_windows
 
 
 def start(parts: Parts, kinds: tuple[str, ...]) -> None:

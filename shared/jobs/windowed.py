@@ -12,22 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
-from shared.drchrono.windows import date_windows
 from shared.errors import (
-    BadRequest,
-    BulkNotReady,
     DeletionsHeld,
     DrChronoError,
     LeaseLost,
     ListShifted,
-    MalformedAnswer,
-    ServerError,
-    Unreachable,
 )
 from shared.jobs import watermark
 from shared.jobs.checkpoints import Checkpoint
@@ -36,49 +30,13 @@ from shared.jobs.reading import MOST_NEW, MOST_READINGS
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.walk import BeforeStore, walk
-from shared.jobs.watermark import EARLIEST
+from shared.jobs.walk_state import FAILED, State, Window, narrowed, readings_of, state_of
 from shared.records.store import PageResult, Source
 
 KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.changes)
 
-# The list of everything by `since`.
-UNDATED: Mapping[str, str | None] = {"first": None, "last": None}
-
-# A list of everything that fails so often, and in these ways, is preceded by the lists of its dates, which are smaller.
-ATTEMPTS = 2
-_FAILED = (BadRequest, ServerError, Unreachable, MalformedAnswer, BulkNotReady, ListShifted)
-
-FUTURE = timedelta(days=720)  # most appointments are made within it
-
-State = Mapping[str, Any]
-Window = Mapping[str, Any]
 # What a page changes in the job's own part of the state.
 Each = Callable[[State, Page, PageResult], Mapping[str, Any]]
-
-
-def new_state(kind: Kind, since: date, now: datetime, **own: Any) -> dict[str, Any]:
-    # Everything is in the one list by `since`; what is only wanted from a date on is in the lists of these dates.
-    spans = windows(kind, since, now.date()) if since > EARLIEST else [dict(UNDATED)]
-    return {
-        "since": since.isoformat(),
-        "began": now,
-        "changed": now,
-        "windows": spans,
-        "all_windows": len(spans),
-        "resume": None,
-        "reading": None,
-        "pages": 0,
-        **own,
-    }
-
-
-def windows(kind: Kind, since: date, today: date) -> list[dict[str, str | None]]:
-    """The spans of dates that the kind is listed in, newest first, and at last everything by `since`, without dates:
-    that list shows also what is dated before or after all spans, or not at all.
-    """
-    spans = date_windows(since, today + FUTURE, kind.window_days) if kind.window_days else ()
-    dated: list[dict[str, str | None]] = [{"first": first, "last": last} for first, last in reversed(list(spans))]
-    return [*dated, dict(UNDATED)]
 
 
 def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
@@ -86,7 +44,7 @@ def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
 
     Raises Stopped, also where another run is at it.
     """
-    unfinished = [name for name in KIND_NAMES if _state(run.parts.checkpoints.get(name), job) is not None]
+    unfinished = [name for name in KIND_NAMES if state_of(run.parts.checkpoints.get(name), job) is not None]
     if not unfinished:
         return
     try:
@@ -97,28 +55,15 @@ def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
                         work(run, KINDS[name])
                     except (DrChronoError, DeletionsHeld) as error:
                         run.failed(job, name, error)
-                        if isinstance(error, _FAILED):
+                        if isinstance(error, FAILED):
                             _narrow(run, job, KINDS[name])
     except LeaseLost:
         raise Stopped("running") from None
 
 
 def _narrow(run: Run, job: str, kind: Kind) -> None:
-    """Have the list of everything preceded by those of its dates where it was not answered in several attempts."""
-
-    def narrowed(old: Checkpoint) -> Checkpoint:
-        state = _state(old, job)
-        attempts = old.problems.get(job, {}).get("attempts", 0)
-        if state is None or state["all_windows"] > 1 or not state["windows"] or attempts < ATTEMPTS:
-            return old
-        spans = windows(kind, date.fromisoformat(state["since"]), run.parts.now().date())
-        begun: dict[str, Any] = {
-            job: {**state, "windows": spans, "all_windows": len(spans), "resume": None, "reading": None}
-        }
-        return replace(old, **begun)
-
-    if kind.window_days is not None:
-        run.parts.checkpoints.change(kind.name, narrowed)
+    today = run.parts.now().date()
+    run.parts.checkpoints.change(kind.name, lambda old: narrowed(old, job, kind, today))
 
 
 def walk_windows(
@@ -138,7 +83,7 @@ def walk_windows(
     Raises Stopped, and a DrChronoError that concerns this kind alone.
     """
     walker = _Walker(run, kind, job, each, exact, keep_ids, archived, before_store)
-    while (state := _state(run.parts.checkpoints.get(kind.name), job)) is not None and state["windows"]:
+    while (state := state_of(run.parts.checkpoints.get(kind.name), job)) is not None and state["windows"]:
         walker.read(state)
     return state
 
@@ -217,7 +162,7 @@ class _Walker:
         window: Window = state["windows"][0]
 
         def saved(old: Checkpoint) -> Checkpoint:
-            there = _state(old, self.job)
+            there = state_of(old, self.job)
             if there is None or there["began"] != state["began"]:
                 raise Stopped("restarted")
             if there["windows"][:1] != [window]:
@@ -230,13 +175,3 @@ class _Walker:
             return replace(old, **field)
 
         self.run.parts.checkpoints.change(self.kind.name, saved)
-
-
-def readings_of(window: Window) -> int:
-    """How often the list was read before."""
-    return int(window.get("readings", 0))
-
-
-def _state(position: Checkpoint, job: str) -> dict[str, Any] | None:
-    state: dict[str, Any] | None = getattr(position, job)
-    return state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scale import Cost, Counted, Practice, Prices, Units, day, month, pages
+from benchmarks.scale import Cost, Counted, Practice, Prices, Units, child_pages, day, first_filling, month, pages
 from shared.documents import Documents, Transaction, Where
 
 NOTHING = Cost()
@@ -15,21 +15,35 @@ ONE = Units(
     lists=Cost(requests=3),
     filled=NOTHING,
     passed=Cost(reads=1),
+    children=Cost(writes=1),
 )
 
 
 def test_a_pass_is_pages_of_a_thousand_and_notes_by_twenty() -> None:
-    # 39 windows of appointments, each a page at least, and all appointments once more.
-    assert pages(Practice(1_000)) == 1 + 39 + 15 + 600
-    assert pages(Practice(10_000)) == 10 + 2 * 150 + 6_000
+    assert pages(Practice(1_000)) == 1 + 15 + 600
+    assert pages(Practice(10_000)) == 10 + 150 + 6_000
+    assert pages(Practice(10_000), live=True) == 2 * (10 + 150 + 120)
 
 
-def test_a_day_adds_up_events_lists_the_round_and_the_pass() -> None:
-    # 12 visits: 9 events and 9 lists each; 96 syncs of 3 lists; 100 lists of the round.
-    assert day(Practice(1_000), ONE, passes=0).requests == 12 * 9 + 12 * 9 + 96 * 3 + 100
+def test_a_first_filling_reads_uncounted_lists_twice_and_the_lists_of_the_practice_once() -> None:
+    assert child_pages(Practice(1_000)) == 36 + 36 + 80
+    assert first_filling(Practice(1_000)) == 2 * 616 + 152
+    assert first_filling(Practice(1_000), live=True) == 2 * (1 + 15 + 12) + 152
+
+
+def test_a_day_adds_up_events_lists_and_the_passes() -> None:
+    # 12 visits: 9 events and 9 lists each; 96 syncs of 3 lists; a daily pass of 152 requests.
+    assert day(Practice(1_000), ONE, passes=0).requests == 12 * 9 + 12 * 9 + 96 * 3 + 152
     whole = day(Practice(1_000), ONE)
-    assert whole.requests == 604 + 655
+    assert whole.requests == 656 + 616
     assert whole.reads == 28_000  # 1,000 patients, 15,000 appointments, 12,000 notes
+    assert whole.writes == 22_000
+
+
+def test_daily_passes_take_no_more_than_their_share() -> None:
+    practice = Practice(100_000)
+    least = day(practice, ONE, passes=0, live=True).requests - 18 * practice.visits - 96 * 3
+    assert round(least) == 1_200 < child_pages(practice)
 
 
 def test_money_has_a_fixed_part() -> None:

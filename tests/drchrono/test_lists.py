@@ -71,6 +71,80 @@ def test_notes_come_by_twenty(desk: Desk) -> None:
     assert all(len(page.records) <= 20 for page in pages)
 
 
+REFUSED = {"fault": "answer", "status": 404, "body": {"detail": "Not found."}}
+
+
+def endpoints(desk: Desk) -> dict[str, int]:
+    return dict(desk.simulator.stats()["by_endpoint"])
+
+
+def notes_of(desk: Desk, **wanted: Any) -> list[str]:
+    return sorted(keys("clinical_notes", desk.client.list_changed(NOTES, since="2020-01-01T00:00:00", **wanted)))
+
+
+def test_notes_come_in_bulk_from_a_service_that_other_lists_have_shown_to_be_the_live_one() -> None:
+    with desk_of(form="live", patients=60) as desk:
+        truth = sorted(desk.simulator.truth("clinical_notes"))
+        assert notes_of(desk) == truth
+        assert endpoints(desk) == {"GET /api/clinical_notes": -(-len(truth) // 20)}
+        assert desk.client.list_protocol is None
+        list(desk.client.list_changed(PATIENTS, since="2020-01-01"))
+        before = endpoints(desk)
+        assert notes_of(desk) == truth
+        assert endpoints(desk) == {
+            **before,
+            "POST /api/clinical_notes_list": 1,
+            "GET /api/clinical_notes_list": 2,
+        }
+        # Few changes cost one request of a plain list.
+        assert notes_of(desk, bulk=False) == truth
+        assert endpoints(desk)["GET /api/clinical_notes"] == before["GET /api/clinical_notes"] + 1
+
+
+@pytest.mark.parametrize("status", ["400", "404", "403", "500", "504", "garbage", "reset"])
+def test_where_the_bulk_list_of_notes_is_not_answered_the_plain_one_is_and_other_kinds_stay_as_they_are(
+    status: str,
+) -> None:
+    with desk_of(form="live", patients=60) as desk:
+        list(desk.client.list_changed(PATIENTS, since="2020-01-01"))
+        refusal = {**REFUSED, "status": int(status)} if status in ("400", "404") else {"fault": status}
+        desk.fault(**refusal, path="/api/clinical_notes_list")
+        before = endpoints(desk)
+        for _ in range(2):
+            assert notes_of(desk) == sorted(desk.simulator.truth("clinical_notes"))
+        after = endpoints(desk)
+        refused = status in ("400", "404", "garbage")
+        # What may pass is tried again with the next list; a refusal is remembered, and costs one attempt.
+        way = {"lists": "live", "clinical_notes": "plain"} if refused else {"lists": "live"}
+        assert desk.client.list_protocol == way
+        assert after["GET /api/clinical_notes"] == 2
+        assert (after["POST /api/clinical_notes_list"] > 1) != (status in ("400", "404"))
+        list(desk.client.list_changed(PATIENTS, since="2020-01-01"))
+        assert endpoints(desk)["GET /api/patients_list"] == before["GET /api/patients_list"] + 2  # polls
+        second = Desk(desk.simulator, list_protocol=json.loads(json.dumps(way)))
+        assert notes_of(second) == sorted(desk.simulator.truth("clinical_notes"))
+
+
+def test_a_live_list_of_many_pages_waits_about_as_long_as_one_of_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch, 2)
+    with desk_of(form="live", polls_until_complete=0, bulk_seconds=4) as desk:
+        list(desk.client.list_changed(PATIENTS, since="2020-01-01"))  # six pages
+        assert sum(desk.slept) <= 5 + 2 * 5
+        # A POST and a poll for each page, and one question to find out how it is asked.
+        assert desk.requests() == 1 + 6 * 2
+
+
+@pytest.mark.parametrize("lost", range(1, 13))
+def test_whatever_request_for_a_page_ahead_fails_the_list_is_whole(lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch, 2)
+    with desk_of(form="live") as running:
+        desk = Desk(running.simulator, list_protocol={"lists": "live"})
+        rule = {"match": {"path": "/api/patients_list"}, **REFUSED, "after": lost, "times": 1}
+        desk.simulator.faults.set([rule], replace=True)
+        found = keys("patients", desk.client.list_changed(PATIENTS, since="2020-01-01"))
+        assert sorted(found) == sorted(desk.simulator.truth("patients"))
+
+
 @pytest.mark.parametrize("bulk", [True, False])
 @pytest.mark.parametrize("form", FORMS)
 def test_only_what_changed_since_is_listed(form: str, bulk: bool) -> None:

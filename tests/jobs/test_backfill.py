@@ -70,6 +70,28 @@ def test_backfill_and_sync_make_the_copy_equal_to_the_truth(clinic: Clinic) -> N
     assert all(clinic.positions.get(kind).complete_at is not None for kind in backfill.KIND_NAMES)
 
 
+@pytest.mark.parametrize("fault", ["504", "garbage", "reset"])
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_where_the_list_of_everything_is_not_answered_the_lists_of_dates_are_read_before_it(
+    form: str, fault: str, embedded: Documents
+) -> None:
+    with simulator(form=form) as running:
+        clinic = Clinic(running, embedded)
+        start(clinic, date(2009, 1, 1))
+        assert clinic.positions.get("appointments").backfill["all_windows"] == 1  # type: ignore[index]
+        running.faults.set([{"match": {"path": "/api/appointments_list?.*since="}, "fault": fault}], replace=True)
+        for _ in range(3):
+            clinic.run(backfill.go_on)
+            clinic.later(hours=1)
+        assert clinic.stored("appointments").keys() == running.truth("appointments").keys()
+        assert clinic.positions.get("appointments").filled_at is None  # nothing shows that these are all
+        running.faults.set([], replace=True)
+        clinic.run(backfill.go_on)
+        clinic.run(sync)
+        assert clinic.positions.get("appointments").filled_at is not None
+        assert clinic.differences() == []
+
+
 def test_a_second_backfill_writes_nothing_that_has_not_changed(clinic: Clinic) -> None:
     start(clinic)
     first = clinic.run(backfill.go_on)

@@ -152,3 +152,5 @@ def test_a_kind_that_is_none_or_has_no_list_of_its_own_is_refused_with_the_reaso
     assert "foo is not a kind of record: choose one of patients, appointments, clinical_notes" in said
     said = plain(practice.ops("backfill", "--kind", "allergies").stderr)
     assert "allergies come with their patients: choose one of patients" in said
+    said = plain(practice.ops("backfill", "--kind", "doctors").stderr)
+    assert "doctors are listed whole once a day: choose one of patients" in said

@@ -37,6 +37,14 @@ def test_the_guides_bulk_list_answers_at_once_with_up_to_1000_records_and_next(s
     assert {str(one["id"]): one for one in body["results"] + rest["results"]} == caller.simulator.truth("patients")
 
 
+def test_a_list_takes_its_time_however_often_it_is_asked_for(simulate: Simulate) -> None:
+    caller = simulate(form="live", patients=4, polls_until_complete=0, bulk_seconds=4, clock="virtual")
+    uuid = start(caller, "/api/patients_list", since="2020-01-01")
+    assert [caller.get("/api/patients_list", uuid=uuid).json()["status"] for _ in range(9)] == ["In progress"] * 9
+    caller.simulator.clock.advance(4)
+    assert caller.get("/api/patients_list", uuid=uuid).json()["status"] == "Complete"
+
+
 @pytest.mark.parametrize("kind", ["patients", "appointments", "clinical_notes"])
 def test_a_live_bulk_list_is_started_and_polled_for_each_page(simulate: Simulate, kind: str) -> None:
     caller = simulate(form="live", patients=40, notes=25, polls_until_complete=2)
