@@ -114,7 +114,7 @@ def test_what_holds_it_up_is_shown_beside_it_within_eighty_columns(practice: Pra
 def test_ctrl_c_leaves_it_running_and_says_how_to_look_again(practice: Practice) -> None:
     practice.authorize()
     child = start(practice.folder, "backfill", "--kind", "patients", "--follow", "--local")
-    child.expect("no estimate yet")
+    child.expect("not known yet")
     child.sendintr()
     child.expect(pexpect.EOF)
     child.close()
