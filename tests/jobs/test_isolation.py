@@ -38,7 +38,13 @@ def running(request: pytest.FixtureRequest) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def clinic(running: Simulator, embedded: Documents) -> Clinic:
+def clinic(running: Simulator, documents: Documents) -> Clinic:
+    return filled(Clinic(running, documents))
+
+
+@pytest.fixture
+def embedded_clinic(running: Simulator, embedded: Documents) -> Clinic:
+    """Where the cases are many, and each takes hours of runs; one of them runs on Firestore as well."""
     return filled(Clinic(running, embedded))
 
 
@@ -65,14 +71,25 @@ def problem(clinic: Clinic, kind: str, job: str = "sync") -> dict[str, Any]:
 @pytest.mark.parametrize("broken", LISTED)
 @pytest.mark.parametrize("fault", ["500", "html", "garbage", "403", "401"])
 def test_a_list_that_fails_for_ever_keeps_no_other_kind_from_being_listed(
-    clinic: Clinic, broken: str, fault: str
+    embedded_clinic: Clinic, broken: str, fault: str
 ) -> None:
+    a_list_fails(embedded_clinic, broken, fault, hours=6)
+
+
+@pytest.mark.emulator
+def test_a_list_that_fails_for_ever_keeps_no_other_kind_from_being_listed_on_firestore(
+    running: Simulator, firestore_documents: Documents
+) -> None:
+    a_list_fails(filled(Clinic(running, firestore_documents)), "appointments", "500", hours=2)
+
+
+def a_list_fails(clinic: Clinic, broken: str, fault: str, hours: float) -> None:
     fail(clinic, LISTS[broken], fault)
     began = clinic.now()
     for kind in LISTED:
         clinic.simulator.change(kind, webhook=False)
     clinic.later(minutes=61)
-    made = runs(clinic, hours=6)
+    made = runs(clinic, hours)
     for kind in LISTED:
         synced_at = clinic.positions.get(kind).synced_at
         assert synced_at is not None
