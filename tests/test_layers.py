@@ -46,6 +46,7 @@ PURE = [
         "rate_limit/state",
         "rate_limit/windows",
         "records/deletion_limit",
+        "records/marks",
         "records/ordering",
         "records/scheduled",
         "records/signed_urls",

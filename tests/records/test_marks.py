@@ -10,7 +10,7 @@ import pytest
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import provable_from
 from shared.queue.entries import Priority
-from shared.records.refresh import marks
+from shared.records.marks import marks
 
 SEEN = datetime(2026, 3, 10, 15, tzinfo=timezone.utc)
 NOW = SEEN + timedelta(seconds=1)
