@@ -16,11 +16,13 @@ PURE = [
     ROOT / "shared" / f"{name}.py"
     for name in (
         "documents",
+        "environment",
         "errors",
         "exact_json",
         "settings",
         "drchrono/answers",
         "drchrono/calls",
+        "drchrono/cycles",
         "drchrono/hosts",
         "drchrono/ids",
         "drchrono/kinds",

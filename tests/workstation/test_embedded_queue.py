@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from workstation.embedded_queue import MOST_ATTEMPTS, EmbeddedQueue, Pusher, envelope, pause
+from workstation.embedded_push import Pusher, envelope
+from workstation.embedded_queue import MOST_ATTEMPTS, EmbeddedQueue, pause
 
 
 class Clock:
@@ -156,6 +157,6 @@ def test_what_is_published_is_pushed_until_it_is_taken(
 
 def test_a_subscriber_that_is_down_gives_no_status() -> None:
     from local.emulators import free_port
-    from workstation.embedded_queue import post
+    from workstation.embedded_push import post
 
     assert post(f"http://127.0.0.1:{free_port()}/", b"{}") == 0
