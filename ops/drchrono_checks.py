@@ -26,10 +26,10 @@ def check_token_secret(target: TargetSystem, now: Now) -> str:
     versions = SecretVersions(connect(cloud), project=cloud.project, secret=cloud.token_secret)
     if not versions.writable():
         raise Failed(
-            f"{cloud.token_secret} takes no new version from you, or is not there",
+            f"{cloud.token_secret} accepts no new version from you, or does not exist",
             "`terraform apply`, and roles/secretmanager.secretVersionManager on it",
         )
-    return f"{cloud.token_secret} takes new versions"
+    return f"{cloud.token_secret} accepts new versions"
 
 
 def check_token(target: TargetSystem, now: Now) -> str:
@@ -37,13 +37,13 @@ def check_token(target: TargetSystem, now: Now) -> str:
     try:
         target.system.drchrono().current_user()
     except (QuotaExhausted, Throttled) as error:
-        raise Skipped(f"no request is allowed before {error.until:%H:%M:%S} UTC", "ask again then") from None
+        raise Skipped(f"no request is allowed before {error.until:%H:%M:%S} UTC", "run doctor again then") from None
     report = target.system.token_refresher().report()
     wanted = scopes(writes=writes(target.environ))
     missing = [scope for scope in wanted if scope not in report.scope.split()]
     if report.scope and missing:
         raise Failed(f"it lacks {', '.join(missing)}", f"{target.command('authorize')}, and allow all of it")
-    return f"DrChrono takes it; it is good until {report.expires_at:%Y-%m-%d %H:%M} UTC"
+    return f"DrChrono accepts it; it expires at {report.expires_at:%Y-%m-%d %H:%M} UTC"
 
 
 def check_clock(target: TargetSystem, now: Now) -> str:
@@ -55,11 +55,11 @@ def check_clock(target: TargetSystem, now: Now) -> str:
     except requests.RequestException as error:
         raise Failed(f"{url} does not answer ({type(error).__name__})", "check DRCHRONO_URL and the network") from None
     except (KeyError, ValueError):
-        raise Skipped("DrChrono's answer does not say the time") from None
+        raise Skipped("DrChrono's answer has no time") from None
     difference = abs((now() - theirs.astimezone(timezone.utc)).total_seconds())
     if difference > MOST_CLOCK_DIFFERENCE_SECONDS:
         raise Failed(f"this machine's differs from DrChrono's by {difference:.0f} s", "set it (NTP)")
-    return "right to a minute"
+    return "correct to a minute"
 
 
 def check_quota(target: TargetSystem, now: Now) -> str:
@@ -67,6 +67,6 @@ def check_quota(target: TargetSystem, now: Now) -> str:
     if state.cooldown_until is not None:
         raise Failed(
             f"DrChrono has refused all requests until {state.cooldown_until:%H:%M:%S} UTC",
-            "it goes on by itself then; if this comes often, set drchrono_quota to what DrChrono grants",
+            "requests continue then; if this happens often, set drchrono_quota to the limit that DrChrono grants",
         )
     return ", ".join(f"{each.used} of {each.limit} used in {each.seconds} s" for each in state.windows)

@@ -40,7 +40,7 @@ def check_jobs(target: TargetSystem, now: Now) -> str:
     last = Leases(target.system.documents(), now, lambda: "").last("sync") or {}
     ended = last.get("ended")
     if ended is None:
-        problems.append("sync has never come to its end")
+        problems.append("no sync has ever ended")
     elif now() - ended > SYNC_SILENT:
         problems.append(f"sync last ended at {ended:%Y-%m-%d %H:%M} UTC")
     if problems:

@@ -21,7 +21,7 @@ Environment = Mapping[str, str]
 class CloudSettings:
     """Names of the project's resources. The three hosts are local emulators; None in the cloud.
 
-    outbox_database: where other programs put what they want written; that of the records unless it has one of its own.
+    outbox_database: where other programs put their writes; the database of the records unless it has its own.
     """
 
     project: str
@@ -61,8 +61,8 @@ class ApiSettings:
 
 @dataclass(frozen=True)
 class JobSettings:
-    """deadline_seconds: how long one run may work; the next run continues. writes: whether other programs may have
-    records created and changed in DrChrono.
+    """deadline_seconds: how long one run may work; the next run continues. writes: whether other programs may create
+    and change records in DrChrono.
     """
 
     deadline_seconds: int

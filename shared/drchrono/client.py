@@ -98,7 +98,8 @@ class DrChrono:
     ) -> dict[str, Any]:
         """Create a record and return it. After OutcomeUnknown it may exist: sending again could create a second one.
 
-        allow_duplicates: of patients with the names, birth date and gender of another. before_sending: see `Call`.
+        allow_duplicates: accept a patient with the same names, birth date and gender as another. before_sending: see
+        `Call`.
         """
         call = calls.creation(kind, fields, allow_duplicates=allow_duplicates)
         data, _ = self._sender.send(replace(call, before_sending=before_sending))
@@ -116,7 +117,7 @@ class DrChrono:
         self._sender.send(replace(calls.change(kind, id, fields), before_sending=before_sending))
 
     def list_matching(self, kind: Kind, filters: Mapping[str, str]) -> Iterator[Page]:
-        """Yield what matches DrChrono's own filters of the list (its API documentation), and perhaps more."""
+        """Yield the records that match DrChrono's own list filters (see its API documentation), and perhaps others."""
         return self._lists().pages(calls.matching(kind, filters))
 
     def list_by_patient(self, kind: Kind, patient: str) -> Iterator[Page]:
@@ -128,10 +129,10 @@ class DrChrono:
     def list_practice(
         self, kind: Kind, *, doctor: str | None = None, page_size: int, resume: Cursor | None = None
     ) -> Iterator[Page]:
-        """The records of all patients, of a kind that is listed by patient; of one doctor if given.
+        """Yield the records of all patients, or of one doctor if given, of a kind that is listed by patient.
 
-        The guide names no such list, so a service may refuse it. Live it is answered, in an order that is not
-        documented, and production programs report that the widest lists time out.
+        The guide names no such list, so a service may refuse it. The live service answers it, in an undocumented order.
+        Production programs report that the widest lists time out.
         """
         if kind.listed_by != "patient":
             raise ValueError(f"{kind.name} is not listed by patient")

@@ -134,7 +134,7 @@ def test_nothing_is_begun_where_the_pair_could_not_be_stored(practice: Practice)
     practice.secrets.secrets.denied.add("secretmanager.versions.add")
     shown = practice.ops("authorize")
     assert shown.exit_code == 1
-    assert "takes no new version, so nothing was begun" in shown.stderr
+    assert "accepts no new version, so nothing was begun" in shown.stderr
     assert "/o/authorize/" not in shown.output
 
 

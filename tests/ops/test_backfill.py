@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_look_again(practice: Practice)
     child.expect(pexpect.EOF)
     child.close()
     said = plain(child.before or "")
-    assert "goes on by itself. To look again: python -m ops backfill --kind patients --follow --local" in said
+    assert "continues. To watch it again: python -m ops backfill --kind patients --follow --local" in said
     assert child.exitstatus == 0
     assert under_way(practice) == {"patients"}
 
@@ -151,4 +151,4 @@ def test_a_kind_that_is_none_or_has_no_list_of_its_own_is_refused_with_the_reaso
     said = plain(practice.ops("backfill", "--kind", "foo").stderr)
     assert "foo is not a kind of record: choose one of patients, appointments, clinical_notes" in said
     said = plain(practice.ops("backfill", "--kind", "allergies").stderr)
-    assert "allergies come with their patients: choose one of patients" in said
+    assert "allergies are fetched with their patients: choose one of patients" in said

@@ -133,7 +133,7 @@ def test_no_secret_stands_in_any_output(practice: Practice) -> None:
 
 
 def test_a_sync_that_has_not_run_is_named(practice: Practice) -> None:
-    assert found(practice, "jobs").found == "sync has never come to its end"
+    assert found(practice, "jobs").found == "no sync has ever ended"
     practice.authorize()
     practice.work()
     late = of_place(local_target(), "jobs")
@@ -165,7 +165,7 @@ def test_a_subscription_without_its_dead_letters_is_named(emulated: Practice) ->
     client = SubscriberClient()
     name = f"projects/{project}/subscriptions/drchrono-events-store-record"
     client.delete_subscription(subscription=name)
-    assert found(emulated, "subscription") == Result("subscription", "failed", "it is not there", "`terraform apply`")
+    assert found(emulated, "subscription") == Result("subscription", "failed", "it does not exist", "`terraform apply`")
     client.create_subscription(
         request=Subscription(
             name=name,

@@ -59,15 +59,15 @@ def check() -> str:
 
 def test_all_of_them_pass(policies: Policies) -> None:
     policies.update(WHOLE)
-    assert check() == "the receiver may publish, Pub/Sub may put dead letters aside"
+    assert check() == "the receiver may publish, and Pub/Sub may move dead letters"
 
 
 @pytest.mark.parametrize(
     ("resource", "lost"),
     [
-        ("topics/drchrono-events", "webhooks go to the work queue"),
-        ("topics/drchrono-events-dead", "dead letters are not put aside"),
-        ("subscriptions/drchrono-events-store-record", "dead letters are not put aside"),
+        ("topics/drchrono-events", "webhooks are refused"),
+        ("topics/drchrono-events-dead", "dead letters are not moved"),
+        ("subscriptions/drchrono-events-store-record", "dead letters are not moved"),
     ],
 )
 def test_each_that_is_missing_is_named_with_what_does_not_work(policies: Policies, resource: str, lost: str) -> None:
