@@ -1,4 +1,4 @@
-"""Single records, writes, tokens, permits and redirects, in every form that DrChrono is known or said to have."""
+"""Single records, writes, tokens, the rate limiter and redirects, in every known or documented form of DrChrono."""
 
 from __future__ import annotations
 
