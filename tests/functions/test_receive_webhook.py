@@ -71,7 +71,7 @@ def test_the_same_registration_id_twice_is_two_deliveries(door: Door) -> None:
     assert len(door.published) == 2
 
 
-def test_a_well_formed_trace_goes_on_and_another_does_not(door: Door) -> None:
+def test_only_a_well_formed_trace_is_passed_on(door: Door) -> None:
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     for header in (trace, trace + "-x", trace.upper(), "Jane"):
         door.post(GUIDE, {**BY_TOKEN, "traceparent": header})
@@ -102,7 +102,7 @@ def test_a_forged_signature_is_401_and_nothing_happens(
     ]
 
 
-def test_a_signature_for_one_form_is_refused_where_the_other_is_set(door: Door) -> None:
+def test_a_signature_in_the_form_that_is_not_configured_is_refused(door: Door) -> None:
     door.settings = replace(door.settings, signature="hmac")
     assert door.post(GUIDE).status_code == 401
     assert door.post(GUIDE, {"X-drchrono-signature": GUIDE_HMAC}).status_code == 204
@@ -125,7 +125,7 @@ def test_a_signature_for_one_form_is_refused_where_the_other_is_set(door: Door) 
         (b"{}", BY_TOKEN, "event_missing"),
     ],
 )
-def test_an_authentic_delivery_that_is_of_no_use_is_400(
+def test_an_authentic_but_unusable_delivery_is_400(
     door: Door, body: bytes, headers: dict[str, str], reason: str
 ) -> None:
     answer = door.post(body, headers)
@@ -142,7 +142,7 @@ def test_an_authentic_delivery_that_is_of_no_use_is_400(
         (CANARY, "unknown"),
     ],
 )
-def test_what_is_not_kept_is_acknowledged_and_counted_by_name(
+def test_events_of_other_kinds_are_acknowledged_and_counted_by_name(
     door: Door, capsys: pytest.CaptureFixture[str], event: str, named: str
 ) -> None:
     assert door.post(LIVE, {**BY_TOKEN, "X-drchrono-event": event}).status_code == 204
@@ -202,7 +202,9 @@ def test_a_body_that_cannot_be_read_is_400(door: Door, capsys: pytest.CaptureFix
     assert CANARY not in json.dumps(lines(capsys))
 
 
-def test_what_pubsub_refuses_is_503_so_that_it_comes_again(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_that_pubsub_refuses_is_503_so_that_drchrono_repeats_it(
+    door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
     door.publish_error = PublishFailed("Pub/Sub: DeadlineExceeded")
     answer = door.post(GUIDE)
     assert (answer.status_code, answer.get_json()) == (503, {"reason": "not_durable"})
@@ -274,7 +276,7 @@ def test_the_handshake_is_answered_with_secret_token_and_nothing_else(
     assert lines(capsys) == [{"severity": "INFO", "message": "webhook.handshake"}]
 
 
-def test_while_rotating_the_handshake_uses_the_first_secret(door: Door) -> None:
+def test_during_rotation_the_handshake_uses_the_first_secret(door: Door) -> None:
     door.settings = replace(door.settings, secrets=(SECRET, "whsec_old"))
     answer = door.client.get("/?msg=d4f2c7a0-0b1e-4f3a-9c58-2a6b7e8f9012")
     assert answer.get_json() == {"secret_token": "3f6fde6b06b575f6cab5018af0ffd6579e59cf0c4e17cdfec72641098fc7cb09"}
@@ -291,7 +293,7 @@ def test_the_handshake_cannot_be_made_to_sign_a_delivery(door: Door, capsys: pyt
     assert door.post(forged.encode(), {"X-drchrono-signature": digest}).status_code == 204
 
 
-def test_what_the_handshake_does_sign_announces_nothing(door: Door) -> None:
+def test_a_text_that_the_handshake_signs_announces_no_event(door: Door) -> None:
     for nonce in ("7", "null", "true", "abc", "0f" * 32):
         signature = door.client.get("/", query_string={"msg": nonce}).get_json()["secret_token"]
         headers = {"X-drchrono-signature": signature, "X-drchrono-event": "PATIENT_MODIFY"}
@@ -317,7 +319,7 @@ def test_head_is_answered(door: Door) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-def test_other_methods_are_405_and_told_what_is_allowed(door: Door, method: str) -> None:
+def test_other_methods_are_405_with_the_allowed_ones(door: Door, method: str) -> None:
     answer = door.client.open("/", method=method, data=GUIDE, headers=BY_TOKEN)
     assert (answer.status_code, answer.get_json()) == (405, {"reason": "method_not_allowed"})
     assert answer.headers["Allow"] == "GET, HEAD, POST"
@@ -330,14 +332,14 @@ def test_other_methods_are_405_and_told_what_is_allowed(door: Door, method: str)
     event=st.sampled_from(["", "PING", "PATIENT_MODIFY", "APPOINTMENT_DELETE"]),
 )
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_bytes_at_all_end_in_a_defined_answer(door: Door, body: bytes, signature: str, event: str) -> None:
+def test_any_bytes_get_a_defined_answer(door: Door, body: bytes, signature: str, event: str) -> None:
     answer = door.post(body, {"X-drchrono-signature": signature, "X-drchrono-event": event})
     assert answer.status_code in (204, 400, 401)
     assert answer.status_code == 204 or set(answer.get_json()) == {"reason"}
     assert answer.status_code != 204 or signature == SECRET
 
 
-def test_deliveries_at_the_same_time_do_not_meet(door: Door) -> None:
+def test_concurrent_deliveries_do_not_interfere(door: Door) -> None:
     def post(number: int) -> int:
         return door.post(b'{"event":"PATIENT_CREATE","object_id":%d}' % number).status_code
 

@@ -93,7 +93,7 @@ def test_before_the_first_delivery_no_client_library_is_loaded(stages: list[set[
     assert "shared.cloud.pubsub" not in loaded
 
 
-def test_on_the_normal_way_neither_firestore_nor_secret_manager_nor_the_api_client_is_loaded(
+def test_a_delivery_loads_neither_firestore_nor_secret_manager_nor_the_api_client(
     stages: list[set[str]],
 ) -> None:
     unwanted = ("google.cloud.firestore", "google.cloud.secretmanager", "google.cloud.pubsub")

@@ -147,7 +147,7 @@ def test_served_by_the_framework_senders_that_stop_in_the_body_hold_no_thread_fo
 
 
 @pytest.mark.emulator
-def test_with_pubsub_away_the_event_is_answered_503_and_nothing_is_written(
+def test_without_pubsub_the_event_is_answered_503_and_nothing_is_written(
     emulators: Emulators, project: str, tmp_path: Path
 ) -> None:
     from google.cloud import firestore

@@ -35,7 +35,7 @@ def ended(child: pexpect.spawn[str]) -> str:
     return plain(child.before or "")
 
 
-def test_the_browser_comes_back_and_the_new_pair_is_in_custody(practice: Practice) -> None:
+def test_the_browser_is_redirected_back_and_the_new_pair_is_stored(practice: Practice) -> None:
     practice.authorize()
     before = practice.system.token_refresher().report().generation
     with asked(practice) as (child, url):
@@ -88,7 +88,7 @@ def test_the_state_of_another_authorization_is_refused(practice: Practice) -> No
     assert child.exitstatus == 1
 
 
-def test_what_a_person_did_not_allow_is_said(practice: Practice) -> None:
+def test_a_denied_authorization_is_reported(practice: Practice) -> None:
     with asked(practice) as (child, url):
         child.expect("Waiting")
         denied = parse_qs(urlsplit(url).query)

@@ -75,7 +75,7 @@ def test_jobs_are_read_with_their_last_attempt() -> None:
     ("status", "said"),
     [(403, "ask for roles/cloudfunctions.viewer on p"), (500, "Google answered 500")],
 )
-def test_what_is_not_shown_says_why(status: int, said: str) -> None:
+def test_an_undetermined_part_states_why(status: int, said: str) -> None:
     with answering({}, status) as server, pytest.raises(NotSeen, match=said):
         google(server).deployment()
 

@@ -57,7 +57,7 @@ def check() -> str:
     return check_grants(deployed_target("p", {}), lambda: datetime.now(timezone.utc))
 
 
-def test_all_of_them_pass(policies: Policies) -> None:
+def test_complete_grants_pass(policies: Policies) -> None:
     policies.update(WHOLE)
     assert check() == "the receiver may publish, and Pub/Sub may move dead letters"
 
@@ -70,7 +70,7 @@ def test_all_of_them_pass(policies: Policies) -> None:
         ("subscriptions/drchrono-events-store-record", "dead letters are not moved"),
     ],
 )
-def test_each_that_is_missing_is_named_with_what_does_not_work(policies: Policies, resource: str, lost: str) -> None:
+def test_each_missing_grant_is_named_with_its_effect(policies: Policies, resource: str, lost: str) -> None:
     policies.update({**WHOLE, f"projects/p/{resource}": {"roles/viewer": [AGENT, RECEIVER]}})
     with pytest.raises(Failed, match=f"on {resource} is missing: {lost}") as failed:
         check()
@@ -84,7 +84,7 @@ def test_the_agent_of_another_service_does_not_count(policies: Policies) -> None
         check()
 
 
-def test_who_may_not_look_is_told_what_it_takes(policies: Policies) -> None:
+def test_a_missing_permission_to_read_grants_names_the_role(policies: Policies) -> None:
     with pytest.raises(Skipped) as skipped:
         check()
     assert skipped.value.remedy == "ask for roles/iam.securityReviewer on the project"

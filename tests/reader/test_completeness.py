@@ -45,7 +45,7 @@ def test_a_kind_is_complete_up_to_the_moment_it_says(copy: Copy, documents: Docu
     assert (status.count, status.last_full_pass, status.coverage) == (2, NOON - HOUR, COMPLETE["coverage"])
 
 
-def test_what_is_pending_bounds_the_claim(copy: Copy, documents: Documents) -> None:
+def test_pending_entries_limit_the_claim(copy: Copy, documents: Documents) -> None:
     tell(documents, "patients", pending=1, oldest_pending=NOON - HOUR)
     assert copy.is_complete("patients", at=NOON - HOUR)
     assert not copy.is_complete("patients", at=NOON)
@@ -84,7 +84,7 @@ def chart(documents: Documents) -> None:
         delete(documents, kind, "3")
 
 
-def test_a_chart_holds_what_is_the_patients_however_a_kind_writes_the_id(copy: Copy, documents: Documents) -> None:
+def test_a_chart_includes_the_patients_records_in_either_form_of_the_id(copy: Copy, documents: Documents) -> None:
     chart(documents)
     for asked in (5, "5"):
         found = copy.chart(asked)

@@ -106,6 +106,6 @@ def test_the_example_shows_a_chart_and_says_when_it_may_not_be_complete(
     assert example(settings, "12").returncode == 1
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="make run"):
         Copy.from_environment({"EMBEDDED_FOLDER": str(tmp_path)})
