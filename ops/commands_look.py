@@ -30,7 +30,7 @@ def authorize(
 
 
 def status(project: Project = None, local: Local = False, json: Json = False) -> None:
-    """Show how complete the copy is, and what is pending for which reason.
+    """Show how complete the copy is, and what is pending.
 
     Also shows the state of token, quota, dead letters and jobs.
     """
@@ -51,7 +51,7 @@ def doctor(
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """Check everything that the system depends on, and say how to repair it.
+    """Check all dependencies of the system, and name remedies.
 
     Exit code 0: no check failed. 1: at least one failed.
     """
@@ -80,7 +80,7 @@ def show(
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """Show one stored record, or its differences from DrChrono's.
+    """Show one stored record, or compare it with DrChrono's.
 
     The output contains patient data. Exit code 0: stored, and with --diff equal. 1: not stored, or different.
     """

@@ -107,7 +107,7 @@ def dead_letters(
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """List, replay or discard messages that could not be stored.
+    """List, replay or discard undeliverable messages.
 
     These messages failed for hours. Shows event, kind and id of each, or why it cannot be read; never other content.
     `replay` publishes them again, `discard` deletes them.

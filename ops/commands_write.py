@@ -28,7 +28,7 @@ def outbox(
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """List, show, retry or cancel the writes that other programs asked for.
+    """List, show, retry or cancel writes of other programs.
 
     `list` shows unfinished entries without their content. `show` prints a whole entry, which is patient data. `retry`
     sends an entry again, `cancel` ends it. An entry that is unknown may have reached DrChrono: look there before you

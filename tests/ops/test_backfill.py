@@ -39,7 +39,7 @@ def test_starting_twice_loses_nothing(practice: Practice) -> None:
     practice.ops("backfill")
     before = Checkpoints(practice.system.documents()).get("patients")
     shown = practice.ops("backfill")
-    assert "Under way already: patients, appointments, clinical_notes." in shown.output
+    assert "Already running: patients, appointments, clinical_notes." in shown.output
     assert Checkpoints(practice.system.documents()).get("patients") == before
 
 

@@ -55,7 +55,7 @@ def test_all_records_of_a_kind_are_read_so_that_many_deletions_are_found(practic
     practice.work()
     gone = {str(practice.simulator.delete("appointments", webhook=False)["id"]) for _ in range(3)}
     shown = practice.ops("retry", "--kind", "appointments", "--all")
-    assert "10 records of appointments will be looked at" in shown.output
+    assert "10 records of appointments will be fetched" in shown.output
     # A 404 alone is not believed, whoever asked: a person says that the records are deleted, and an answer counts that
     # no replica can have given which was unaware of the record.
     practice.work()
