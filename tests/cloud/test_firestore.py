@@ -1,4 +1,4 @@
-"""The Firestore adapter where it differs from the contract: a service that is away, and documents it refuses."""
+"""The Firestore adapter beyond the contract tests: an unreachable service, refused documents, broken streams."""
 
 from __future__ import annotations
 

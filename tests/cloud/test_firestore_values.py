@@ -1,4 +1,4 @@
-"""What is written to Firestore is byte for byte what the library would write, and is read as the library reads it."""
+"""Messages to Firestore equal those of the library byte for byte, and are read as the library reads them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def in_utc(value: Any) -> Any:
 
 
 def ordered(like: Any, value: Any) -> Any:
-    """`value` with its names in the order that they have in `like`."""
+    """Return `value` with its names in the order of `like`."""
     if isinstance(value, dict):
         assert value.keys() == like.keys()
         return {name: ordered(item, value[name]) for name, item in like.items()}

@@ -1,4 +1,4 @@
-"""The publisher: the real client, against a Pub/Sub that does what a test asks of it, and against the emulator."""
+"""The publisher: the real client, against a scripted Pub/Sub and against the emulator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def publisher(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Publisher:
 
 @dataclass
 class Calls:
-    """Publishes from threads of their own; what each ended with, by message."""
+    """Publishes from several threads, and keeps the outcome of each message."""
 
     publisher: Publisher
     outcomes: dict[bytes, PublishFailed | None] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Any status with any body is data or one error, and says nothing of the body."""
+"""Every status with every body becomes data or one error, which contains nothing of the body."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ PATIENTS, APPOINTMENTS = KINDS["patients"], KINDS["appointments"]
 
 
 def unsigned(record: dict[str, Any]) -> dict[str, Any]:
-    """Without the link to the PDF, which is signed anew with every read."""
+    """Return the record without the link to the PDF, whose signature differs at every read."""
     note = record.get("clinical_note")
     return {**record, "clinical_note": {**note, "pdf": None}} if isinstance(note, dict) else record
 

@@ -1,4 +1,4 @@
-"""Whatever can go wrong on the way: one error each, one repetition where it is right, and nothing of a record in it."""
+"""Faults of connection and service: one error each, one repetition where it is allowed, and no record content."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_write_that_was_certainly_not_sent_is_repeated() -> None:
 
 @contextmanager
 def raw_server(send: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Answers every connection with whatever bytes `send` writes."""
+    """Answers every connection with the bytes that `send` writes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -195,7 +195,7 @@ CANARY = "planted-Zebulon"
 
 
 def planted(target: str) -> tuple[int, dict[str, str], bytes]:
-    """Answers that repeat what was sent, and hold a record, each with another status."""
+    """Answers with different statuses that repeat the request and contain a record."""
     status = int(target.split("/")[3].split("?")[0])
     record = f'{{"detail": "{CANARY}", "{CANARY}": ["{CANARY}"], "first_name": "{CANARY}"'
     return status, {"Location": f"http://{CANARY.lower()}.example/api/?q={CANARY}"}, record.encode()

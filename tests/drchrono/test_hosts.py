@@ -1,4 +1,4 @@
-"""Where the token goes, and where it never goes."""
+"""The addresses that receive the token, and those that never do."""
 
 from __future__ import annotations
 

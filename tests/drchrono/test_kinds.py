@@ -1,4 +1,4 @@
-"""Which ids are believed, and which record is the one that was asked for."""
+"""Valid ids, and answers that must be the requested record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists in every way they are answered: complete, resumable at each page, bounded in memory and in waiting."""
+"""Lists in all forms of answers: complete, resumable at each page, bounded in memory and waiting."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def keys(kind: str, pages: Iterator[Page] | list[Page]) -> list[str]:
 
 
 def small_pages(monkeypatch: pytest.MonkeyPatch, size: int = 5) -> None:
-    """Pages of the simulator as if a page held few: it decides the size of a page itself, as DrChrono does."""
+    """Make the simulator use small pages. It decides the size of a page itself, as DrChrono does."""
     monkeypatch.setattr("simulator.api.lists.PAGE_SIZE", size)
     monkeypatch.setattr("simulator.api.bulk.PAGE_SIZE", size)
 

@@ -38,7 +38,7 @@ AS_PATIENT = {**BY_TOKEN, "X-drchrono-event": "PATIENT_MODIFY"}
 
 @dataclass
 class Door:
-    """The function behind Flask's own client, and what it did to the outside."""
+    """The receiver behind Flask's own client, and the events that it published."""
 
     settings: WebhookSettings = field(
         default_factory=lambda: WebhookSettings(secrets=(SECRET,), signature="either", handshake=True)

@@ -286,7 +286,7 @@ def test_the_handshake_cannot_be_made_to_sign_a_delivery(door: Door, capsys: pyt
     forged = '{"event":"PATIENT_MODIFY","object_id":666}'
     answer = door.client.get("/", query_string={"msg": forged})
     assert (answer.status_code, answer.get_json()) == (400, {"reason": "msg_refused"})
-    # What it would have answered would have been taken:
+    # The signature that it would have returned is valid:
     digest = "ddbee8d4969e77cfec3105207f51e1affd968e31348d65298236911ec76fab4a"
     assert digest not in answer.text
     assert digest not in json.dumps(lines(capsys))

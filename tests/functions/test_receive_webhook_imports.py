@@ -1,4 +1,4 @@
-"""What the front door loads: it decides how long the first webhook after a pause waits."""
+"""The modules that the receiver loads. They determine the latency of the first webhook after a pause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run_job` over HTTP terms: what it takes, what it answers, and that two runs keep apart."""
+"""`run_job` over HTTP: what it accepts and answers, and that two runs exclude each other."""
 
 from __future__ import annotations
 

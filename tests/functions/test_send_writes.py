@@ -1,4 +1,4 @@
-"""`send_writes`: the entry of the event is sent, and the next sync takes whatever was not."""
+"""`send_writes`: sends the entry that the event names. The next sync sends the rest."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def clinic(running: Simulator, documents: Documents) -> Clinic:
 
 
 def push(change: Change) -> dict[str, Any]:
-    """As Pub/Sub sends it."""
+    """Deliver the message as Pub/Sub does."""
     data = base64.b64encode(encode(change)).decode()
     return {"message": {"data": data, "messageId": "1", "attributes": {}}, "subscription": "projects/p/subscriptions/s"}
 
@@ -134,7 +134,7 @@ def test_a_delivery_that_is_replayed_later_needs_no_request(clinic: Clinic) -> N
 
 
 def test_events_of_one_record_that_come_quickly_share_a_fetch(clinic: Clinic) -> None:
-    """Of the guide's form, where a replayed delivery cannot be told from a second change."""
+    """In the guide's form, in which a replayed delivery cannot be told from a second change."""
     key = first(clinic, "patients")
     before, start = clinic.requests(), clinic.now()
     for number in range(240):
@@ -315,7 +315,7 @@ def test_an_event_that_can_be_neither_stored_nor_queued_raises(clinic: Clinic) -
 
 
 def test_every_order_of_two_fetches_and_a_delete_ends_in_a_tombstone(clinic: Clinic) -> None:
-    """Each fetch's answer is held back and stored in every order, before and after the one that met the 404."""
+    """Each answer is held back and stored in every order, before and after the 404."""
     kind = KINDS["appointments"]
     for number, order in enumerate(itertools.permutations(range(3))):
         key = sorted(clinic.simulator.truth("appointments"))[number]

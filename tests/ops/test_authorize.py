@@ -1,4 +1,4 @@
-"""`authorize` in a real terminal, with the simulated DrChrono's own pages: the way of a person, and each way astray."""
+"""`authorize` in a real terminal, with the pages of the simulated DrChrono: success and each failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.ops.terminal import plain, start
 
 @contextmanager
 def asked(practice: Practice, *options: str) -> Iterator[tuple[pexpect.spawn[str], str]]:
-    """The command, and the address that it has printed."""
+    """Start the command, and return it with the address that it printed."""
     child = start(practice.folder, "authorize", "--local", *options)
     try:
         child.expect(r"http://\S+/o/authorize/\S+\s")
@@ -29,7 +29,7 @@ def asked(practice: Practice, *options: str) -> Iterator[tuple[pexpect.spawn[str
 
 
 def ended(child: pexpect.spawn[str]) -> str:
-    """All that it said after the address, once it has ended."""
+    """Return the output after the address, once the command has ended."""
     child.expect(pexpect.EOF)
     child.close()
     return plain(child.before or "")

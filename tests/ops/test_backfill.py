@@ -1,4 +1,4 @@
-"""`backfill`, in a pipe and in a real terminal: begin, watch, leave, look again."""
+"""`backfill`, in a pipe and in a real terminal: start, watch, leave, watch again."""
 
 from __future__ import annotations
 

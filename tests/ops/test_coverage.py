@@ -1,4 +1,4 @@
-"""`authorize`, `doctor` and `status` say whose copy this is, and name what the user lacks with DrChrono's remedy."""
+"""`authorize`, `doctor` and `status` show whose records the copy holds, and name what the user lacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REMEDY = "Account > Staff Permissions > View > Edit Permissions, check Share Pat
 
 
 def state(practice: Practice, *, shown: bool, shared: bool = False) -> None:
-    """Say or leave open that the user has `share_patients`, and let them see accordingly."""
+    """State or omit that the user has `share_patients`, and show records accordingly."""
     simulator = practice.simulator
     user = min(simulator.truth("users"))
     stated: dict[str, Any] = {"manage-patients": True, "scheduling": True, "clinical-notes": True}
@@ -27,7 +27,7 @@ def state(practice: Practice, *, shown: bool, shared: bool = False) -> None:
 
 
 def seen(practice: Practice) -> int:
-    """How many doctors' patients the user may see."""
+    """Return how many doctors' patients the user may see."""
     only = practice.simulator.visibility.only_doctor
     doctors = {str(one["doctor"]) for one in practice.simulator.truth("patients").values()}
     return len(doctors & {only} if only else doctors)

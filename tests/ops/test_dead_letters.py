@@ -1,4 +1,4 @@
-"""`dead-letters` in both forms: seen by their ids, sent again, thrown away; never more of their content."""
+"""`dead-letters` in both forms: listed by id, replayed, discarded, and never more of their content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNREADABLE = json.dumps({"first_name": CANARY}).encode()
 
 @dataclass
 class Bench:
-    """A practice with two dead letters, and what its topic gets meanwhile."""
+    """A practice with two dead letters, and the messages that its topic gets meanwhile."""
 
     practice: Practice
 
@@ -70,7 +70,7 @@ class PubSubBench(Bench):
     def dead(self, data: bytes, attributes: dict[str, str]) -> None:
         from google.pubsub_v1 import PubsubMessage
 
-        # As Pub/Sub itself puts one aside.
+        # As Pub/Sub itself forwards a dead letter.
         attributes = {**attributes, "CloudPubSubDeadLetterSourceDeliveryCount": "20"}
         self.publisher.publish(topic=self.dead_topic, messages=[PubsubMessage(data=data, attributes=attributes)])
 

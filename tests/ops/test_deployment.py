@@ -1,4 +1,4 @@
-"""What Google tells of a deployment, over real HTTP, in the form of Google's own reference pages."""
+"""The deployment as Google's APIs describe it, over real HTTP, in the form of Google's reference pages."""
 
 from __future__ import annotations
 

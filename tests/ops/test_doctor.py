@@ -1,4 +1,4 @@
-"""`doctor`: every check passes where all is well, and each names its remedy where one thing is broken."""
+"""`doctor`: a healthy system passes every check, and each check names its remedy if one thing is broken."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def now() -> datetime:
 
 
 def found(practice: Practice, check: str, *options: str) -> Result:
-    """The result of one check, as a program reads it."""
+    """Return the result of one check, as a program reads it."""
     results = json.loads(practice.ops("doctor", "--json", *options).output)
     return next(Result(**result) for result in results if result["check"] == check)
 

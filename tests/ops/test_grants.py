@@ -1,4 +1,4 @@
-"""The grants on Pub/Sub, as its own interface tells them (gRPC, `google.iam.v1.IAMPolicy`)."""
+"""The grants on Pub/Sub, read through its own interface (gRPC, `google.iam.v1.IAMPolicy`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Policies = dict[str, dict[str, list[str]]]
 
 @pytest.fixture
 def policies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Policies]:
-    """By resource: role and members. A resource that is not in it may not be looked at."""
+    """By resource: role and members. Reading any other resource is denied."""
     known: Policies = {}
 
     def answer(request: Any, context: grpc.ServicerContext) -> Any:

@@ -1,4 +1,4 @@
-"""The lag as the copy itself tells it, on both stores."""
+"""The lag, computed from the copy, on both stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page for operators, held against what there is: alerts, commands, log lines, words."""
+"""docs/operating.md compared with the system: alerts, commands, log lines, reasons."""
 
 from __future__ import annotations
 

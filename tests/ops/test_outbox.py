@@ -1,4 +1,4 @@
-"""`outbox` and `put`: what other programs asked for, on both stores."""
+"""`outbox` and `put`: the writes that other programs asked for, on both stores."""
 
 from __future__ import annotations
 

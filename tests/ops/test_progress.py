@@ -1,4 +1,4 @@
-"""How far a backfill is, and when it may end."""
+"""The progress of a backfill, and the estimate of its end."""
 
 from __future__ import annotations
 

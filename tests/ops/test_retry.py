@@ -1,4 +1,4 @@
-"""`retry`: what waits is due now."""
+"""`retry` makes pending entries due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`show`: the stored record, and what differs from DrChrono now."""
+"""`show`: the stored record, and its differences from DrChrono."""
 
 from __future__ import annotations
 

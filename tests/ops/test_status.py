@@ -1,4 +1,4 @@
-"""`status` on both forms of the local system: what a person sees on one screen."""
+"""`status` on both forms of the local system: the screen that a person sees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def now() -> datetime:
 
 
 def row(output: str, name: str) -> str:
-    """The line that begins with `name`, its blanks made single."""
+    """Return the line that begins with `name`, with single blanks."""
     return next(" ".join(line.split()) for line in output.splitlines() if line.startswith(f"{name} "))
 
 

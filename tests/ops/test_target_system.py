@@ -1,4 +1,4 @@
-"""Which system a command works on, and what it says where there is none."""
+"""The system that a command works on, and the messages if there is none."""
 
 from __future__ import annotations
 

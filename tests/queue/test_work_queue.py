@@ -1,4 +1,4 @@
-"""The work queue: what is on it stays until it is done, and one worker has it at a time."""
+"""The work queue: an entry stays until it is proved done, and one worker holds it at a time."""
 
 from __future__ import annotations
 

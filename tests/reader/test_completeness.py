@@ -1,4 +1,4 @@
-"""What a reader may conclude from `sync_status/<kind>`: nothing that is not known is complete."""
+"""The conclusions of a reader from `sync_status/<kind>`: nothing unknown counts as complete."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_chart_is_as_complete_as_its_least_complete_kind(copy: Copy, documents
 
 
 def test_the_statuses_of_a_chart_are_read_before_its_records(copy: Copy, documents: Documents) -> None:
-    """Otherwise a change between the two would make a claim of an older chart."""
+    """Otherwise, a change between the two reads would make the claim cover an older chart."""
     order: list[str] = []
     inner = copy._store
 

@@ -1,4 +1,4 @@
-"""What the system stores, the reader gives back exactly, on both stores."""
+"""The reader returns exactly what the system stores, on both stores."""
 
 from __future__ import annotations
 

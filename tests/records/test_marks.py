@@ -1,4 +1,4 @@
-"""What may have changed together with a record goes in the work queue, each target once and without a circle."""
+"""Targets that may have changed together with a record are queued, each once and without a cycle."""
 
 from __future__ import annotations
 

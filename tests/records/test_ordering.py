@@ -1,4 +1,4 @@
-"""The order of fetches: whatever order their answers arrive in, the copy ends as the last fetch to begin saw it."""
+"""The order of fetches: in whatever order answers arrive, the copy ends as the fetch that began last saw the record."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_each_observation_gets_its_verdict(stored: Copy | None, seen: Observatio
 
 
 def arrive(stored: Copy | None, seen: Observation) -> Copy | None:
-    """The copy after this fetch's answer."""
+    """Return the copy after this fetch's answer."""
     verdict = judge(stored, seen)
     latest = max(seen.began, stored.fetched_at) if stored else seen.began
     if verdict in (Verdict.STORE, Verdict.SAME):
@@ -97,7 +97,7 @@ versions = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=1, max_siz
 def test_every_order_of_arrival_ends_with_the_latest_fetch(
     history: list[int | None], timed: bool, order: object
 ) -> None:
-    """history: what is true in the 100 s around each fetch; None is deleted."""
+    """history: the true state in the 100 s around each fetch; None is deleted."""
     seen = [
         observation(
             100 * number,

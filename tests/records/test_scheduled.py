@@ -1,4 +1,4 @@
-"""Local times of appointments as instants, across the changes of clocks in every zone of the United States."""
+"""Local times of appointments as instants, across the clock changes in every zone of the United States."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A digest ignores the signatures of URLs, wherever they stand, and nothing else."""
+"""A digest ignores the signatures of URLs in any context, and nothing else."""
 
 from __future__ import annotations
 
@@ -160,7 +160,9 @@ texts = st.lists(pieces, max_size=10).map("".join)
 
 
 def counting(text: str) -> str:
-    """What of a text counts at least: all but the parameters that a signature may change, and their separators."""
+    """Return what must count in a text: everything but the parameters that a signature may change, and their
+    separators.
+    """
     return re.sub(r"\?(?=#|$)", "", MAY_DIFFER.sub("", text).replace("&", ""))
 
 

@@ -1,4 +1,4 @@
-"""Records as documents and back: nothing is lost, whatever JSON can hold."""
+"""Records as documents and back: no JSON value is lost."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def is_utf8(text: str) -> bool:
 
 
 def is_native(value: Any, level: int) -> bool:
-    """The rule in its plainest form: levels count from 1, those of the record's own values."""
+    """The rule in its plainest form. Levels count from 1, the level of the record's own values."""
     match value:
         case str():
             return is_utf8(value)
@@ -94,7 +94,7 @@ def size_of(value: Any) -> int:
 
 
 def nested(kinds: list[bool]) -> Any:
-    """A value as deep as there are `kinds`: a map for true, a map in an array for false."""
+    """Return a value as deep as there are `kinds`: a map for true, a map in an array for false."""
     value: Any = 1
     for kind in kinds:
         value = {"a": value} if kind else [{"b": value}]

@@ -1,4 +1,4 @@
-"""A page of a list: what is new is created without a read, and what is there already is judged as ever."""
+"""A page of a list: new records are created without a read, and existing ones are judged as usual."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request to the front door means. The digests were computed with `openssl dgst -sha256 -hmac`."""
+"""The meaning of a request to the receiver. The digests were computed with `openssl dgst -sha256 -hmac`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The redirect that brings the code: what is believed of it, and what is told where it cannot be."""
+"""The redirect with the code: which requests are accepted, and the messages for the others."""
 
 from __future__ import annotations
 

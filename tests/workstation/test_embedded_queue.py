@@ -1,4 +1,4 @@
-"""The embedded queue keeps what it took, tries again with growing pauses, and puts aside what nobody takes."""
+"""The embedded queue keeps messages, retries with growing pauses, and makes refused ones dead letters."""
 
 from __future__ import annotations
 
