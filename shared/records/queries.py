@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 
 from shared.documents import Data, Documents, Where
-from shared.drchrono.ids import document_id, id_of_document
+from shared.drchrono.ids import document_id, id_of, id_of_document
 from shared.drchrono.kinds import Kind
 from shared.records.ordering import Copy, copy_of
 from shared.records.prepared import path_of
@@ -38,6 +38,11 @@ class RecordQueries:
     def copy(self, kind: Kind, key: str) -> Copy | None:
         path = path_of(kind, key)
         return copy_of(self._documents.get_all([path], JUDGED_FIELDS).get(path))
+
+    def patient_of(self, kind: Kind, key: str) -> str | None:
+        """Return the id of the patient whom the stored record belongs to, None if it names none."""
+        path = path_of(kind, key)
+        return id_of(self._documents.get_all([path], ["patient"]).get(path, {}).get("patient"))
 
     def living(self, kind: Kind, where: Sequence[Where] = ()) -> Iterator[tuple[str, Copy]]:
         """Yield ids and copies of the records that are not tombstones, by id. Skips documents that this system did not

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -65,6 +65,17 @@ class Done:
     confirm_at: datetime | None = None
     fetch_seconds: float = 0.0
     store_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A complete list. began: when its first page was requested. keys: the ids that it showed. stored: whether a record
+    was written.
+    """
+
+    began: datetime
+    keys: set[str]
+    stored: bool
 
 
 class Refresh:
@@ -138,10 +149,25 @@ class Refresh:
         if not announced:
             # If the record was seen or announced since the first look, this look counts as the first.
             first = known.absent_since if known.absent_since and known.absent_since >= believable else None
+            if first and living and (still := self._shown_by_its_list(kind, key, source)):
+                return still
             self._absences.allow(kind, key, first, began, lambda other: self._is_shown(kind, other), living=living)
         if copy is None or living:
             self._queue.enqueue(marks_of_deleted(kind, key, began))
         return _done(self._records.mark_deleted(kind, key, began, source, "not_found"), known, began)
+
+    def _shown_by_its_list(self, kind: Kind, key: str, source: Source) -> Done | None:
+        """What the list of its patient proves of a living record that two single reads did not find, None if the list
+        does not show it either. The list begins a lag after the first read, so it proves that the record still exists.
+        """
+        patient = self._records.patient_of(kind, key) if kind.listed_by == "patient" else None
+        if patient is None:
+            return None
+        listed = self._store_list(kind, self._api.list_by_patient(kind, patient), source)
+        if key not in listed.keys:
+            return None
+        self._absences.found(kind, returned=False)
+        return Done(Outcome.STORED if listed.stored else Outcome.UNCHANGED, Evidence(shown_until(listed.began)))
 
     def _is_shown(self, kind: Kind, key: str) -> bool:
         try:
@@ -152,36 +178,34 @@ class Refresh:
 
     def _notes_of(self, kind: Kind, appointment: str, source: Source) -> tuple[Done, set[str]]:
         """Store the notes of an appointment. Also return the ids of the notes that the list showed."""
-        began: datetime | None = None
-        outcome = Outcome.GONE
-        shown: set[str] = set()
-        for page in self._api.list_notes(appointment):
-            began = began or page.began
-            result = store_page(self._records, self._queue, self._absences, kind, page, source)
-            shown |= result.keys
-            if result.keys:
-                outcome = Outcome.STORED if result.stored else Outcome.UNCHANGED
-        return Done(outcome, Evidence(shown_until(began or self._now()))), shown
+        listed = self._store_list(kind, self._api.list_notes(appointment), source)
+        outcome = Outcome.STORED if listed.stored else Outcome.UNCHANGED if listed.keys else Outcome.GONE
+        return Done(outcome, Evidence(shown_until(listed.began))), listed.keys
 
     def _list_of_patient(self, kind: Kind, patient: str, known: Known, source: Source) -> Done:
         """Store the complete list of one patient. Queue a single read for each stored record that the list lacks."""
-        began: datetime | None = None
-        seen: set[str] = set()
-        stored = False
-        for page in self._api.list_by_patient(kind, patient):
-            began = began or page.began
-            result = store_page(self._records, self._queue, self._absences, kind, page, source)
-            seen |= result.keys
-            stored |= bool(result.stored)
-        began = began or self._now()
+        listed = self._store_list(kind, self._api.list_by_patient(kind, patient), source)
         owner = Where("patient", "==", int(patient) if patient.isdigit() else patient)
-        missing = [key for key, _ in self._records.living(kind, [owner]) if key not in seen]
-        self._absences.notice(kind, missing, began)
+        missing = [key for key, _ in self._records.living(kind, [owner]) if key not in listed.keys]
+        self._absences.notice(kind, missing, listed.began)
         if known.reason in ABSENT and not missing:
             self._absences.found(kind, returned=False)
-        copy = self._look_at_unknown(patient, began)
+        copy = self._look_at_unknown(patient, listed.began)
         self._records.mark_orphans(kind, owner, deleted=copy is not None and copy.deleted)
-        return Done(Outcome.STORED if stored or missing else Outcome.UNCHANGED, Evidence(shown_until(began)))
+        return Done(
+            Outcome.STORED if listed.stored or missing else Outcome.UNCHANGED, Evidence(shown_until(listed.began))
+        )
+
+    def _store_list(self, kind: Kind, pages: Iterable[Page], source: Source) -> _Listed:
+        began: datetime | None = None
+        keys: set[str] = set()
+        stored = False
+        for page in pages:
+            began = began or page.began
+            result = store_page(self._records, self._queue, self._absences, kind, page, source)
+            keys |= result.keys
+            stored |= bool(result.stored)
+        return _Listed(began or self._now(), keys, stored)
 
     def _look_at_unknown(self, patient: str, seen: datetime) -> Copy | None:
         """Return the copy of this patient. If there is none, queue the patient: only a stored patient, or a

@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 
+from functions.store_record import handle
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill, reconcile
 from shared.jobs.run import Run, Stopped
 from shared.jobs.sync import MANY, sync
 from shared.queue.entries import Target
+from shared.webhooks.events import Change
 from simulator import Simulator
 from tests.clinic import Allowance, Clinic, simulator
+from tests.functions.test_store_record import push
 from tests.jobs.test_sync import entries, filled
 
 LISTED = ("patients", "appointments", "clinical_notes")
@@ -314,3 +317,36 @@ def test_events_that_find_no_live_request_take_one_of_the_background_share(clini
     sync(run)
     assert clinic.queue.get(Target("patients", key)) is None
     assert [one for one in clinic.differences() if one == f"patients:{key}"] == []
+
+
+@pytest.mark.parametrize("event", [None, "PATIENT_MEDICATION_MODIFY"])
+def test_a_record_that_only_the_list_of_its_patient_shows_is_not_marked_as_deleted(
+    clinic: Clinic, event: str | None
+) -> None:
+    key = min(clinic.simulator.truth("medications"))
+    rule = {
+        "match": {"kind": "medications", "read": "single", "id": key},
+        "fault": "answer",
+        "status": 404,
+        "body": {"detail": "Not found."},
+    }
+    clinic.simulator.faults.set([rule], replace=True)
+    clinic.simulator.change("medications", key, webhook=False)
+    if event:
+        handle(push(Change(event, "medications", key, "delivery", clinic.now(), None)), clinic.store())
+    else:
+        clinic.queue.enqueue(entries(clinic, [key], "medications"))
+    for _ in range(4):
+        clinic.later(minutes=2)
+        clinic.run(sync)
+        assert key in clinic.stored("medications")
+    assert clinic.queue.waiting() == 0
+    assert clinic.differences() == []
+    # Once its list does not show it either, it is deleted.
+    clinic.simulator.delete("medications", key, webhook=False)
+    clinic.queue.enqueue(entries(clinic, [key], "medications"))
+    for _ in range(4):
+        clinic.later(minutes=2)
+        clinic.run(sync)
+    assert key not in clinic.stored("medications")
+    assert clinic.differences() == []
