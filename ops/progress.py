@@ -1,4 +1,4 @@
-"""How far a backfill is, from the checkpoints that its runs leave."""
+"""The progress of a backfill, from the checkpoints of its runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.settings import ApiSettings
 
 @dataclass(frozen=True)
 class Progress:
-    """share: 0-1, of pages or of date windows. done: records seen. changed: when a page was last stored."""
+    """share: 0-1, of pages or date windows. done: records seen. changed: when a page was last stored."""
 
     kind: str
     share: float
@@ -25,7 +25,7 @@ class Progress:
 
 
 def progress(kind: str, position: Checkpoint) -> Progress | None:
-    """None where no backfill of the kind is under way."""
+    """Return None if no backfill of the kind is running."""
     state = position.backfill
     if state is None:
         return None

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from shared.drchrono.calls import Call, query_of, with_query
+from shared.drchrono.cycles import next_mark
 from shared.drchrono.records import Cursor, Page
 from shared.errors import (
     BadRequest,
@@ -25,7 +26,6 @@ from shared.errors import (
     BulkFailed,
     BulkNotReady,
     DrChronoError,
-    ListRepeats,
     MalformedAnswer,
     NotFound,
     SyncError,
@@ -65,7 +65,7 @@ class Lists:
         - `next`: the target of a link; or `page` and `method`: the number of a page, and the method that requests it;
         - `uuid` and `born`: the list that DrChrono is making, and when it was requested;
         - `pages`: how many pages there are; `ahead`: the `uuid` and `born` of the pages after this one;
-        - `mark`, `steps`, `most`: state of the search for a cycle of links;
+        - `mark`, `steps`, `most`: state of the search for a cycle of links (`shared.drchrono.cycles`);
         - `stepped_back`: the page before this position was read because the one after it is missing.
         An empty position is the start of the list. Raises BulkNotReady with the position to resume from.
         """
@@ -199,7 +199,7 @@ class Lists:
         link = data.get("next")
         if link:
             target = self._locate(str(link), call.operation)
-            followed = {"next": target, **_steps(call, position, target)}
+            followed = {"next": target, **next_mark(call, position, target)}
             # The pages of a list with a uuid are all as old as the list.
             return followed | {"born": began.isoformat()} if "uuid" in data else followed
         pages, number = counts.get("pages"), position.get("page", 1)
@@ -215,21 +215,6 @@ def _number(call: Call) -> int:
     """Return the page number that `call` requests; 1 if it names none."""
     number = query_of(call).get("page", "1")
     return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 1
-
-
-def _steps(call: Call, position: Cursor, target: str) -> dict[str, Any]:
-    """Return the state that detects a cycle of links (Brent's algorithm): a link seen before, kept for twice as many
-    steps each time.
-
-    A cycle of n links that begins after m links is detected within 3 (m + n) requests, across runs too. Raises
-    ListRepeats.
-    """
-    mark, steps, most = position.get("mark", call.target), position.get("steps", 0), position.get("most", 1)
-    if target in (mark, call.target):
-        raise ListRepeats(call.operation, status=200, remedy="its pages lead back to one that was read")
-    if steps + 1 < most:
-        return {"mark": mark, "steps": steps + 1, "most": most}
-    return {"mark": target, "steps": 0, "most": 2 * most}
 
 
 def _records(data: dict[str, Any]) -> list[Any] | None:

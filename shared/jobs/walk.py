@@ -12,7 +12,7 @@ from shared.errors import BulkNotReady, ListRepeats
 from shared.jobs.ahead import PagesAhead
 from shared.jobs.run import Run
 from shared.jobs.stopping import stops
-from shared.records.refresh import store_page
+from shared.records.pages import store_page
 from shared.records.store import PageResult, Source
 
 Save = Callable[[Mapping[str, Any] | None], object]

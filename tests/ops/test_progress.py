@@ -1,4 +1,4 @@
-"""How far a backfill is, and when it may end."""
+"""The progress of a backfill, and the estimate of its end."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def under_way(**state: Any) -> Checkpoint:
     return Checkpoint(backfill={**begun, **state})
 
 
-def test_there_is_none_where_no_backfill_is_under_way() -> None:
+def test_without_a_running_backfill_there_is_no_progress() -> None:
     assert progress("patients", Checkpoint()) is None
 
 
-def test_a_list_is_as_far_as_its_records() -> None:
+def test_the_share_of_a_list_is_that_of_its_records() -> None:
     found = progress("patients", under_way(done=250, total=1000))
     assert found is not None
     assert found.share == 0.25
 
 
-def test_windows_of_dates_are_as_far_as_those_that_are_done() -> None:
+def test_the_share_of_date_windows_is_that_of_the_completed_ones() -> None:
     found = progress("appointments", under_way(windows=[{}] * 9, all_windows=36))
     assert found is not None
     assert found.share == 0.75
 
 
-def test_a_list_that_grew_meanwhile_is_not_more_than_whole() -> None:
+def test_the_share_of_a_list_that_grew_does_not_exceed_one() -> None:
     found = progress("patients", under_way(done=110, total=100))
     assert found is not None
     assert found.share == 1.0
