@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,10 +15,11 @@ from ops.target_system import TargetSystem
 from shared.documents import Data
 from shared.errors import SettingsError, SyncError
 from shared.outbox import transitions
-from shared.outbox.entries import ACTIVE, COLLECTION, Entry, State
+from shared.outbox.entries import ACTIVE, COLLECTION, KEPT, Entry, State
 from shared.outbox.fields import WRITABLE
 from shared.outbox.storage import Outbox
-from shared.outbox.transitions import Blocked, Superseded
+from shared.outbox.summary import Summary, summary_of
+from shared.outbox.transitions import Superseded
 from shared.outbox.validation import Refused, read_request
 from shared.settings import writes
 
@@ -59,72 +60,67 @@ def outbox_of(target: TargetSystem, now: datetime) -> Outbox:
 
 
 def outbox_status(target: TargetSystem, now: datetime) -> OutboxStatus:
-    outbox = outbox_of(target, now)
-    unknown = outbox.all_in(State.UNKNOWN, MOST_SHOWN)
-    since = min((entry.sent_at or entry.requested_at for entry in unknown), default=None)
-    counts = {str(state): outbox.count(state) for state in ACTIVE}
+    entries = outbox_of(target, now).entries
+    unknown = entries.summaries(State.UNKNOWN, MOST_SHOWN)
+    since = min((entry.since for entry in unknown if entry.since is not None), default=None)
+    counts = {str(state): entries.count(state) for state in ACTIVE}
     return OutboxStatus(counts, since, is_stuck=since is not None and now - since > STUCK_AFTER)
 
 
-def listed(outbox: Outbox) -> list[Entry]:
-    """What is not settled, oldest first, and then what was rejected."""
-    return [*outbox.active(MOST_SHOWN), *outbox.all_in(State.REJECTED, MOST_SHOWN)]
-
-
-def summary(entry: Entry) -> dict[str, Any]:
-    """An entry without its content."""
-    return {
-        "entry": entry.key,
-        "kind": entry.request.kind,
-        "action": str(entry.request.action),
-        "id": entry.record_id or entry.request.id,
-        "state": str(entry.state),
-        "reason": entry.reason,
-        "requested_by": entry.request.requested_by,
-        "requested_at": entry.requested_at,
-        "sent_at": entry.sent_at,
-        "attempts": entry.attempts,
-        "complaints": sorted(entry.complaints),
-    }
+def listed(outbox: Outbox, now: datetime) -> list[Summary]:
+    """What is not settled, oldest first, and then what was rejected and still has its content."""
+    rejected = outbox.entries.summaries(State.REJECTED, MOST_SHOWN, since=now - KEPT)
+    return [*outbox.entries.unseen(MOST_SHOWN), *outbox.entries.active(MOST_SHOWN), *rejected]
 
 
 def document(outbox: Outbox, key: str) -> Data:
     """The whole entry: its fields are patient data. Raises OutboxError."""
-    found = outbox.read(key)
+    found = outbox.entries.read(key)
     if found is None:
         raise OutboxError(f"there is no entry {key}: see `outbox list`")
     return found
 
 
-def entry_of(outbox: Outbox, key: str) -> Entry:
+def state_of(outbox: Outbox, key: str) -> State:
     """Raises OutboxError."""
-    document(outbox, key)
-    entry = outbox.get(key)
-    if entry is None:
-        raise OutboxError(f"{key} is no request that could be sent: see `outbox show {key}`, and add a new entry")
-    return entry
+    return summary_of(key, document(outbox, key)).state
 
 
-def send_again(outbox: Outbox, entry: Entry, now: datetime) -> Entry:
+def send_again(outbox: Outbox, key: str, now: datetime) -> State:
     """Let an entry wait that is unknown or was rejected, or that waits for later. Raises OutboxError."""
+    data = document(outbox, key)
+    entry = outbox.entries.get(key)
+    if entry is None and summary_of(key, data).state is State.NEW:
+        return State.NEW
+    if entry is None:
+        raise OutboxError(f"{key} is no request that can be sent: see `outbox show {key}`, and add a new entry")
     if entry.state in (State.SENDING, State.DONE):
         raise OutboxError(f"{entry.key} is {entry.state}: there is nothing to send again")
     return _changed(outbox, entry, lambda there: transitions.again(there, now))
 
 
-def cancel(outbox: Outbox, entry: Entry, now: datetime) -> Entry:
-    """Reject an entry that waits or is unknown. What DrChrono did stays. Raises OutboxError."""
-    if entry.state not in (State.WAITING, State.UNKNOWN):
-        raise OutboxError(f"{entry.key} is {entry.state}: it cannot be cancelled")
-    return _changed(
-        outbox, entry, lambda there: transitions.rejected(there, reason="cancelled", complaints={}, now=now)
-    )
-
-
-def _changed(outbox: Outbox, entry: Entry, change: Any) -> Entry:
+def cancel(outbox: Outbox, key: str, now: datetime) -> State:
+    """Reject an entry that waits or is unknown, also one that cannot be read. What DrChrono did stays. Raises
+    OutboxError.
+    """
+    state, entry = state_of(outbox, key), outbox.entries.get(key)
+    if state in (State.SENDING, State.DONE, State.REJECTED) and (entry is not None or state is not State.SENDING):
+        raise OutboxError(f"{key} is {state}: it cannot be cancelled")
+    if entry is not None:
+        return _changed(
+            outbox, entry, lambda there: transitions.rejected(there, reason="cancelled", complaints={}, now=now)
+        )
     try:
-        return outbox.change(entry, change, free=True)
-    except (Blocked, Superseded):
+        outbox.clear(key)
+    except Superseded:
+        raise OutboxError(f"{key} changed meanwhile: look again") from None
+    return State.REJECTED
+
+
+def _changed(outbox: Outbox, entry: Entry, change: Callable[[Entry], Entry]) -> State:
+    try:
+        return outbox.change(entry, change, free=True).state
+    except Superseded:
         raise OutboxError(f"{entry.key} changed meanwhile: look again") from None
 
 
