@@ -28,6 +28,9 @@ MOST_SHOWN = 100
 # The alert says the same (terraform/alerts.tf): a search has had its time to prove an absence.
 STUCK_AFTER = timedelta(minutes=10)
 
+# A program learns of a rejection from its entry; for so long, people see it as well.
+REJECTED_SHOWN = timedelta(days=1)
+
 
 class OutboxError(SyncError):
     """Says what cannot be done with an entry, and why."""
@@ -37,11 +40,14 @@ class OutboxError(SyncError):
 
 @dataclass(frozen=True)
 class OutboxStatus:
-    """counts: of each state that is not final. unknown_since: since when the oldest is unknown; None without one."""
+    """counts: of each state that is not final. unknown_since: since when the oldest is unknown; None without one.
+    for_a_person: entries that no run settles, and those that were rejected within a day.
+    """
 
     counts: dict[str, int]
     unknown_since: datetime | None
     is_stuck: bool
+    for_a_person: list[Summary]
 
     def said(self, now: datetime) -> str:
         shown = [f"{count} {state}" for state, count in self.counts.items() if count]
@@ -64,7 +70,18 @@ def outbox_status(target: TargetSystem, now: datetime) -> OutboxStatus:
     unknown = entries.summaries(State.UNKNOWN, MOST_SHOWN)
     since = min((entry.since for entry in unknown if entry.since is not None), default=None)
     counts = {str(state): entries.count(state) for state in ACTIVE}
-    return OutboxStatus(counts, since, is_stuck=since is not None and now - since > STUCK_AFTER)
+    looked = [*unknown, *entries.summaries(State.WAITING, MOST_SHOWN)]
+    looked += entries.summaries(State.REJECTED, MOST_SHOWN, since=now - REJECTED_SHOWN)
+    return OutboxStatus(
+        counts,
+        since,
+        is_stuck=since is not None and now - since > STUCK_AFTER,
+        for_a_person=[entry for entry in looked if entry.needs_a_person or is_stuck(entry, now)],
+    )
+
+
+def is_stuck(entry: Summary, now: datetime) -> bool:
+    return entry.state is State.UNKNOWN and entry.since is not None and now - entry.since > STUCK_AFTER
 
 
 def listed(outbox: Outbox, now: datetime) -> list[Summary]:

@@ -222,8 +222,9 @@ def test_each_scheduled_call_of_the_plan_runs_its_job(deployed: Deployed, plan: 
 
 @pytest.mark.emulator
 def test_an_entry_of_the_outbox_is_sent_when_eventarc_tells_of_it(deployed: Deployed, plan: dict[str, Any]) -> None:
-    """In binary content mode (cloud.google.com/eventarc/docs/cloudevents), as the plan's trigger filters. The outbox is in
-    another database than the copy.
+    """In binary content mode (cloud.google.com/eventarc/docs/cloudevents), as the plan's trigger filters.
+
+    The outbox is in another database than the copy.
     """
     trigger = trigger_of(plan, "send_writes")
     filters = {each["attribute"]: each["value"] for each in trigger["event_filters"]}

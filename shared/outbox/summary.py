@@ -12,7 +12,7 @@ from shared.outbox.entries import State, is_instant
 from shared.outbox.entry_documents import is_taken, named
 
 # Reasons that no run settles: a person must look.
-FOR_A_PERSON = frozenset({"ambiguous", "unproven", "malformed", "malformed_guard", "not_found"})
+FOR_A_PERSON = frozenset({"ambiguous", "malformed", "malformed_guard"})
 
 
 @dataclass(frozen=True)
