@@ -75,7 +75,7 @@ def put(
 
     By way of the outbox, as any other program does. Exit code 0: done. 1: not, or not yet.
     """
-    from ops.outbox import add, outbox_of, update_entry
+    from ops.outbox import add, outbox_of, settled, update_entry
 
     with session(project, local) as (screen, target):
         now = utc_now()
@@ -87,12 +87,12 @@ def put(
             return
         key = add(target, data)
         target.system.outbox().send(key)
-        entry = box.entries.get(key)
+        entry = settled(box, key)
         if entry is not None and entry.state is State.DONE:
             screen.say(f"Done. The record's version is {entry.version or 'not shown yet'}.", GOOD)
             return
-        said = f"{entry.state} ({entry.reason})" if entry is not None else "rejected"
-        screen.say(f"{key} is {said}.", BAD)
+        state, reason = (entry.state, entry.reason) if entry is not None else (State.REJECTED, "")
+        screen.say(f"{key} is {state}{f' ({reason})' if reason else ''}.", BAD)
         screen.command("To see it:", target.command(f"outbox show {key}"))
         raise typer.Exit(OUT_OF_ORDER)
 
@@ -103,6 +103,7 @@ def _show(screen: Screen, entries: list[Summary]) -> None:
         return
     now = utc_now()
     shown = table("entry", "record", "action", "state", "reason", "asked for")
+    shown.columns[0].no_wrap = True  # to be copied
     for entry in entries:
         record = f"{entry.kind}/{entry.record or 'new'}"
         reason = ", ".join(filter(None, [entry.reason, *entry.complaints]))

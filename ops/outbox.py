@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import string
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,9 @@ from shared.outbox.validation import Refused, read_request
 from shared.settings import writes
 
 MOST_SHOWN = 100
+
+# Longer than nearly every request takes.
+SENDING_LOOKS, SECONDS_BETWEEN_LOOKS = 40, 0.5
 
 # The alert says the same (terraform/alerts.tf): a search has had its time to prove an absence.
 STUCK_AFTER = timedelta(minutes=10)
@@ -181,3 +185,14 @@ def add(target: TargetSystem, data: Data) -> str:
     key = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
     target.system.outbox_documents().transact(lambda transaction: transaction.set(f"{COLLECTION}/{key}", data))
     return key
+
+
+def settled(outbox: Outbox, key: str) -> Entry | None:
+    """The entry, once it is not being sent any more: a sync or the trigger may have been first."""
+    entry = outbox.entries.get(key)
+    for _ in range(SENDING_LOOKS):
+        if entry is None or entry.state is not State.SENDING:
+            break
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        entry = outbox.entries.get(key)
+    return entry

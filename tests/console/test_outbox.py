@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from shared.outbox.entries import COLLECTION
-from tests.console.conftest import Console
+from tests.console.conftest import Console, up
 from tests.console.test_pages import parts
+from tests.ops.conftest import Practice
 
 CANARY = "Planted-Canary"
 
 
-def writing(console: Console, *faults: str) -> None:
-    practice = console.practice
-    practice.write(DRCHRONO_WRITES="on")
-    practice.authorize()
-    practice.backfill()
-    for fault in faults:
-        practice.simulator.faults.set([{"fault": fault, "method": "POST", "times": 1}], replace=True)
+@pytest.fixture
+def writing(either: Practice) -> Iterator[Console]:
+    """Where programs may write, on both stores."""
+    either.write(DRCHRONO_WRITES="on")
+    either.authorize()
+    either.backfill()
+    yield from up(either)
 
 
 def add(console: Console, key: str, **given: Any) -> None:
@@ -45,12 +49,13 @@ def shown(console: Console) -> str:
 
 
 def test_without_writers_the_page_says_nothing_of_an_outbox(console: Console) -> None:
-    assert "outbox" not in shown(console)
+    assert "Outbox" not in shown(console)
+    assert "<dt>outbox</dt>" not in shown(console)
 
 
-def test_an_entry_of_unknown_outcome_is_retried_only_after_a_look_into_drchrono(either_console: Console) -> None:
-    console = either_console
-    writing(console, "reset")
+def test_an_entry_of_unknown_outcome_is_retried_only_after_a_look_into_drchrono(writing: Console) -> None:
+    console = writing
+    console.practice.simulator.faults.set([{"fault": "reset", "method": "POST", "times": 1}], replace=True)
     add(console, "lost")
     console.practice.work()
     assert state(console, "lost")[0] == "unknown"
@@ -71,8 +76,8 @@ def test_an_entry_of_unknown_outcome_is_retried_only_after_a_look_into_drchrono(
     assert CANARY not in asked + done + shown(console) + parts(console, {"outbox", "facts"})["outbox"]
 
 
-def test_a_malformed_guard_is_shown_and_the_entry_cancelled(console: Console) -> None:
-    writing(console)
+def test_a_malformed_guard_is_shown_and_the_entry_cancelled(writing: Console) -> None:
+    console = writing
     add(console, "first")
     console.practice.work()
     spoil_guard(console, "first")
@@ -86,8 +91,8 @@ def test_a_malformed_guard_is_shown_and_the_entry_cancelled(console: Console) ->
     assert "there is no entry nothing" in console.post("/do/outbox-cancel", entry="nothing").text
 
 
-def test_a_refused_entry_names_its_fields_and_no_value(console: Console) -> None:
-    writing(console)
+def test_a_refused_entry_names_its_fields_and_no_value(writing: Console) -> None:
+    console = writing
     add(console, "wrong", fields={"gender": CANARY})
     console.practice.work()
     page = shown(console)

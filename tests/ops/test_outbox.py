@@ -64,7 +64,7 @@ def test_an_entry_is_listed_without_its_content_and_shown_with_it(either: Practi
     assert "not_found" in listed.output
     shown = {one["entry"]: one for one in json.loads(either.ops("outbox", "--json").output)}
     assert {key: (one["state"], one["reason"]) for key, one in shown.items()} == {
-        "lost": ("unknown", "connection_lost"),
+        "lost": ("unknown", "outcome_unknown"),
         "wrong": ("rejected", "not_found"),
         "refused": ("rejected", "invalid"),
     }
