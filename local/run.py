@@ -26,7 +26,7 @@ from local.terminal import Terminal
 from main import System
 from shared.errors import SyncError
 from workstation.authorization import AuthorizationFailed
-from workstation.embedded_queue import Pusher
+from workstation.embedded_push import Pusher
 from workstation.wiring import local_system, queue
 
 # The simulator's records are younger. Of another DrChrono all are wanted; here, each empty half year of appointments is
