@@ -11,17 +11,22 @@ from datetime import datetime
 
 from ops.compare import kind_of
 from ops.dead_letters import MOST, DeadLetter, dead_letters
+from ops.outbox import cancel, outbox_of, send_again, state_of
 from ops.reasons import meaning
 from ops.repair import absent_ids, accept, look_again, retry_reason
 from ops.screen import many
+from ops.session import utc_now
 from ops.target_system import TargetSystem
 from shared.drchrono.kinds import KINDS
 from shared.errors import SyncError
+from shared.outbox.entries import State
 
 # Names of fields, and what was given for each; a field may be there several times.
 Form = Mapping[str, Sequence[str]]
 
 MOST_LISTED = 50
+
+_LOOKED = "I have looked into DrChrono: it did not arrive."
 
 
 class NotPossible(SyncError):
@@ -148,11 +153,52 @@ def _accept(target: TargetSystem, form: Form, now: datetime) -> str:
     return f"The deletions of {kind.name} are accepted for 24 hours. The next runs of sync mark what is gone."
 
 
+def _ask_outbox_retry(target: TargetSystem, form: Form) -> Question:
+    key = _one(form, "entry")
+    state = state_of(outbox_of(target, utc_now()), key)
+    return Question(
+        f"Send entry {key} again?",
+        f"It is {state}. The next run of sync sends it ({target.sync_pause}). If the first request arrived, DrChrono "
+        "does it twice.",
+        "Send again",
+        tick=_LOOKED if state is not State.REJECTED else "",
+    )
+
+
+def _outbox_retry(target: TargetSystem, form: Form, now: datetime) -> str:
+    key = _one(form, "entry")
+    box = outbox_of(target, now)
+    _check_looked(form, state_of(box, key))
+    return f"Entry {key} is {send_again(box, key, now)}. The next run of sync sends it."
+
+
+def _ask_outbox_cancel(target: TargetSystem, form: Form) -> Question:
+    key = _one(form, "entry")
+    return Question(
+        f"Cancel entry {key}?",
+        f"It is {state_of(outbox_of(target, utc_now()), key)}. It will be rejected as “cancelled”, and not be sent. "
+        "What DrChrono did already stays.",
+        "Cancel the entry",
+    )
+
+
+def _outbox_cancel(target: TargetSystem, form: Form, now: datetime) -> str:
+    key = _one(form, "entry")
+    return f"Entry {key} is {cancel(outbox_of(target, now), key, now)}. It will not be sent."
+
+
+def _check_looked(form: Form, state: State) -> None:
+    if state is not State.REJECTED and not _one(form, "ticked"):
+        raise NotPossible("tick that you have looked into DrChrono")
+
+
 ACTIONS: Mapping[str, Action] = {
     "retry": Action(_ask_retry, _retry),
     "fetch": Action(_ask_fetch, _fetch),
     "replay": Action(_ask_replay, _replay),
     "accept-deletions": Action(_ask_accept, _accept),
+    "outbox-retry": Action(_ask_outbox_retry, _outbox_retry),
+    "outbox-cancel": Action(_ask_outbox_cancel, _outbox_cancel),
 }
-FIELDS = ("reason", "kind", "id", "number")
+FIELDS = ("reason", "kind", "id", "number", "entry")
 KIND_NAMES = tuple(KINDS)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from console.watch import Seen, Watch
 
 # Templates in parts/.
-PARTS = ("verdict", "problems", "kinds", "charts", "arrivals", "pending", "facts")
+PARTS = ("verdict", "problems", "kinds", "charts", "arrivals", "pending", "outbox", "facts")
 
 # A connection that was left is noticed when something is written to it.
 BEAT_SECONDS = 15.0

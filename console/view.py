@@ -16,6 +16,7 @@ from ops.reasons import Meaning, meaning
 from ops.screen import ago
 from ops.status import KindStatus, Status, Unknown
 from ops.told import Problem, Told
+from shared.outbox.summary import Summary
 from shared.queue.work_queue import Backlog
 from shared.rate_limit.state import WindowState
 
@@ -35,6 +36,16 @@ class PendingRow:
     backlog: Backlog
     age: str
     meaning: Meaning
+
+
+@dataclass(frozen=True)
+class OutboxRow:
+    """age: since it was sent, or else asked for. advice: what a person does about it."""
+
+    entry: Summary
+    record: str
+    age: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,7 @@ class Overview:
     pending: list[PendingRow]
     nothing_pending: Told
     facts: list[tuple[str, Told]]
+    outbox: list[OutboxRow] | None  # None where no program may write
     arrivals: list[Arrival]
     delays: Chart
     requests: Chart
@@ -82,6 +94,7 @@ def overview(seen: Seen, status: Status, now: datetime) -> Overview:
         pending=[PendingRow(row, ago(row.oldest, status.at), meaning(row.reason)) for row in status.pending],
         nothing_pending=told.nothing_pending(status),
         facts=_facts(status),
+        outbox=_outbox(status),
         arrivals=list(reversed(seen.arrivals[-MOST_ARRIVALS:])),
         delays=_delays(seen.arrivals, now),
         requests=_requests(seen.samples, status, now),
@@ -93,7 +106,22 @@ def _facts(status: Status) -> list[tuple[str, Told]]:
     return [
         ("token", told.token(status.token)),
         ("quota", told.quota(status.quota, status.at)),
+        *([("outbox", told.outbox(status.outbox, status.at))] if status.outbox else []),
         *((f"job {job.name}", told.job(job, status.at)) for job in status.jobs),
+    ]
+
+
+def _outbox(status: Status) -> list[OutboxRow] | None:
+    if status.outbox is None:
+        return None
+    return [
+        OutboxRow(
+            entry,
+            f"{entry.kind}/{entry.record or 'new'}",
+            ago(entry.since, status.at) if entry.since is not None else "?",
+            told.outbox_advice(entry),
+        )
+        for entry in status.outbox.for_a_person
     ]
 
 

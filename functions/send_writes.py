@@ -7,8 +7,8 @@ cannot be sent now waits in the outbox for the next sync.
 from __future__ import annotations
 
 from shared.log import log
+from shared.outbox.attempt import Sent
 from shared.outbox.entries import COLLECTION
-from shared.outbox.sender import Sent
 from shared.outbox.work import Work
 
 

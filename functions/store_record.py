@@ -101,7 +101,7 @@ def _settle(change: Change, store: Store) -> Settled:
     target = Target(change.kind, change.id)
     with store.single_flight.turn(target, change.received_at) as flight:
         copy = store.records.copy(KINDS[change.kind], change.id)
-        if copy is not None and _wait_for_next_fetch(copy, store):
+        if copy is not None and _wait_for_next_fetch(target, copy, store):
             copy = store.records.copy(KINDS[change.kind], change.id)
         outcome = already_settled(change, copy)
         if outcome is not None:
@@ -127,13 +127,14 @@ def _settle(change: Change, store: Store) -> Settled:
         return Settled(done.outcome, "" if settled else "confirm", done.fetch_seconds, done.store_seconds)
 
 
-def _wait_for_next_fetch(copy: Copy, store: Store) -> bool:
-    """Wait, so that events of one record in quick succession, or a repeated delivery, share a fetch.
+def _wait_for_next_fetch(target: Target, copy: Copy, store: Store) -> bool:
+    """Events of one record that follow each other quickly, or a delivery that is replayed, share a fetch.
 
-    Return whether it waited.
+    Returns whether it waited. An event that caused a fetch is still in the work queue then, since no answer proves it
+    so soon; without one, the record was read by a list, and there is nothing to share.
     """
     since = (store.now() - copy.fetched_at).total_seconds()
-    if not 0 <= since < SHARE_SECONDS:
+    if not 0 <= since < SHARE_SECONDS or store.queue.get(target) is None:
         return False
     store.sleep(SHARE_SECONDS - since + store.random())
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from ops.options import Json, Local, Project
 from ops.screen import BAD, GOOD, Screen, ago, table
 from ops.session import OUT_OF_ORDER, session, utc_now
-from shared.outbox.entries import Entry, State
+from shared.outbox.entries import State
+from shared.outbox.summary import Summary
 
 
 class Action(StrEnum):
@@ -34,7 +36,7 @@ def outbox(
     sends an entry again, `cancel` ends it. An entry that is unknown may have reached DrChrono: look there before you
     retry or cancel it.
     """
-    from ops.outbox import cancel, document, entry_of, listed, outbox_of, send_again, summary
+    from ops.outbox import cancel, document, listed, outbox_of, send_again, state_of
 
     if (action is Action.LIST) == (key is not None):
         raise typer.BadParameter("show, retry and cancel take one entry, list none", param_hint="ENTRY")
@@ -42,25 +44,24 @@ def outbox(
         now = utc_now()
         box = outbox_of(target, now)
         if key is None:
-            entries = listed(box)
+            entries = listed(box, now)
             if json:
-                screen.json([summary(entry) for entry in entries])
+                screen.json([asdict(entry) for entry in entries])
             else:
                 _show(screen, entries)
             return
         if action is Action.SHOW:
             screen.json(document(box, key))
             return
-        entry = entry_of(box, key)
-        if entry.state is State.UNKNOWN and not yes:
+        if state_of(box, key) is State.UNKNOWN and not yes:
             screen.say("It is not known whether DrChrono did this. Look there first.")
             question = "Did nothing arrive, and should it be sent again?" if action is Action.RETRY else "End it?"
             if screen.ask(f"{question} [y/N]").lower() not in ("y", "yes"):
                 screen.say("Nothing was done.")
                 return
-        changed = send_again(box, entry, now) if action is Action.RETRY else cancel(box, entry, now)
-        said = "The next run of sync sends it." if changed.state is State.WAITING else "It will not be sent."
-        screen.say(f"{key} is {changed.state}. {said}")
+        state = send_again(box, key, now) if action is Action.RETRY else cancel(box, key, now)
+        said = "It will not be sent." if state is State.REJECTED else "The next run of sync sends it."
+        screen.say(f"{key} is {state}. {said}")
 
 
 def put(
@@ -75,7 +76,7 @@ def put(
 
     Uses the outbox, as other programs do. Exit code 0: done. 1: rejected, or not done yet.
     """
-    from ops.outbox import add, outbox_of, update_entry
+    from ops.outbox import add, outbox_of, settled, update_entry
 
     with session(project, local) as (screen, target):
         now = utc_now()
@@ -87,25 +88,26 @@ def put(
             return
         key = add(target, data)
         target.system.outbox().send(key)
-        entry = box.get(key)
+        entry = settled(box, key)
         if entry is not None and entry.state is State.DONE:
             screen.say(f"Done. The record's version is {entry.version or 'not shown yet'}.", GOOD)
             return
-        said = f"{entry.state} ({entry.reason})" if entry is not None else "rejected"
-        screen.say(f"{key} is {said}.", BAD)
+        state, reason = (entry.state, entry.reason) if entry is not None else (State.REJECTED, "")
+        screen.say(f"{key} is {state}{f' ({reason})' if reason else ''}.", BAD)
         screen.command("To see it:", target.command(f"outbox show {key}"))
         raise typer.Exit(OUT_OF_ORDER)
 
 
-def _show(screen: Screen, entries: list[Entry]) -> None:
+def _show(screen: Screen, entries: list[Summary]) -> None:
     if not entries:
         screen.say("Nothing waits, and nothing was rejected.")
         return
     now = utc_now()
     shown = table("entry", "record", "action", "state", "reason", "asked for")
+    shown.columns[0].no_wrap = True  # to be copied
     for entry in entries:
-        record = f"{entry.request.kind}/{entry.request.id or 'new'}"
-        reason = ", ".join([entry.reason, *sorted(entry.complaints)])
-        asked = ago(entry.requested_at, now)
-        shown.add_row(entry.key, record, str(entry.request.action), str(entry.state), reason, asked)
+        record = f"{entry.kind}/{entry.record or 'new'}"
+        reason = ", ".join(filter(None, [entry.reason, *entry.complaints]))
+        asked = ago(entry.requested_at, now) if entry.requested_at is not None else "?"
+        shown.add_row(entry.entry, record, entry.action, str(entry.state), reason, asked)
     screen.show(shown)

@@ -1,11 +1,12 @@
-"""`outbox` and `put`: the writes that other programs asked for, their state, and what a person decides about them."""
+"""`outbox` and `put`: what other programs asked DrChrono for, how it stands, and what a person decides about it."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import string
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,17 +16,24 @@ from ops.target_system import TargetSystem
 from shared.documents import Data
 from shared.errors import SettingsError, SyncError
 from shared.outbox import transitions
-from shared.outbox.entries import ACTIVE, COLLECTION, Entry, State
+from shared.outbox.entries import ACTIVE, COLLECTION, KEPT, Entry, State
 from shared.outbox.fields import WRITABLE
 from shared.outbox.storage import Outbox
-from shared.outbox.transitions import Blocked, Superseded
+from shared.outbox.summary import Summary, summary_of
+from shared.outbox.transitions import Superseded
 from shared.outbox.validation import Refused, read_request
 from shared.settings import writes
 
 MOST_SHOWN = 100
 
-# As the alert (terraform/alerts.tf): by then, a search has had time to prove an absence.
+# Longer than nearly every request takes.
+SENDING_LOOKS, SECONDS_BETWEEN_LOOKS = 40, 0.5
+
+# The alert says the same (terraform/alerts.tf): a search has had its time to prove an absence.
 STUCK_AFTER = timedelta(minutes=10)
+
+# A program learns of a rejection from its entry; for so long, people see it as well.
+REJECTED_SHOWN = timedelta(days=1)
 
 
 class OutboxError(SyncError):
@@ -36,13 +44,14 @@ class OutboxError(SyncError):
 
 @dataclass(frozen=True)
 class OutboxStatus:
-    """counts: by state, of the states that are not final. unknown_since: since when the oldest unknown entry is
-    unknown.
+    """counts: of each state that is not final. unknown_since: since when the oldest is unknown; None without one.
+    for_a_person: entries that no run settles, and those that were rejected within a day.
     """
 
     counts: dict[str, int]
     unknown_since: datetime | None
     is_stuck: bool
+    for_a_person: list[Summary]
 
     def said(self, now: datetime) -> str:
         shown = [f"{count} {state}" for state, count in self.counts.items() if count]
@@ -52,7 +61,7 @@ class OutboxStatus:
 
 
 def outbox_of(target: TargetSystem, now: datetime) -> Outbox:
-    """Raises SettingsError if no program may write."""
+    """Raises SettingsError where no program may write."""
     if not writes(target.environ):
         raise SettingsError(
             ["Writing to DrChrono is off: name the writers in terraform (variable writers), or set DRCHRONO_WRITES=on."]
@@ -61,77 +70,83 @@ def outbox_of(target: TargetSystem, now: datetime) -> Outbox:
 
 
 def outbox_status(target: TargetSystem, now: datetime) -> OutboxStatus:
-    outbox = outbox_of(target, now)
-    unknown = outbox.all_in(State.UNKNOWN, MOST_SHOWN)
-    since = min((entry.sent_at or entry.requested_at for entry in unknown), default=None)
-    counts = {str(state): outbox.count(state) for state in ACTIVE}
-    return OutboxStatus(counts, since, is_stuck=since is not None and now - since > STUCK_AFTER)
+    entries = outbox_of(target, now).entries
+    unknown = entries.summaries(State.UNKNOWN, MOST_SHOWN)
+    since = min((entry.since for entry in unknown if entry.since is not None), default=None)
+    counts = {str(state): entries.count(state) for state in ACTIVE}
+    looked = [*unknown, *entries.summaries(State.WAITING, MOST_SHOWN)]
+    looked += entries.summaries(State.REJECTED, MOST_SHOWN, since=now - REJECTED_SHOWN)
+    return OutboxStatus(
+        counts,
+        since,
+        is_stuck=since is not None and now - since > STUCK_AFTER,
+        for_a_person=[entry for entry in looked if entry.needs_a_person or is_stuck(entry, now)],
+    )
 
 
-def listed(outbox: Outbox) -> list[Entry]:
-    """Return the unsettled entries, oldest first, then the rejected ones."""
-    return [*outbox.active(MOST_SHOWN), *outbox.all_in(State.REJECTED, MOST_SHOWN)]
+def is_stuck(entry: Summary, now: datetime) -> bool:
+    return entry.state is State.UNKNOWN and entry.since is not None and now - entry.since > STUCK_AFTER
 
 
-def summary(entry: Entry) -> dict[str, Any]:
-    """Return an entry without its content."""
-    return {
-        "entry": entry.key,
-        "kind": entry.request.kind,
-        "action": str(entry.request.action),
-        "id": entry.record_id or entry.request.id,
-        "state": str(entry.state),
-        "reason": entry.reason,
-        "requested_by": entry.request.requested_by,
-        "requested_at": entry.requested_at,
-        "sent_at": entry.sent_at,
-        "attempts": entry.attempts,
-        "complaints": sorted(entry.complaints),
-    }
+def listed(outbox: Outbox, now: datetime) -> list[Summary]:
+    """What is not settled, oldest first, and then what was rejected and still has its content."""
+    rejected = outbox.entries.summaries(State.REJECTED, MOST_SHOWN, since=now - KEPT)
+    return [*outbox.entries.unseen(MOST_SHOWN), *outbox.entries.active(MOST_SHOWN), *rejected]
 
 
 def document(outbox: Outbox, key: str) -> Data:
-    """Return the whole entry. Its fields are patient data. Raises OutboxError."""
-    found = outbox.read(key)
+    """The whole entry: its fields are patient data. Raises OutboxError."""
+    found = outbox.entries.read(key)
     if found is None:
         raise OutboxError(f"there is no entry {key}: see `outbox list`")
     return found
 
 
-def entry_of(outbox: Outbox, key: str) -> Entry:
+def state_of(outbox: Outbox, key: str) -> State:
     """Raises OutboxError."""
-    document(outbox, key)
-    entry = outbox.get(key)
+    return summary_of(key, document(outbox, key)).state
+
+
+def send_again(outbox: Outbox, key: str, now: datetime) -> State:
+    """Let an entry wait that is unknown or was rejected, or that waits for later. Raises OutboxError."""
+    data = document(outbox, key)
+    entry = outbox.entries.get(key)
+    if entry is None and summary_of(key, data).state is State.NEW:
+        return State.NEW
     if entry is None:
-        raise OutboxError(f"{key} is no request that could be sent: see `outbox show {key}`, and add a new entry")
-    return entry
-
-
-def send_again(outbox: Outbox, entry: Entry, now: datetime) -> Entry:
-    """Make an entry wait again that is unknown, rejected or postponed. Raises OutboxError."""
+        raise OutboxError(f"{key} is no request that can be sent: see `outbox show {key}`, and add a new entry")
     if entry.state in (State.SENDING, State.DONE):
         raise OutboxError(f"{entry.key} is {entry.state}: there is nothing to send again")
     return _changed(outbox, entry, lambda there: transitions.again(there, now))
 
 
-def cancel(outbox: Outbox, entry: Entry, now: datetime) -> Entry:
-    """Reject an entry that waits or is unknown. This does not undo what DrChrono did. Raises OutboxError."""
-    if entry.state not in (State.WAITING, State.UNKNOWN):
-        raise OutboxError(f"{entry.key} is {entry.state}: it cannot be cancelled")
-    return _changed(
-        outbox, entry, lambda there: transitions.rejected(there, reason="cancelled", complaints={}, now=now)
-    )
-
-
-def _changed(outbox: Outbox, entry: Entry, change: Any) -> Entry:
+def cancel(outbox: Outbox, key: str, now: datetime) -> State:
+    """Reject an entry that waits or is unknown, also one that cannot be read. What DrChrono did stays. Raises
+    OutboxError.
+    """
+    state, entry = state_of(outbox, key), outbox.entries.get(key)
+    if state in (State.SENDING, State.DONE, State.REJECTED) and (entry is not None or state is not State.SENDING):
+        raise OutboxError(f"{key} is {state}: it cannot be cancelled")
+    if entry is not None:
+        return _changed(
+            outbox, entry, lambda there: transitions.rejected(there, reason="cancelled", complaints={}, now=now)
+        )
     try:
-        return outbox.change(entry, change, free=True)
-    except (Blocked, Superseded):
+        outbox.clear(key)
+    except Superseded:
+        raise OutboxError(f"{key} changed meanwhile: look again") from None
+    return State.REJECTED
+
+
+def _changed(outbox: Outbox, entry: Entry, change: Callable[[Entry], Entry]) -> State:
+    try:
+        return outbox.change(entry, change, free=True).state
+    except Superseded:
         raise OutboxError(f"{entry.key} changed meanwhile: look again") from None
 
 
 def update_entry(kind: str, record: str, settings: Sequence[str], now: datetime) -> Data:
-    """Return the entry for `put`. settings: `name=value`. Raises OutboxError with what is wrong."""
+    """The entry for `put`. settings: `name=value`. Raises OutboxError with what is wrong."""
     fields: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -155,7 +170,7 @@ def update_entry(kind: str, record: str, settings: Sequence[str], now: datetime)
 
 
 def _value(kind: str, name: str, text: str) -> Any:
-    """Return a text if the field is one, otherwise the JSON value that it spells."""
+    """A text where the field takes one, otherwise the JSON that it is."""
     row = WRITABLE.get(kind, {}).get(name)
     if row is None or row.complaint(text) is None:
         return text
@@ -166,7 +181,18 @@ def _value(kind: str, name: str, text: str) -> Any:
 
 
 def add(target: TargetSystem, data: Data) -> str:
-    """Add an entry under a new name. Return the name."""
+    """Add an entry under a name that nobody has. Returns the name."""
     key = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
     target.system.outbox_documents().transact(lambda transaction: transaction.set(f"{COLLECTION}/{key}", data))
     return key
+
+
+def settled(outbox: Outbox, key: str) -> Entry | None:
+    """The entry, once it is not being sent any more: a sync or the trigger may have been first."""
+    entry = outbox.entries.get(key)
+    for _ in range(SENDING_LOOKS):
+        if entry is None or entry.state is not State.SENDING:
+            break
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        entry = outbox.entries.get(key)
+    return entry

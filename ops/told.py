@@ -10,6 +10,8 @@ from ops.outbox import OutboxStatus
 from ops.progress import said
 from ops.screen import ago, clock, duration, many
 from ops.status import JobStatus, KindStatus, Status, Unknown
+from shared.outbox.entries import State
+from shared.outbox.summary import Summary
 from shared.rate_limit.state import QuotaState
 from shared.tokens.report import TokenReport
 from shared.tokens.state import Phase
@@ -93,6 +95,21 @@ def nothing_pending(status: Status) -> Told:
 def outbox(outbox: OutboxStatus, now: datetime) -> Told:
     text = outbox.said(now)
     return Told(text, bad=True, command="outbox") if outbox.is_stuck else Told(text)
+
+
+_OUTBOX_ADVICE = {
+    "malformed_guard": "what was sent for it cannot be read: look into DrChrono, then retry or cancel",
+    "malformed": "it was sent, and changed afterwards: look into DrChrono, then cancel",
+    "ambiguous": "others changed the record as well: look into DrChrono, then retry or cancel",
+}
+
+
+def outbox_advice(entry: Summary) -> str:
+    """What a person does about an entry."""
+    if entry.state is State.REJECTED:
+        wrong = f": {', '.join(entry.complaints)}" if entry.complaints else ""
+        return f"nothing was written{wrong}; its program learns of it"
+    return _OUTBOX_ADVICE.get(entry.reason, "it is searched for; look into DrChrono, then retry or cancel")
 
 
 def token(token: TokenReport | Unknown) -> Told:

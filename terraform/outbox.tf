@@ -24,8 +24,9 @@ locals {
   # One state, and within it by when it is due.
   outbox_indexes = local.writing ? { "outbox by due" = ["state", "due"] } : {}
 
-  # What is done or rejected goes after 30 days with its fields, and so does what guards a record against being sent twice.
-  expiring = local.writing ? toset(["outbox", "outbox_targets"]) : toset([])
+  # What guards a record against being sent twice goes when nobody needs it. Entries stay: the sync removes their content
+  # after 30 days, which a TTL can't, since it deletes whole documents.
+  expiring = local.writing ? toset(["outbox_targets"]) : toset([])
 
   # Patient data that nothing asks for. Each leaf in an index would cost as much as the write itself.
   outbox_unindexed = local.writing ? {

@@ -22,6 +22,7 @@ OFFLINE_CHECK = ROOT.parent / "shared" / "tools" / "terraform-offline" / "check"
 PROJECT = "my-practice"
 DEPLOYER = f"drchrono-deployer@{PROJECT}.iam.gserviceaccount.com"
 OPERATORS = f"group:drchrono-operators@{PROJECT}.example"
+WRITER = f"serviceAccount:booking@{PROJECT}.iam.gserviceaccount.com"
 VARIABLES = {
     "project": PROJECT,
     "package": "tests/package.txt",
@@ -29,6 +30,7 @@ VARIABLES = {
     "alert_emails": '["it@practice.example"]',
     "deployer": DEPLOYER,
     "operators": f'["{OPERATORS}"]',
+    "writers": f'["{WRITER}"]',
 }
 
 

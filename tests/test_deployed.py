@@ -32,14 +32,14 @@ from simulator import Config, Simulator
 from tests.planned import PROJECT, environment_of, planned
 from tests.served import served
 
-FUNCTIONS = ("receive_webhook", "store_record", "run_job")
+FUNCTIONS = ("receive_webhook", "store_record", "run_job", "send_writes")
 SECRET = "made-up-webhook-secret"
 ANSWER_SECONDS = 120
 ARRIVAL_SECONDS = 60
 
 # What the platform adds to the variables of the plan (cloud.google.com/run/docs/container-contract, and Google's Python
-# buildpack). None of the functions has an event trigger, so each is deployed as an HTTP function.
-PLATFORM = {"FUNCTION_SIGNATURE_TYPE": "http", "LOG_EXECUTION_ID": "true", "PYTHONUNBUFFERED": "TRUE"}
+# buildpack). A function with an event trigger is deployed as one that takes CloudEvents, the others as HTTP functions.
+PLATFORM = {"LOG_EXECUTION_ID": "true", "PYTHONUNBUFFERED": "TRUE"}
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +119,20 @@ def deployed(
             if "DRCHRONO_URL" in environment:
                 environment["DRCHRONO_URL"] = simulator.url
             log = logs / f"{function}.log"
-            environment = PLATFORM | environment | here
+            signature = {"FUNCTION_SIGNATURE_TYPE": "cloudevent" if trigger_of(plan, function) else "http"}
+            environment = PLATFORM | signature | environment | here
             port = stack.enter_context(served(function, environment, log, python=python, source=unpacked))
             urls[function] = f"http://127.0.0.1:{port}/"
         subscribe(PROJECT, environment_of(plan, "receive_webhook", secrets)["EVENTS_TOPIC"], urls["store_record"])
         authorize(System(environment), simulator)
         yield Deployed(simulator, urls, logs)
+
+
+def trigger_of(plan: dict[str, Any], function: str) -> dict[str, Any]:
+    """What calls the function besides HTTP; empty where nothing does."""
+    functions = planned(plan, "google_cloudfunctions2_function")
+    triggers = functions[f'google_cloudfunctions2_function.this["{function}"]']["event_trigger"]
+    return dict(triggers[0]) if triggers else {}
 
 
 def authorize(system: System, simulator: Simulator) -> None:
@@ -210,6 +218,42 @@ def test_each_scheduled_call_of_the_plan_runs_its_job(deployed: Deployed, plan: 
 
     assert answer.status_code == 200, answer.text
     assert job in {line.get("job") for line in deployed.lines("run_job")}
+
+
+@pytest.mark.emulator
+def test_an_entry_of_the_outbox_is_sent_when_eventarc_tells_of_it(deployed: Deployed, plan: dict[str, Any]) -> None:
+    """In binary content mode (cloud.google.com/eventarc/docs/cloudevents), as the plan's trigger filters.
+
+    The outbox is in another database than the copy.
+    """
+    trigger = trigger_of(plan, "send_writes")
+    filters = {each["attribute"]: each["value"] for each in trigger["event_filters"]}
+    document = filters["document"].replace("{entry}", "booking-4711")
+    outbox, copy = firestore.Client(project=PROJECT, database=filters["database"]), firestore.Client(project=PROJECT)
+    fields = {"gender": "Female", "doctor": deployed.simulator.clinic.doctors[0]["id"], "first_name": "Planted-Canary"}
+    entry = {"kind": "patients", "action": "create", "fields": fields, "requested_by": "booking"}
+    outbox.document(document).create({**entry, "requested_at": firestore.SERVER_TIMESTAMP})
+    headers = {
+        "ce-id": "1",
+        "ce-source": f"//firestore.googleapis.com/projects/{PROJECT}/databases/{filters['database']}",
+        "ce-specversion": "1.0",
+        "ce-type": trigger["event_type"],
+        "ce-subject": f"documents/{document}",
+        "ce-document": document,
+        "Content-Type": "application/protobuf",
+    }
+    url = deployed.urls["send_writes"]
+
+    event = b"\x0a\x07\xff\x00 no JSON"
+    answers = [requests.post(url, data=event, headers=headers, timeout=ANSWER_SECONDS) for _ in range(2)]
+    unusable = requests.post(url, json={}, timeout=ANSWER_SECONDS)
+
+    assert [answer.status_code for answer in answers] == [200, 200], deployed.lines("send_writes")
+    assert unusable.status_code == 400
+    found = outbox.document(document).get().to_dict() or {}
+    assert (found["state"], deployed.simulator.stats()["created"]) == ("done", 1)
+    assert copy.document(f"patients/{found['record_id']}").get().exists
+    assert "Planted-Canary" not in (deployed.logs / "send_writes.log").read_text()
 
 
 @pytest.mark.emulator

@@ -16,7 +16,7 @@ from tests.test_layers import ROOT
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-MAKE_RUN = "make run\n"
+MAKE_RUN = "DRCHRONO_WRITES=on make run\n"
 READY_SECONDS = 120.0
 BASH = shutil.which("bash") or "/bin/bash"
 
@@ -90,6 +90,8 @@ def test_every_command_of_the_tutorial_works(tmp_path: Path) -> None:
             assert visit
             assert f"{visit[1]} In Session\n" in printed
             assert f"appointments/{visit[1]} is equal to DrChrono's." in printed
+            assert "Done. The record's version is" in printed
+            assert "Nothing waits, and nothing was rejected." in printed
             assert re.search(rf"^\d\d:\d\d:\d\d APPOINTMENT_MODIFY +appointments/{visit[1]} ", "".join(said), re.M)
         finally:
             os.killpg(run.pid, 2)

@@ -9,7 +9,8 @@ from shared.drchrono.ids import document_id, id_of
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Fetched
 from shared.errors import Forbidden, NotFound
-from shared.outbox.entries import OWN, Entry
+from shared.outbox.entries import Entry
+from shared.outbox.entry_documents import OWN
 from shared.outbox.storage import Outbox
 from shared.outbox.validation import Action, Refused, Request, local_time, read_request
 
@@ -34,7 +35,7 @@ class Admission:
         self._zones: dict[str, str] = {}
 
     def admit(self, key: str, data: Data, api: Api) -> Entry | None:
-        """The entry, waiting to be sent; None where it was rejected, or is gone.
+        """The entry, waiting to be sent, or as its guard knows it; None where it is no request, or is gone.
 
         Raises what the API and the stores raise: then the entry is as new as it was.
         """

@@ -18,7 +18,8 @@ from typing import Any
 
 from shared.drchrono.ids import id_of
 from shared.drchrono.lag import provable_from
-from shared.outbox.entries import Entry, identity_of
+from shared.outbox.entries import Entry
+from shared.outbox.targets import identity_of
 from shared.outbox.transitions import provable_absence
 from shared.records.storable import digest as record_digest
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import VERSION_LAG, is_older, provable_from
-from shared.errors import NotFound
+from shared.errors import Forbidden, NotFound
 from shared.outbox.entries import Entry
 from shared.outbox.search import Search
 from shared.outbox.written import Api, Written
@@ -59,7 +59,12 @@ class Precondition:
         proof = provable_from(last.settled_at) if last.settled_at is not None else now
         if last.version is None and now < proof:
             return Hold("lag", proof)
-        self._written.fetch(api, KINDS[request.kind], request.id or "", {})
+        kind, key = KINDS[request.kind], request.id or ""
+        try:
+            fetched = api.get(kind, key)
+        except (NotFound, Forbidden):
+            return None  # DrChrono will say so of the update, too
+        self._written.keep(kind, key, fetched.record, fetched.began)
         # A record that the copy cannot hold must not hold up its updates for ever.
         if includes(self._search.copy(request), last) or now >= proof + LONGEST_WAIT:
             return None

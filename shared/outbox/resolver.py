@@ -10,12 +10,15 @@ from shared.drchrono.kinds import KINDS
 from shared.errors import DrChronoError, QuotaExhausted, SyncError, Throttled, TokenError, Unauthorized
 from shared.log import log
 from shared.outbox import transitions
+from shared.outbox.attempt import Sent
 from shared.outbox.entries import Entry, State
+from shared.outbox.guards import Unreadable
+from shared.outbox.lanes import Lanes
 from shared.outbox.matching import Finding
 from shared.outbox.search import Api, Search
-from shared.outbox.sender import Sent, shown_key
 from shared.outbox.storage import Change, Outbox
-from shared.outbox.transitions import Blocked, Superseded
+from shared.outbox.told import shown_key
+from shared.outbox.transitions import Superseded
 from shared.outbox.validation import Action
 from shared.outbox.written import Written
 
@@ -27,9 +30,9 @@ class Resolver:
     """Every method raises StoreUnavailable."""
 
     def __init__(
-        self, *, api: Api, outbox: Outbox, search: Search, written: Written, now: Callable[[], datetime]
+        self, *, lanes: Lanes[Api], outbox: Outbox, search: Search, written: Written, now: Callable[[], datetime]
     ) -> None:
-        self._api = api
+        self._lanes = lanes
         self._outbox = outbox
         self._search = search
         self._written = written
@@ -37,7 +40,7 @@ class Resolver:
 
     def give_up(self, key: str) -> Sent:
         """An entry whose sender has not said what became of it, and is dead."""
-        entry, now = self._outbox.get(key), self._now()
+        entry, now = self._outbox.entries.get(key), self._now()
         if entry is None or entry.state is not State.SENDING or entry.due > now:
             return Sent(entry)
         return self._settled(
@@ -46,11 +49,11 @@ class Resolver:
 
     def look(self, key: str) -> Sent:
         """Search DrChrono for what an unknown entry did."""
-        entry = self._outbox.get(key)
+        entry = self._outbox.entries.get(key)
         if entry is None or entry.state is not State.UNKNOWN or entry.due > self._now():
             return Sent(entry)
         try:
-            found, began = self._search.look(self._api, entry)
+            found, began = self._search.look(self._lanes.api(), entry)
         except HELD as error:
             return Sent(entry, error)
         except DrChronoError as error:
@@ -82,8 +85,8 @@ class Resolver:
     def _settled(self, entry: Entry, change: Change, error: SyncError | None = None) -> Sent:
         try:
             settled = self._outbox.settle(entry, entry.fence or "", change)
-        except (Blocked, Superseded):
-            return Sent(self._outbox.get(entry.key), error)
+        except (Superseded, Unreadable):
+            return Sent(self._outbox.entries.get(entry.key), error)
         log(
             "outbox.looked",
             kind=entry.request.kind,

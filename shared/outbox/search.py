@@ -11,9 +11,10 @@ from shared.drchrono.ids import id_of, id_of_document
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Fetched, Page
 from shared.errors import NotFound
-from shared.outbox.entries import Entry, identity_of, with_seconds
+from shared.outbox.entries import Entry
 from shared.outbox.matching import MOST_KNOWN, Finding, Found, created, digest, updated
-from shared.outbox.storage import Outbox
+from shared.outbox.queries import Entries
+from shared.outbox.targets import identity_of, with_seconds
 from shared.outbox.validation import Action, Request
 from shared.records.ordering import Copy, copy_of
 from shared.records.prepared import path_of
@@ -35,9 +36,9 @@ class Api(Protocol):
 class Search:
     """documents: the copy. Every method may raise what the API and the stores raise."""
 
-    def __init__(self, documents: Documents, outbox: Outbox) -> None:
+    def __init__(self, documents: Documents, entries: Entries) -> None:
         self._documents = documents
-        self._outbox = outbox
+        self._entries = entries
 
     def before(self, request: Request) -> str | None:
         """Stands for what an update replaces, as the copy has it; None where the copy does not have the record."""
@@ -95,7 +96,7 @@ class Search:
         wanted = identity_of(kind.name, entry.request.fields)
         alike = [record for record in shown if identity_of(kind.name, record) == wanted]
         ids = [key for record in alike if (key := id_of(record.get("id"))) is not None]
-        claimed = self._outbox.claimed(kind.name, ids, by_others_than=entry.key)
+        claimed = self._entries.claimed(kind.name, ids, by_others_than=entry.key)
         return created(entry, alike, began, claimed=claimed), began, not shown
 
     def _is_shown_another(self, api: Api, kind: Kind, entry: Entry) -> bool:

@@ -20,7 +20,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.drchrono.lag import provable_from
-from shared.outbox.entries import Entry, Guard, State
+from shared.outbox.entries import Entry, State
+from shared.outbox.guards import Guard
 from shared.outbox.validation import Complaints
 
 # A request begins within this time after `sending` was recorded, or not at all: a sender that stood still gives up.
@@ -35,6 +36,9 @@ ACTED_WITHIN = timedelta(minutes=2)
 SENDING_LEASE = timedelta(minutes=2)
 
 LONGEST_PAUSE = timedelta(hours=1)
+
+# Reason of a waiting entry whose guard does not say any more what was sent: only a person frees it.
+MALFORMED_GUARD = "malformed_guard"
 
 MOST_PAST = 50  # entries of one target that are remembered as done, for when their program writes them again
 
@@ -105,6 +109,8 @@ def recalled(entry: Entry, guard: Guard | None, now: datetime) -> Entry:
 
 
 def _remembered(entry: Entry, guard: Guard, now: datetime) -> Entry:
+    if guard.state is State.DONE and not guard.record_id:
+        return rejected(entry, reason="outcome_lost", complaints={}, now=now)
     if guard.state is State.DONE:
         return replace(
             entry,
@@ -133,6 +139,20 @@ def freed(guard: Guard | None) -> Guard | None:
         return None
     *past, (entry, record) = guard.past
     return replace(guard, entry=entry, state=State.DONE, fence="", record_id=record, version=None, past=tuple(past))
+
+
+def passed_over(guard: Guard) -> Guard:
+    """The guard after its entry can not be settled any more, and DrChrono does not act on it any more, either. That it
+    was sent stays known.
+    """
+    return replace(guard, state=State.DONE, record_id=None, version=None)
+
+
+def guard_in(entry: Entry | None) -> Guard | None:
+    """The guard that was written with an entry that is being sent or unknown, without what was done before it."""
+    if entry is None or entry.state not in (State.SENDING, State.UNKNOWN) or not entry.fence or entry.sent_at is None:
+        return None
+    return Guard(entry.key, entry.state, entry.fence, sent_at=entry.sent_at, before=entry.before, known=entry.known)
 
 
 def unsent(entry: Entry, *, reason: str, due: datetime) -> Entry:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from shared.documents import Documents
 from shared.errors import QuotaExhausted, StoreUnavailable, Throttled, TokenError, Unauthorized, Unreachable
 from shared.log import log, log_crash
-from shared.outbox import search, sender
+from shared.outbox import attempt, search
 from shared.outbox.admission import Admission
+from shared.outbox.attempt import Attempts, Sent
+from shared.outbox.chains import Each, chains, in_threads
 from shared.outbox.entries import State
+from shared.outbox.lanes import Lanes
 from shared.outbox.precondition import Precondition
+from shared.outbox.queries import Due
 from shared.outbox.resolver import Resolver
 from shared.outbox.search import Search
-from shared.outbox.sender import Sender, Sent
+from shared.outbox.sender import Sender
 from shared.outbox.storage import Outbox
 from shared.outbox.written import Written
 from shared.queue.work_queue import WorkQueue
@@ -30,18 +35,21 @@ MOST_LOGGED = 200
 ENDS = (QuotaExhausted, Throttled, TokenError, Unauthorized, Unreachable)
 
 
-class Api(sender.Api, search.Api, Protocol):
+class Api(attempt.Api, search.Api, Protocol):
     """Of `shared.drchrono.client.DrChrono`."""
 
 
 class Work:
-    """now: the time in UTC."""
+    """now: the time in UTC. each: runs a function on every one of some things, a few at once."""
 
-    def __init__(self, outbox: Outbox, sender: Sender, resolver: Resolver, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, outbox: Outbox, sender: Sender, resolver: Resolver, now: Callable[[], datetime], each: Each
+    ) -> None:
         self._outbox = outbox
         self._sender = sender
         self._resolver = resolver
         self._now = now
+        self._each = each
 
     def send(self, key: str) -> Sent:
         """Send one entry, at once after it was added. Raises StoreUnavailable."""
@@ -50,28 +58,50 @@ class Work:
     def run(self, *, check: Callable[[], None], most: int) -> Counter[str]:
         """Work on up to `most` entries of each state that are due. Returns how many came to which state.
 
-        check: called before each; what it raises ends the pass. A quota that is used up, or a token that cannot be had,
-        ends it, too: the next pass goes on. An entry at which the code fails stays as it is, is logged, and keeps no
-        other from its turn. Raises StoreUnavailable.
+        Those of one target follow each other, those of others go at the same time. check: called before each; what it
+        raises ends the pass. A quota that is used up, or a token that cannot be had, ends it, too: the next pass goes
+        on. An entry at which the code fails stays as it is, is logged, and keeps no other from its turn. Raises
+        StoreUnavailable.
         """
-        counts: Counter[str] = Counter()
-        now = self._now()
-        for key in self._outbox.due(State.SENDING, now, most):
+        now, entries = self._now(), self._outbox.entries
+        for key in entries.expired(now, most):
             check()
-            self._one(key, self._resolver.give_up)
-        steps = [(key, self._look) for key in self._outbox.due(State.UNKNOWN, now, most)]
-        steps += [(key, self._sender.send) for key in self._outbox.due(State.WAITING, now, most)][:most]
-        steps += [(key, self._sender.send) for key in self._outbox.new(most)]
-        for key, step in steps[: 2 * most]:
+            self._outbox.empty(key)
+        for due in entries.due(State.SENDING, now, most):
             check()
-            sent = self._one(key, step)
-            counts[sent.outcome if sent is not None else "failed"] += 1
-            if sent is not None and isinstance(sent.error, ENDS):
-                return counts
-        return counts
+            self._one(due.key, self._give_up)
+        unknown, waiting = entries.due(State.UNKNOWN, now, most), entries.due(State.WAITING, now, most)
+        todo = (unknown + waiting + entries.new(most))[: 2 * most]
+        looked = {due.key for due in unknown}
+        one_at_a_time, ended = threading.Lock(), threading.Event()
+
+        def chain(of_target: Sequence[Due]) -> Counter[str]:
+            counts: Counter[str] = Counter()
+            try:
+                for due in of_target:
+                    with one_at_a_time:
+                        if ended.is_set():
+                            break
+                        check()
+                    sent = self._one(due.key, self._look if due.key in looked else self._sender.send)
+                    counts[sent.outcome if sent is not None else "failed"] += 1
+                    if sent is not None and isinstance(sent.error, ENDS):
+                        ended.set()
+            except BaseException:
+                ended.set()
+                raise
+            return counts
+
+        return sum(self._each(chain, chains(todo)), Counter())
+
+    def _give_up(self, key: str) -> Sent:
+        sent = self._resolver.give_up(key)
+        return sent if sent.entry is not None else self._sender.send(key)
 
     def _look(self, key: str) -> Sent:
         sent = self._resolver.look(key)
+        if sent.entry is None:  # it cannot be read: as if nobody had looked at it
+            return self._sender.send(key)
         self._sender.follow(sent)
         return sent
 
@@ -89,9 +119,9 @@ class Work:
         """Log how many entries are in which state, for the alert on those that stay unknown."""
         now = self._now()
         for state in (State.WAITING, State.SENDING, State.UNKNOWN):
-            entries = self._outbox.all_in(state, MOST_LOGGED)
+            entries = self._outbox.entries.summaries(state, MOST_LOGGED)
             if entries:
-                since = min(entry.sent_at or entry.requested_at for entry in entries)
+                since = min(entry.since or now for entry in entries)
                 log(
                     "outbox.state",
                     outcome=str(state),
@@ -111,21 +141,21 @@ def assembled(
     sleep: Callable[[float], None],
     random: Callable[[], float],
     new_fence: Callable[[], str],
+    each: Each = in_threads,
 ) -> Work:
     """entries: where the outbox is. copy: where the records are."""
     outbox = Outbox(entries, now)
-    search = Search(copy, outbox)
+    lanes = Lanes(apis, outbox.entries)
+    search = Search(copy, outbox.entries)
     written = Written(records=records, queue=queue, now=now, sleep=sleep)
     sender = Sender(
-        apis=apis,
+        lanes=lanes,
         outbox=outbox,
         admission=Admission(copy, outbox),
-        search=search,
         precondition=Precondition(search=search, written=written, now=now),
-        written=written,
+        attempts=Attempts(outbox=outbox, search=search, written=written, now=now, random=random, new_fence=new_fence),
         now=now,
         random=random,
-        new_fence=new_fence,
     )
-    resolver = Resolver(api=apis[Lane.LIVE], outbox=outbox, search=search, written=written, now=now)
-    return Work(outbox, sender, resolver, now)
+    resolver = Resolver(lanes=lanes, outbox=outbox, search=search, written=written, now=now)
+    return Work(outbox, sender, resolver, now, each)

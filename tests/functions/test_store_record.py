@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -145,6 +146,38 @@ def test_events_of_one_record_that_come_quickly_share_a_fetch(clinic: Clinic) ->
     assert clinic.requests() - before <= 60 / 5 + 1
     clinic.settle()
     assert clinic.queue.get(Target("patients", key)) is None
+
+
+def test_an_event_right_after_a_list_read_the_record_does_not_wait(clinic: Clinic) -> None:
+    clinic.settle()
+    key = first(clinic, "patients")
+    clinic.simulator.change("patients", key, {"city": "Salem"}, webhook=False)
+    clinic.later(seconds=40)
+    clinic.run(partial(sync, force=True))
+    assert clinic.queue.get(Target("patients", key)) is None
+    clinic.simulator.change("patients", key, {"city": "Dover"}, webhook=False)
+    received = clinic.later(seconds=1)
+    assert handle(push(event("PATIENT_MODIFY", key, "patients", received)), clinic.store()) is Outcome.STORED
+    assert clinic.now() == received
+    assert clinic.stored("patients")[key]["city"] == "Dover"
+
+
+def test_a_flood_that_changes_nothing_costs_one_fetch_in_five_seconds_while_lists_read_the_record_too(
+    clinic: Clinic,
+) -> None:
+    key = first(clinic, "patients")
+    handle(push(event("PATIENT_MODIFY", key, "patients", clinic.now())), clinic.store())
+    start, fetched = clinic.now(), 0
+    for number in range(240):
+        if number % 80 == 0:
+            clinic.run(partial(sync, force=True))
+        received = max(clinic.now(), start + timedelta(seconds=number / 4))
+        clinic.later(seconds=max(0.0, (received - clinic.now()).total_seconds()))
+        before = clinic.requests()
+        handle(push(event("PATIENT_MODIFY", key, "patients", received, delivery=f"{number:064x}")), clinic.store())
+        fetched += clinic.requests() - before
+    took = (clinic.now() - start).total_seconds()
+    assert fetched <= took / 5 + 1
 
 
 def test_an_event_whose_version_is_older_than_the_copy_needs_no_request(clinic: Clinic) -> None:

@@ -62,8 +62,13 @@ def test_an_entry_is_listed_without_its_content_and_shown_with_it(either: Practi
     assert CANARY not in listed.output
     assert "lost" in listed.output
     assert "not_found" in listed.output
-    [one, other] = json.loads(either.ops("outbox", "--json").output)
-    assert (one["entry"], one["state"], other["entry"], other["reason"]) == ("lost", "unknown", "wrong", "not_found")
+    shown = {one["entry"]: one for one in json.loads(either.ops("outbox", "--json").output)}
+    assert {key: (one["state"], one["reason"]) for key, one in shown.items()} == {
+        "lost": ("unknown", "outcome_unknown"),
+        "wrong": ("rejected", "not_found"),
+        "refused": ("rejected", "invalid"),
+    }
+    assert shown["refused"]["complaints"] == ["doctor", "gender"]
     shown = json.loads(either.ops("outbox", "show", "lost").output)
     assert shown["fields"]["first_name"] == CANARY
     assert "there is no entry nothing" in either.ops("outbox", "show", "nothing").stderr

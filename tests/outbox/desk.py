@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,13 +13,21 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.run import Parts
 from shared.jobs.sync import send_writes
+from shared.outbox import guards
+from shared.outbox.attempt import Sent
+from shared.outbox.chains import Chain, Each
 from shared.outbox.entries import COLLECTION, Entry
-from shared.outbox.sender import Sent
+from shared.outbox.queries import Due
 from shared.outbox.storage import Outbox
 from shared.outbox.work import Work, assembled
 from shared.rate_limit.ledger import Lane
 from shared.records.store import Source
 from tests.clinic import Clinic, simulator
+
+
+def in_order(work: Chain, todo: Sequence[Sequence[Due]]) -> list[Counter[str]]:
+    """One chain after the other, for what must come out the same each time."""
+    return [work(chain) for chain in todo]
 
 
 class Desk(Clinic):
@@ -33,7 +42,7 @@ class Desk(Clinic):
         self.doctor = int(self.simulator.clinic.doctors[0]["id"])
         self.office = int(self.simulator.clinic.offices[0]["id"])
 
-    def new_work(self, documents: Documents | None = None) -> Work:
+    def new_work(self, documents: Documents | None = None, each: Each = in_order) -> Work:
         return assembled(
             entries=documents or self.documents,
             copy=self.documents,
@@ -44,6 +53,7 @@ class Desk(Clinic):
             sleep=self.sleep,
             random=lambda: 0.5,
             new_fence=lambda: f"fence-{next(self._fences)}",
+            each=each,
         )
 
     def parts(self) -> Parts:
@@ -90,7 +100,7 @@ class Desk(Clinic):
             self.pass_over(minutes=5)
 
     def entry(self, key: str) -> Entry:
-        found = self.outbox.get(key)
+        found = self.outbox.entries.get(key)
         assert found is not None, self.documents.get(f"{COLLECTION}/{key}")
         return found
 
@@ -100,6 +110,13 @@ class Desk(Clinic):
     def overwrite(self, key: str, **fields: Any) -> None:
         """Change fields of an entry's document past all rules."""
         self.documents.transact(lambda transaction: transaction.update(f"{COLLECTION}/{key}", fields))
+
+    def guard(self, key: str) -> str:
+        """The path of the guard of the entry's target."""
+        return f"{guards.COLLECTION}/{self.document(key)['target']}"
+
+    def put(self, path: str, **data: Any) -> None:
+        self.documents.transact(lambda transaction: transaction.set(path, data))
 
     def named(self, last_name: str) -> list[dict[str, Any]]:
         return [one for one in self.simulator.truth("patients").values() if one["last_name"] == last_name]

@@ -10,8 +10,9 @@ import pytest
 
 from shared.errors import BadRequest, Conflict, Forbidden, NotFound, OutcomeUnknown, ServerError, SyncError
 from shared.outbox.answers import refusal
-from shared.outbox.entries import Entry, State, target_of
+from shared.outbox.entries import Entry, State
 from shared.outbox.matching import Finding, created, differences, digest, is_same, updated
+from shared.outbox.targets import target_of
 from shared.outbox.transitions import provable_absence, visible_from
 from shared.outbox.validation import read_request
 from tests.outbox.test_validation import PATIENT, entry

@@ -6,7 +6,7 @@ import pytest
 
 from shared.documents import Documents
 from shared.outbox.entries import KEPT, State
-from shared.outbox.sender import BURST
+from shared.outbox.lanes import BURST
 from shared.rate_limit.ledger import Lane
 from tests.outbox.desk import desk
 

@@ -11,17 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.outbox import transitions
-from shared.outbox.entries import (
-    OWN,
-    Entry,
-    Guard,
-    State,
-    from_document,
-    guard_of,
-    guard_to_document,
-    target_of,
-    to_document,
-)
+from shared.outbox.entries import Entry, State
+from shared.outbox.entry_documents import OWN, from_document, to_document
+from shared.outbox.guards import Guard, guard_of, guard_to_document
+from shared.outbox.targets import target_of
 from shared.outbox.transitions import Blocked, Superseded
 from shared.outbox.validation import read_request
 from tests.outbox.test_validation import PATIENT, VISIT, entry

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.outbox.entries import OWN
+from shared.outbox.entry_documents import OWN
 from shared.outbox.fields import OFFSET_REMEDY, REQUIRED, WRITABLE
 from shared.outbox.validation import Action, Refused, local_time, read_request
 

@@ -9,13 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from shared.documents import Data, Documents, Item, Snapshot, Transaction, Where
 from shared.drchrono.client import DrChrono
 from shared.drchrono.kinds import KINDS
 from shared.errors import StoreUnavailable, TokenRevoked
+from shared.outbox.chains import Chain
 from shared.outbox.entries import COLLECTION
+from shared.outbox.queries import Due
 from shared.outbox.work import Work, assembled
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
@@ -81,34 +84,60 @@ class Interleaved:
     def __init__(self, documents: Documents | MortalDocuments, schedule: Schedule) -> None:
         self._documents = documents
         self._schedule = schedule
+        self._dead = False
+
+    def _operation(self) -> None:
+        if self._dead:
+            raise Killed
+        self._schedule.operation()
+
+    def together(self, work: Chain, todo: Sequence[Sequence[Due]]) -> list[Counter[str]]:
+        """Chains of entries at the same time: where one dies, the others of its process do, too."""
+        results: list[Counter[str]] = []
+        failed: list[BaseException] = []
+
+        def one(chain: Sequence[Due]) -> None:
+            try:
+                results.append(work(chain))
+            except BaseException as error:
+                self._dead = self._dead or isinstance(error, Killed)
+                failed.append(error)
+
+        for chain in todo:
+            self._schedule.scheduler.at(self._schedule.scheduler.now, partial(one, chain))
+        while len(results) + len(failed) < len(todo):
+            self._schedule.scheduler.wait(0.2)
+        for error in sorted(failed, key=lambda error: not isinstance(error, Killed)):
+            raise error
+        return results
 
     def get(self, path: str) -> Data | None:
-        self._schedule.operation()
+        self._operation()
         return self._documents.get(path)
 
     def snapshot(self, path: str) -> Snapshot:
-        self._schedule.operation()
+        self._operation()
         return self._documents.snapshot(path)
 
     def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
-        self._schedule.operation()
+        self._operation()
         return self._documents.get_all(paths, fields)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        self._schedule.operation()
+        self._operation()
         result = self._documents.transact(work)
-        self._schedule.operation()  # where it fails, the commit was done, and its answer is lost
+        self._operation()  # where it fails, the commit was done, and its answer is lost
         return result
 
     def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
         return [work(item) for item in items]
 
     def query(self, collection: str, where: Sequence[Where] = (), **options: Any) -> Iterator[tuple[str, Data]]:
-        self._schedule.operation()
+        self._operation()
         return iter(list(self._documents.query(collection, where, **options)))
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
-        self._schedule.operation()
+        self._operation()
         return self._documents.count(collection, where)
 
 
@@ -188,7 +217,7 @@ class Schedule:
         documents: Documents | MortalDocuments = self.documents
         if self.faulty and self.rng.random() < self.plan.deaths:
             documents = MortalDocuments(documents, self.rng.randint(1, 25), after=self.rng.random() < 0.5)
-        store: Documents = Interleaved(documents, self)
+        store = Interleaved(documents, self)
 
         def now() -> datetime:
             return utc(self.scheduler.now + offset)
@@ -212,6 +241,7 @@ class Schedule:
             sleep=self.scheduler.wait,
             random=self.rng.random,
             new_fence=lambda: f"fence-{next(self._fences)}",
+            each=store.together,
         )
 
     def start(self, name: str, run: Callable[[Work], object], seconds: float = 0.0) -> None:

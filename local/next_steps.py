@@ -1,0 +1,45 @@
+"""What can be done with a run that is up, as lines to paste into another terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local import stack
+from local.options import Options
+from local.terminal import Terminal
+from main import System
+
+
+def say_how_to_go_on(options: Options, terminal: Terminal, folder: Path, system: System) -> None:
+    patient = next((key for key, _ in system.documents().query("patients", limit=1)), "1")
+    webhook, jobs = stack.url(options, "webhook"), stack.url(options, "jobs")
+    terminal.heading("It stays up until Ctrl-C. From another terminal:")
+    if options.url is None:
+        secret = options.settings["DRCHRONO_WEBHOOK_SECRET"]
+        terminal.say("# sign a webhook and send it")
+        terminal.say(f"""BODY='{{"event":"PATIENT_MODIFY","object_id":{patient},"webhook_id":"by-hand"}}'""")
+        terminal.say(f"""SIGNATURE=$(printf %s "$BODY" | openssl dgst -sha256 -hmac {secret} -r | cut -d' ' -f1)""")
+        terminal.say(f"""curl -i -H "X-drchrono-signature: $SIGNATURE" -d "$BODY" {webhook}""")
+        terminal.say("# change a record at DrChrono")
+        terminal.say(
+            f"""curl -d '{{"kind":"patients","id":{patient},"fields":{{"city":"Springfield"}}}}' """
+            f"{stack.url(options, 'simulator')}/control/change"
+        )
+    else:
+        terminal.say(
+            f"# webhooks get here only through a tunnel of yours to {webhook}; without one, syncs find changes"
+        )
+    terminal.say("# look at a document")
+    if options.installed is None:
+        terminal.say(f".venv/bin/python -m local show patients/{patient} --folder {folder}")
+    else:
+        firestore, project = stack.url(options, "firestore"), options.settings["GCP_PROJECT"]
+        terminal.say(f"curl '{firestore}/v1/projects/{project}/databases/(default)/documents/patients/{patient}'")
+    terminal.say("# read the copy as a program does")
+    terminal.say("export $(grep -E '^(EMBEDDED_FOLDER|FIRESTORE_EMULATOR_HOST|GCP_PROJECT)=' .local/environment)")
+    terminal.say(f"PYTHONPATH=reader .venv/bin/python examples/chart.py {patient}")
+    terminal.say("# run a job: sync, backfill, reconcile or refresh-token")
+    terminal.say(f"""curl -d '{{"job":"reconcile"}}' {jobs}""")
+    terminal.say("# see how complete the copy is, and what waits for what")
+    terminal.say(".venv/bin/python -m ops status --local")
+    terminal.say(f"# logs\ntail -f {folder}/*.log\n")

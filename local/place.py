@@ -1,0 +1,71 @@
+"""Where a run keeps its files: its folder, the locks that keep a second run out, and how `--local` finds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from local import stack
+from local.options import Options, Unusable
+
+
+def folder_of(options: Options) -> Path:
+    if options.folder is None:
+        return Path(tempfile.mkdtemp(prefix="drchrono-local-"))
+    options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return options.folder.resolve()
+
+
+@contextmanager
+def findable(options: Options, folder: Path, sync_seconds: float) -> Iterator[None]:
+    """`python -m ops … --local` reads in this file where everything is."""
+    told = {
+        **stack.environment(options, folder),
+        "WEBHOOK_URL": stack.url(options, "webhook"),
+        "SYNC_SECONDS": f"{sync_seconds:g}",
+    }
+    file = _state(options) / "environment"
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _state(options: Options) -> Path:
+    state = options.home / ".local"
+    state.mkdir(mode=0o700, exist_ok=True)
+    return state
+
+
+@contextmanager
+def alone(options: Options, folder: Path) -> Iterator[None]:
+    """Two runs on one folder would spend each other's refresh token; of two runs in one checkout, `--local` would find
+    one only. Raises Unusable.
+    """
+    with ExitStack() as locks:
+        if options.command == "run":
+            up = "another `make run` of this checkout is up (process {pid}): end it with Ctrl-C in its terminal first"
+            locks.enter_context(_locked(_state(options) / "lock", up))
+        locks.enter_context(_locked(folder / "lock", f"another `make run` works in {folder}: stop it first"))
+        yield
+
+
+@contextmanager
+def _locked(file: Path, otherwise: str) -> Iterator[None]:
+    """otherwise: what is said where another process has it; `{pid}` in it is that one's. Raises Unusable."""
+    with file.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise Unusable(otherwise.replace("{pid}", lock.read() or "unknown")) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
