@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.documents import Where
-from shared.drchrono.ids import id_of
+from shared.drchrono.ids import id_of, spellings
 from shared.drchrono.kinds import KINDS, Kind, is_deleted, key_of, patient_of
 from shared.drchrono.lag import VERSION_LAG, Evidence, is_older, provable_from, shown_until
 from shared.drchrono.records import Fetched, Page
@@ -173,13 +173,14 @@ class Refresh:
             seen |= result.keys
             stored |= bool(result.stored)
         began = began or self._now()
-        owner = Where("patient", "==", int(patient) if patient.isdigit() else patient)
-        missing = [key for key, _ in self._records.living(kind, [owner]) if key not in seen]
+        owners = [Where("patient", "==", value) for value in spellings(patient)]
+        missing = [key for owner in owners for key, _ in self._records.living(kind, [owner]) if key not in seen]
         self._absences.notice(kind, missing, began)
         if known.reason in ABSENT and not missing:
             self._absences.found(kind, returned=False)
         copy = self._look_at_unknown(patient, began)
-        self._records.mark_orphans(kind, owner, deleted=copy is not None and copy.deleted)
+        for owner in owners:
+            self._records.mark_orphans(kind, owner, deleted=copy is not None and copy.deleted)
         return Done(Outcome.STORED if stored or missing else Outcome.UNCHANGED, Evidence(shown_until(began)))
 
     def _look_at_unknown(self, patient: str, seen: datetime) -> Copy | None:
