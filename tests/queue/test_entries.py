@@ -146,6 +146,12 @@ def test_two_entries_of_a_target_become_one_that_forgets_no_event() -> None:
     assert merge(None, newer) is newer
 
 
+def test_the_name_of_an_entry_tells_a_record_from_a_list() -> None:
+    assert Target("medications", "7").key == "medications:7"
+    assert Target("medications", "7", "patient").key == "medications:patient:7"
+    assert Target("medications", "patient:7").key == "medications:patient%3A7"
+
+
 def test_what_is_leased_keeps_its_lease_whatever_comes() -> None:
     leased = replace(ENTRY, due=at(120), lease_until=at(120))
     merged = merge(leased, replace(ENTRY, last_seen=at(50), due=at(60)))
