@@ -145,7 +145,10 @@ def test_a_list_that_is_cut_short_goes_on_at_the_next_page(
         clinic.run(sync)
         assert len(clinic.stored("doctors")) == total == 7
         assert listed(clinic, "doctors") == 4
-        # What was read before the stop counts, so the list is as old as its first page.
+        # What was read before the stop counts, so the list is as old as its first page. The next one proves it.
+        assert clinic.positions.get("doctors").complete_at is None
+        clinic.later(minutes=5)
+        clinic.run(sync)
         assert clinic.positions.get("doctors").complete_at == listed_until(state.sync["began"])
 
 
@@ -233,6 +236,7 @@ def test_what_moved_to_a_page_that_was_read_is_not_claimed_before_the_next_list_
         assert missed <= clinic.stored("offices").keys()
         assert first.synced_at is not None
         assert clinic.positions.get("offices").complete_at == listed_until(first.synced_at)
+        asked = listed(clinic, "offices")
         clinic.later(minutes=5)
         clinic.run(sync)
-        assert listed(clinic, "offices") == 4  # as before: once a day
+        assert listed(clinic, "offices") == asked  # from now on once a day
