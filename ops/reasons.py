@@ -33,6 +33,7 @@ MEANINGS = {
         "look into DrChrono; if they are deleted there, accept the deletions",
     ),
     "malformed": Meaning("the entry could not be read and was rebuilt"),
+    "crashed": Meaning("this system's own code failed at it; the other entries went on", "report it with the log line"),
     "quota": _NO_REQUEST,
     "throttled": _NO_REQUEST,
     "server_error": _DOWN,

@@ -10,6 +10,7 @@
     ├── QuotaExhausted          no request is free: states when one will be
     ├── LookAgain               the answer proves too little, because DrChrono's replicas lag: fetch again later
     ├── DeletionsHeld           so many records are absent that a person must accept their deletion
+    ├── Unforeseen              our own code failed at one entry of the work queue
     ├── LeaseLost               another instance holds the lease now
     ├── TokenError
     │   ├── TokenMissing        never authorized
@@ -125,6 +126,12 @@ class DeletionsHeld(SyncError):
             f"run `python -m ops accept-deletions {kind}`"
         )
         self.kind = kind
+
+
+class Unforeseen(SyncError):
+    """Of the entry that was worked on; the log line `function.crashed` names the place."""
+
+    reason = "crashed"
 
 
 class LeaseLost(SyncError):

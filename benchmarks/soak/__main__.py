@@ -26,6 +26,7 @@ from benchmarks.soak.scheduler import Scheduler, word_of
 from benchmarks.soak.stage import Stage, insist, on_stage
 from benchmarks.soak.verdict import Run, judge, stored_twice
 from benchmarks.soak.watch import LogLines, Trees, Watcher
+from benchmarks.soak.writers import Writers, unsettled, wrong
 from local import options as local_options
 from local.comparison import Difference, copied, differences
 from local.control import Failed
@@ -47,7 +48,7 @@ SETTLE_SECONDS = 300.0
 # Four minutes in all, in the guide's form: deaths of jobs come in the first 45 s (see `plan`), so less is enough.
 SHORT_SECONDS, SHORT_SETTLE_SECONDS = 75.0, 140.0
 
-BACKFILL_SECONDS = 120.0
+BACKFILL_SECONDS = 300.0  # seconds where nothing else runs
 
 
 def fill(stage: Stage) -> None:
@@ -81,11 +82,11 @@ def is_reconciled(stage: Stage, since: datetime) -> bool:
 
 
 def waiting(stage: Stage) -> int:
-    """Entries of the work queue, and walks that are not at their end."""
+    """Entries of the work queue and of the outbox, and walks that are not at their end."""
     documents = stage.system.documents()
     positions = [Checkpoints(documents).get(kind) for kind in KINDS]
     walks = sum((position.backfill or position.reconcile) is not None for position in positions)
-    return stage.system.queue().waiting() + walks
+    return stage.system.queue().waiting() + walks + unsettled(stage.system.outbox_documents())
 
 
 def compare(stage: Stage) -> list[Difference]:
@@ -120,9 +121,10 @@ def calm(stage: Stage, seconds: float) -> float | None:
     """Nothing is broken any more and nothing changes: how long until the copy equals the truth."""
     stage.control.do("activity", per_second=0)
     stage.control.do("faults", rules=[], replace=True)
+    stage.control.do("visibility", hidden=[])
     stage.control.do("webhook", **planned.PERFECT_DELIVERY)
     began = time.monotonic()
-    time.sleep(2 * planned.LAG_SECONDS)
+    time.sleep(2 * planned.LONGEST_LAG_SECONDS)
     # The guide has no event for a deletion: a complete pass finds it.
     found = settled(stage, seconds, reconcile=True)
     return None if found is None else time.monotonic() - began
@@ -131,7 +133,9 @@ def calm(stage: Stage, seconds: float) -> float | None:
 def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say: TextIO) -> Report:
     """say: where to tell what is going on."""
     asked = ["run", "--backend", "emulators", "--form", form, "--seed", str(seed), "--patients", str(PATIENTS)]
-    options = local_options.read(local_options.parser().parse_args(asked), {"DRCHRONO_QUOTA": QUOTA})
+    options = local_options.read(
+        local_options.parser().parse_args(asked), {"DRCHRONO_QUOTA": QUOTA, "DRCHRONO_WRITES": "on"}
+    )
     with on_stage(options, folder) as stage:
         stage.authorize()
         stage.control.do("webhook", **planned.DELIVERY)
@@ -147,21 +151,27 @@ def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say:
         def trees() -> Trees:
             return {name: stage.tree(name) for name in stage.programs}
 
-        with Watcher(logs, stage.system.documents(), trees) as watcher:
+        entries = stage.system.outbox_documents()
+        writing = min(0.6 * seconds, seconds + settle - planned.SETTLING_WRITES_SECONDS)
+        doctor = int(min(stage.control.truth("doctors")))
+        with Watcher(logs, stage.system.documents(), trees, stage.control.truth) as watcher:
             stage.control.do("lag", seconds=planned.LAG_SECONDS)
-            stage.control.do("faults", rules=list(planned.FAULTS), replace=True)
+            for kind, read, lag in planned.LAGS:
+                stage.control.do("lag", seconds=lag, kind=kind, read=read)
+            stage.break_with("everywhere", planned.FAULTS)
             stage.control.do("activity", per_second=CHANGES_PER_SECOND)
-            with Scheduler(stage.jobs_url, seed) as scheduler:
+            with Scheduler(stage.jobs_url, seed) as scheduler, Writers(entries, seed, writing, doctor):
                 performed = disturb(stage, acts)
                 time.sleep(max(0.0, began + seconds - time.monotonic()))
             busy, busy_seconds = stage.control.stats(), time.monotonic() - began
             print("calm", file=say, flush=True)
             calm_seconds = calm(stage, settle)
             stage.processes.check()
+            after = stage.control.stats()
             run = Run(
                 before=before,
                 busy=busy,
-                after=stage.control.stats(),
+                after=after,
                 seconds=busy_seconds,
                 quota=stage.system.api().quota,
                 differing=compare(stage),
@@ -170,6 +180,8 @@ def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say:
                 performed=performed,
                 authorized=stage.authorized,
                 twice=stored_twice(stage.system.documents()),
+                wrong_writes=wrong(entries, stage.control.truth("patients"), after["created"], after["writes"]),
+                wrong_tombstones=watcher.tombstones.wrong,
                 jobs=scheduler.answers,
             )
         return judge(run, logs, watcher.times, watcher.memory.peaks)

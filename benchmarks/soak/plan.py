@@ -18,8 +18,19 @@ UNAUTHORIZED_SECONDS = 8.0
 # its lease lapses only two minutes later.
 LAST_DEATH, LAST_DEATH_OF_A_JOB = 0.9, 0.6
 
+# Of the practice: for how long lists of a kind are empty and its records 404, as without a permission; one kind or one
+# record cannot be read; and senders drip bodies into the front door.
+HIDDEN_SECONDS = FAILING_SECONDS = POISONED_SECONDS = 8.0
+DRIPPED_SECONDS = 4.0
+
 # Each of these comes once in every run, at about this share of it, so that a short run has them all.
 ONCE = (
+    ("poison", "patients", 0.10),
+    ("hide", "allergies", 0.20),
+    ("replay", "patients", 0.30),
+    ("fail", "clinical_notes", 0.40),
+    ("drip", "", 0.50),
+    ("hide", "appointments", 0.65),
     ("freeze", FIRESTORE, 0.15),
     ("expire", "", 0.25),
     ("freeze", PUBSUB, 0.35),
@@ -32,7 +43,8 @@ ONCE = (
 
 @dataclass(frozen=True)
 class Act:
-    """what: `kill` (SIGKILL), `term` (SIGTERM), `freeze` (SIGSTOP), `restart`, `expire` or `revoke` (of tokens).
+    """what: `kill` (SIGKILL), `term` (SIGTERM), `freeze` (SIGSTOP), `restart`, `expire` or `revoke` (of tokens),
+    `poison` (one record fails), `fail` or `hide` (a kind), `replay` (of deliveries), `drip` (slow bodies).
 
     at, lasts: seconds from the beginning of the run.
     """
@@ -66,13 +78,30 @@ def plan(seed: int, seconds: float, functions: Sequence[str]) -> list[Act]:
 def _lasts(what: str, rng: Random) -> float:
     if what == "freeze":
         return round(rng.uniform(*FROZEN_SECONDS), 1)
-    return UNAUTHORIZED_SECONDS if what == "revoke" else 0.0
+    return LASTING.get(what, 0.0)
+
+
+LASTING = {
+    "revoke": UNAUTHORIZED_SECONDS,
+    "hide": HIDDEN_SECONDS,
+    "fail": FAILING_SECONDS,
+    "poison": POISONED_SECONDS,
+    "drip": DRIPPED_SECONDS,
+}
 
 
 # Of the API: 5 % of the requests are answered 5xx, 2 % cut off or with a page for people, and some not at all. What
 # spoils an answer after the fact is kept from the token's endpoint: it would lose the new pair for good, which no
 # client can heal, and a person would have to authorize again.
 FAULTS: tuple[dict[str, Any], ...] = (
+    # The practice deletes a record while pages are read, and the others move to pages that were read already.
+    *(
+        {"fault": "then", "kind": kind, "read": "list", "page": 1, "probability": 0.1, "times": 3, "acts": [act]}
+        for kind, act in (
+            ("clinical_notes", {"action": "create", "kind": "patients"}),
+            ("appointments", {"action": "delete", "kind": "appointments"}),
+        )
+    ),
     {"fault": "500", "probability": 0.02},
     {"fault": "503", "probability": 0.02},
     {"fault": "502", "probability": 0.01},
@@ -80,6 +109,10 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "html", "path": "^/api", "probability": 0.01},
     {"fault": "reset", "probability": 0.01},
     {"fault": "slow", "path": "^/api", "probability": 0.01, "seconds": 3.0},
+    {"fault": "drip", "path": "^/api", "probability": 0.005, "seconds": 2.0},
+    # A write takes effect, and nobody is told; or it does so when nobody waits any more.
+    {"fault": "drop_after_write", "method": "POST", "kind": "patients", "probability": 0.1},
+    {"fault": "error_after_write", "method": "PATCH", "probability": 0.1},
     {"fault": "429", "path": "^/api", "probability": 0.005, "retry_after": 2},
 )
 
@@ -95,3 +128,19 @@ DELIVERY: dict[str, Any] = {
 PERFECT_DELIVERY: dict[str, Any] = {"lose": 0.0, "duplicate": 0.0, "reorder": 0.0, "delay": [0.0, 0.0]}
 
 LAG_SECONDS = 1.5  # "list data may be several seconds old" (DrChrono's API documentation)
+
+# Some endpoints lag more than others: kind, how it is read, seconds.
+LAGS = (
+    (None, "list", 4.0),
+    ("clinical_notes", "single", 6.0),
+    ("patients", "bulk", 3.0),
+    ("appointments", "single", 0.0),
+)
+LONGEST_LAG_SECONDS = 6.0
+
+# Ids with characters that URLs and names of documents cannot hold, ids above 2^53, and appointments without a date.
+ODD = ("--ids", "appointments=escaped", "--ids", "allergies=large", "--odd-appointments", "4", "--paging", "offset")
+
+# Programs write so often, and no later than this before the last look: an unanswered write settles in three minutes.
+WRITE_EVERY_SECONDS = (1.0, 3.0)
+SETTLING_WRITES_SECONDS = 200.0

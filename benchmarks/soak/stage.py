@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psutil
@@ -19,7 +21,7 @@ import requests
 from google.api_core.exceptions import GoogleAPICallError
 
 from benchmarks.soak.balancer import Balancer
-from benchmarks.soak.plan import Act
+from benchmarks.soak.plan import ODD, Act
 from local import stack
 from local.control import Control
 from local.emulators import free_port
@@ -36,6 +38,8 @@ JOB_DEADLINE_SECONDS = 20  # so that a run ends while the soak still lasts
 TERM_SECONDS = 10.0  # Cloud Run gives an instance as long between SIGTERM and SIGKILL
 ATTEMPTS = 20
 BROWSER_SECONDS = 10.0
+REPLAYED = 10  # deliveries
+DRIPPING = 6  # senders: fewer than the threads of the instances
 
 
 class Stage:
@@ -49,6 +53,9 @@ class Stage:
         self.jobs_url = stack.url(options, "jobs")
         self.programs: dict[str, Program] = {}
         self.authorized = 0
+        self._faults: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self._hidden: dict[str, Mapping[str, Any]] = {}
+        self._practice = threading.Lock()
         self._one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         os.environ.update(stack.environment(options, folder))  # by these Google's clients find the stand-ins
         self.system = System({**stack.inherited(), **stack.environment(options, folder)})
@@ -75,7 +82,9 @@ class Stage:
 
     def _authorize(self) -> None:
         api, redirect_uri = self.system.api(), self.options.settings["DRCHRONO_REDIRECT_URI"]
-        url = authorization_url(api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=new_state())
+        url = authorization_url(
+            api.url, client_id=api.client_id, redirect_uri=redirect_uri, state=new_state(), writes=True
+        )
         answer = requests.get(url, allow_redirects=False, timeout=BROWSER_SECONDS)
         code = parse_qs(urlsplit(answer.headers.get("Location", "")).query).get("code", ["none"])[0]
         adopt(code, redirect_uri, self.system.token_endpoint(), self.system.token_refresher().adopt)
@@ -93,6 +102,34 @@ class Stage:
                 self.control.do("tokens", action="revoke")
                 time.sleep(act.lasts)
                 self.authorize()
+            case "poison" | "fail":
+                rule: dict[str, Any] = {"fault": "500", "kind": act.whom, "method": "GET"}
+                if act.what == "poison":
+                    rule |= {"id": min(self.control.truth(act.whom)), "read": "single"}
+                self.break_with(act.what, [rule])
+                time.sleep(act.lasts)
+                self.break_with(act.what, [])
+            case "hide":
+                self.hide(act.whom, {"kind": act.whom, "single": "404"})
+                time.sleep(act.lasts)
+                self.hide(act.whom, None)
+            case "replay":
+                self.control.do("webhook/send", event="PATIENT_MODIFY", copies=REPLAYED)
+            case "drip":
+                drip(self.options.ports["webhook"], act.lasts)
+
+    def break_with(self, name: str, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Set the faults of this name; those of other names stay, after them."""
+        with self._practice:
+            self._faults = {name: rules, **{other: some for other, some in self._faults.items() if other != name}}
+            every = [rule for some in reversed(self._faults.values()) for rule in some]
+            self.control.do("faults", rules=every, replace=True)
+
+    def hide(self, name: str, hidden: Mapping[str, Any] | None) -> None:
+        with self._practice:
+            kept = {other: one for other, one in self._hidden.items() if other != name}
+            self._hidden = kept | ({name: hidden} if hidden is not None else {})
+            self.control.do("visibility", hidden=list(self._hidden.values()))
 
     def _end_and_start(self, act: Act) -> None:
         with self._one_at_a_time[act.whom]:
@@ -130,7 +167,7 @@ def on_stage(options: Options, folder: Path) -> Iterator[Stage]:
     with ExitStack() as balancers, Processes(folder) as processes:
         stage = Stage(options, folder, processes)
         functions = instances(options, folder)
-        stage.start([*stack.services(options, folder), *functions])
+        stage.start([*map(_odd, stack.services(options, folder)), *functions])
         for name in stack.THREADS:
             backends = [program.port for program in functions if program.name.startswith(name)]
             balancers.enter_context(Balancer(options.ports[stack.PORT_OF[name]], backends))
@@ -149,6 +186,27 @@ def instances(options: Options, folder: Path) -> list[Program]:
             told = {**program.environment, "JOB_DEADLINE_SECONDS": str(JOB_DEADLINE_SECONDS)}
             programs.append(replace(program, name=f"{program.name} {number}", environment=told))
     return programs
+
+
+def _odd(program: Program) -> Program:
+    """The simulator has records that are unlike most."""
+    return replace(program, command=[*program.command, *ODD]) if "simulator" in program.command else program
+
+
+def drip(port: int, seconds: float) -> None:
+    """Senders that announce a body and send it too slowly, all at once, for so long."""
+    with ExitStack() as senders:
+        opened = []
+        for _ in range(DRIPPING):
+            with contextlib.suppress(OSError):
+                opened.append(senders.enter_context(socket.create_connection(("127.0.0.1", port), timeout=seconds)))
+                opened[-1].sendall(b"POST / HTTP/1.1\r\nHost: soak\r\nContent-Length: 1000\r\n\r\n{")
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            time.sleep(0.5)
+            for sender in opened:
+                with contextlib.suppress(OSError):
+                    sender.sendall(b" ")
 
 
 def insist(deed: Callable[[], object], *expected: type[Exception]) -> None:

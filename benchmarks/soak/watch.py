@@ -9,15 +9,16 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from shared.documents import Documents
+from shared.documents import Documents, Where
+from shared.drchrono.ids import document_id
 from shared.drchrono.kinds import KINDS
-from shared.drchrono.lag import is_older
+from shared.drchrono.lag import is_older, shown_until
 from shared.errors import StoreUnavailable
 from shared.records.storable import META
 
@@ -25,6 +26,7 @@ Trees = dict[str, list[psutil.Process]]
 
 LOOK_SECONDS = 0.25
 SAMPLE_SECONDS = 2.0
+TRUTH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,49 @@ class Times:
         self._newest[path] = (fetched_at, updated_at)
 
 
+class Tombstones:
+    """Records that are marked as deleted though DrChrono has had them all the time, in a kind that claims to be right.
+
+    truth: what DrChrono has, by kind and id.
+    """
+
+    def __init__(self, truth: Callable[[str], Mapping[str, Any]]) -> None:
+        self.wrong: set[str] = set()
+        self.samples = 0
+        self._truth = truth
+        self._alive_since: dict[str, datetime] = {}
+
+    def look(self, documents: Documents) -> None:
+        for kind in KINDS:
+            # First the copy: a record that is deleted between the two looks is in neither then.
+            deleted = dict(documents.query(kind, [Where(f"{META}.deleted", "==", True)], fields=[META]))
+            status = documents.get(f"sync_status/{kind}") or {}
+            now = datetime.now(timezone.utc)
+            self.see(kind, deleted, {document_id(key) for key in self._truth(kind)}, status, now)
+        self.samples += 1
+
+    def see(
+        self,
+        kind: str,
+        deleted: Mapping[str, Mapping[str, Any]],
+        living: set[str],
+        status: Mapping[str, Any],
+        now: datetime,
+    ) -> None:
+        """living: the names of the documents that DrChrono's records have. status: what the kind claims."""
+        for name in living:
+            self._alive_since.setdefault(f"{kind}/{name}", now)
+        for path in [path for path in self._alive_since if path.startswith(f"{kind}/")]:
+            if path.partition("/")[2] not in living:
+                del self._alive_since[path]
+        if status.get("complete_until") is None or status.get("problem") is not None:
+            return
+        for name, document in deleted.items():
+            since = self._alive_since.get(f"{kind}/{name}")
+            if since is not None and since < shown_until(document[META]["fetched_at"]):
+                self.wrong.add(f"{kind}/{name}")
+
+
 class Memory:
     """The most that each process held, in MiB of resident memory, its children included."""
 
@@ -104,8 +149,14 @@ class Memory:
 class Watcher:
     """Looks at all of it from threads of its own, for the length of a `with` block."""
 
-    def __init__(self, logs: LogLines, documents: Documents, trees: Callable[[], Trees]) -> None:
-        self.logs, self.times, self.memory = logs, Times(), Memory()
+    def __init__(
+        self,
+        logs: LogLines,
+        documents: Documents,
+        trees: Callable[[], Trees],
+        truth: Callable[[str], Mapping[str, Any]],
+    ) -> None:
+        self.logs, self.times, self.memory, self.tombstones = logs, Times(), Memory(), Tombstones(truth)
         self._documents, self._trees = documents, trees
         self._ended = threading.Event()
         self._threads = [
@@ -114,6 +165,7 @@ class Watcher:
                 (LOOK_SECONDS, self.logs.look),
                 (SAMPLE_SECONDS, lambda: self.times.look(self._documents)),
                 (SAMPLE_SECONDS, lambda: self.memory.look(self._trees())),
+                (TRUTH_SECONDS, lambda: self.tombstones.look(self._documents)),
             )
         ]
 

@@ -19,6 +19,7 @@ class Checkpoint:
     """Where the jobs are with one kind.
 
     watermark: the newest `updated_at` that a completed sync has shown, in DrChrono's local time, or an earlier one.
+    next_watermark: where the list of the last sync had several pages, what the watermark will be after the next one.
     aheads: what is known of the zone of these times (`shared.jobs.watermark.Ahead`). listed: how many records the last
     completed sync was shown.
     synced_at: when the last completed sync began (UTC): every change before it is in the copy or in the work queue.
@@ -36,6 +37,7 @@ class Checkpoint:
     """
 
     watermark: str | None = None
+    next_watermark: str | None = None
     aheads: list[dict[str, Any]] = field(default_factory=list)
     listed: int = 0
     synced_at: datetime | None = None
@@ -156,6 +158,7 @@ def _position(data: dict[str, Any] | None) -> Checkpoint:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "watermark": (str,),
+    "next_watermark": (str,),
     "aheads": (list,),
     "listed": (int,),
     "synced_at": (datetime,),

@@ -79,8 +79,8 @@ def _is_due(parts: Parts, name: str) -> bool:
         return True
     if parts.checkpoints.get("patients").backfilled_at is None:
         return False  # before that nobody asked for a copy
-    if checkpoint.reconciled_at is None:
-        return True
+    if checkpoint.reconciled_at is None or checkpoint.complete_at is None:
+        return True  # a first pass over lists of several pages is proved by a second one
     if way_of(checkpoint).by == "patient":
         return False  # the slow round of `shared.jobs.sync`
     return parts.now() - checkpoint.reconciled_at >= _interval(parts, checkpoint)
@@ -118,9 +118,8 @@ def _read(run: Run, kind: Kind, way: Way) -> None:
     if state["lists"] is None:
         lists = doctors(parts) if way.by == "doctor" else [None]
         # What was changed before this moment will be in the pass.
-        state = save_state(
-            parts, kind, state, {"began": parts.now(), "lists": lists, "all_lists": len(lists), "resume": None}
-        )
+        changes = {"began": parts.now(), "lists": lists, "all_lists": len(lists), "resume": None}
+        state = save_state(parts, kind, state, changes)
     name = name_of("reconcile", kind.name)
     source = Source("reconcile" if parts.checkpoints.get(kind.name).filled_at else "backfill")
     while state["lists"]:
@@ -166,24 +165,35 @@ def _covered(parts: Parts, way: Way) -> Iterator[list[Where]]:
 
 def _finish(run: Run, kind: Kind, way: Way, state: Mapping[str, Any]) -> None:
     parts = run.parts
-    began: datetime = state["began"]
+    proven = _proven(parts.checkpoints.get(kind.name), state)
     # What an event had put into the queue before is in this pass.
-    if way.by == "practice":
-        run.counts["completed"] += parts.queue.complete_lists(kind.name, Evidence(shown_until(began)))
+    if way.by == "practice" and proven is not None:
+        run.counts["completed"] += parts.queue.complete_lists(kind.name, Evidence(shown_until(proven)))
     if parts.checkpoints.get(kind.name).filled_at is None and differs(run, kind):
         log("list.incomplete", "WARNING", kind=kind.name)
         use(parts, kind, WAYS[-1])
         _queue_patients(run, kind)
         return
-    _done(run, kind, began, state["requests"])
+    _done(run, kind, state)
 
 
-def _done(run: Run, kind: Kind, began: datetime, requests: int) -> None:
+def _proven(old: Checkpoint, state: Mapping[str, Any]) -> datetime | None:
+    """The instant of which everything has been shown after this pass, None after a first pass whose pages may have
+    shifted. What lists of several pages missed, the pass before has shown, or the next will.
+    """
+    began: datetime = state["began"]
+    return began if state["requests"] <= state.get("all_lists", 0) else old.reconciled_at
+
+
+def _done(run: Run, kind: Kind, state: Mapping[str, Any]) -> None:
     parts = run.parts
     parts.seen.drop(name_of("reconcile", kind.name), state_of(parts, kind)["pages"])
+    began: datetime = state["began"]
+    requests: int = state["requests"]
 
     def done(old: Checkpoint) -> Checkpoint:
-        until, now = listed_until(began), parts.now()
+        proven, now = _proven(old, state), parts.now()
+        until = listed_until(proven) if proven is not None else None
         done = replace(old, reconcile=None, reconciled_at=began, complete_at=until, filled_at=now)
         return replace(done, pass_requests=requests).mended("reconcile")
 
@@ -205,4 +215,4 @@ def _queue_patients(run: Run, kind: Kind) -> None:
         if len(patients) < CHUNK_PATIENTS:
             break
         state = save_state(parts, kind, state, {"after": patients[-1]})
-    _done(run, kind, state["began"], 0)
+    _done(run, kind, {**state, "requests": 0})

@@ -15,12 +15,12 @@ KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.listed_by == "pa
 
 
 def begun(old: Checkpoint, parts: Parts) -> Checkpoint:
-    """State of a pass: lists: those still to be read, the current one first, None before they are known; resume: its
-    next page. pages: how many pages of ids are kept. requests: how many pages were read.
+    """State of a pass: lists: those still to be read, the current one first, None before they are known; all_lists: how
+    many there were; resume: its next page. pages: how many pages of ids are kept. requests: how many pages were read.
     """
     now = parts.now()
-    state = {"began": now, "changed": now, "lists": None, "resume": None, "pages": 0, "requests": 0, "after": None}
-    return replace(old, reconcile=state)
+    state = {"began": now, "changed": now, "lists": None, "all_lists": 0, "resume": None, "pages": 0, "requests": 0}
+    return replace(old, reconcile={**state, "after": None})
 
 
 def state_of(parts: Parts, kind: Kind) -> dict[str, Any]:

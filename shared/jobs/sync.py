@@ -138,16 +138,21 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
     held = parts.absences.held_since(kind) is not None
 
     def done(old: Checkpoint) -> Checkpoint:
+        newest = old.next_watermark or old.watermark
+        moved = watermark.moved(newest, seen, began, watermark.offset_of(aheads))
+        # A list of several pages may have missed a record that the one before it, or the next, shows. So the next one
+        # asks for all that this one asked for and the one before it had not.
+        single = listing.reading.pages <= 1
         done = replace(
             old,
-            watermark=watermark.moved(old.watermark, seen, began, watermark.offset_of(aheads)),
+            watermark=moved if single else newest or watermark.behind(began),
+            next_watermark=None if single else moved,
             aheads=[one.as_json() for one in aheads],
             listed=listed,
             synced_at=began,
             sync=None,
         )
-        # A list of several pages may have missed a record that the one before it, or the next, shows.
-        proven = began if listing.reading.pages <= 1 else old.synced_at
+        proven = began if single else old.synced_at
         if not held:
             done = replace(done, complete_at=_complete_at(old, proven))
         return done.mended("sync")

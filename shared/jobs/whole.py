@@ -28,23 +28,27 @@ def list_whole(run: Run, *, force: bool = False) -> None:
 
 def _is_due(parts: Parts, kind: Kind) -> bool:
     checkpoint = parts.checkpoints.get(kind.name)
-    interval = timedelta(minutes=kind.sync_minutes)
-    return checkpoint.sync is not None or checkpoint.synced_at is None or parts.now() - checkpoint.synced_at >= interval
+    if checkpoint.sync is not None or checkpoint.synced_at is None or checkpoint.complete_at is None:
+        return True  # a first list of several pages is proved by a second one
+    return parts.now() - checkpoint.synced_at >= timedelta(minutes=kind.sync_minutes)
 
 
 def _list(run: Run, kind: Kind) -> None:
-    """The state of an unfinished pass is {began, resume, shown}; shown: how many records its pages have shown."""
+    """The state of an unfinished pass is {began, resume, shown, pages}: how many records on how many pages."""
     parts = run.parts
-    state = parts.checkpoints.get(kind.name).sync or {"began": parts.now(), "resume": None, "shown": 0}
+    state = parts.checkpoints.get(kind.name).sync or {"began": parts.now(), "resume": None, "shown": 0, "pages": 0}
     began: datetime = state["began"]
     shown: int = state["shown"]
+    pages: int = state.get("pages", 1)
 
     def save(resume: Any) -> None:
-        parts.checkpoints.change(kind.name, lambda old: replace(old, sync={**state, "resume": resume, "shown": shown}))
+        now = {**state, "resume": resume, "shown": shown, "pages": pages}
+        parts.checkpoints.change(kind.name, lambda old: replace(old, sync=now))
 
     try:
         for page, _ in walk(run, kind, Source("sync"), since=None, resume=state["resume"], bulk=False, save=save):
             shown += len(page.records)
+            pages += 1
         if not shown and parts.records.count_living(kind):
             # How DrChrono answers where a permission is missing.
             raise ListEmpty(f"GET /api/{kind.name}", status=200, remedy="it shows no record, though the copy has some")
@@ -56,7 +60,10 @@ def _list(run: Run, kind: Kind) -> None:
         return
 
     def done(old: Checkpoint) -> Checkpoint:
-        return replace(old, sync=None, synced_at=began, complete_at=listed_until(began)).mended("sync")
+        # Pages may shift: what a list of several missed, the one before it has shown, or the next will.
+        proven = began if pages <= 1 else old.synced_at
+        until = listed_until(proven) if proven is not None else None
+        return replace(old, sync=None, synced_at=began, complete_at=until).mended("sync")
 
     parts.checkpoints.change(kind.name, done)
     run.unfinished.pop(("sync", kind.name), None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import timedelta
 
-from shared.errors import QuotaExhausted, StoreUnavailable, SyncError
+from shared.errors import QuotaExhausted, StoreUnavailable, SyncError, Unforeseen
 from shared.jobs.run import Parts, Run
 from shared.jobs.stopping import Stopped, is_unavailable, stop_reason
-from shared.log import log
+from shared.log import log, log_crash
 from shared.queue.entries import Entry, Priority, absent_since, due_after, priority_after
 from shared.records.ordering import Outcome
 from shared.records.refresh import Done, Known
@@ -70,6 +70,11 @@ def _work(run: Run, entry: Entry) -> bool:
         if reason is not None:
             raise Stopped(reason) from None
         return _postponed(run, entry, error)
+    except Stopped:
+        raise
+    except Exception as error:  # what nobody foresaw keeps no other entry from its turn
+        log_crash("pending", error)
+        return _postponed(run, entry, Unforeseen("an error of our own"))
     run.health.record_answered(entry.target.kind)
     if done.confirm_at is not None:
         parts.queue.retry(entry, "confirm", done.confirm_at, priority=Priority.CONFIRM, failed=False)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.documents import Where
-from shared.drchrono.ids import id_of
+from shared.drchrono.ids import id_of, spellings
 from shared.drchrono.kinds import KINDS, Kind, is_deleted, key_of
 from shared.drchrono.lag import VERSION_LAG, Evidence, is_older, provable_from, shown_until
 from shared.drchrono.records import Fetched, Page
@@ -185,13 +185,14 @@ class Refresh:
     def _list_of_patient(self, kind: Kind, patient: str, known: Known, source: Source) -> Done:
         """Store the complete list of one patient. Queue a single read for each stored record that the list lacks."""
         listed = self._store_list(kind, self._api.list_by_patient(kind, patient), source)
-        owner = Where("patient", "==", int(patient) if patient.isdigit() else patient)
-        missing = [key for key, _ in self._records.living(kind, [owner]) if key not in listed.keys]
+        owners = [Where("patient", "==", value) for value in spellings(patient)]
+        missing = [key for owner in owners for key, _ in self._records.living(kind, [owner]) if key not in listed.keys]
         self._absences.notice(kind, missing, listed.began)
         if known.reason in ABSENT and not missing:
             self._absences.found(kind, returned=False)
         copy = self._look_at_unknown(patient, listed.began)
-        self._records.mark_orphans(kind, owner, deleted=copy is not None and copy.deleted)
+        for owner in owners:
+            self._records.mark_orphans(kind, owner, deleted=copy is not None and copy.deleted)
         return Done(
             Outcome.STORED if listed.stored or missing else Outcome.UNCHANGED, Evidence(shown_until(listed.began))
         )

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from benchmarks.soak.balancer import Balancer
 from benchmarks.soak.plan import LAST_DEATH, LAST_DEATH_OF_A_JOB, ONCE, plan
-from benchmarks.soak.watch import LogLines, Times
+from benchmarks.soak.watch import LogLines, Times, Tombstones
+from benchmarks.soak.writers import wrong
 from local.emulators import free_port
+from shared.documents import Documents
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.utc)
 FUNCTIONS = ["receive_webhook 1", "store_record 1", "run_job 1"]
@@ -53,6 +55,55 @@ def test_an_older_fetch_or_version_is_a_step_back(fetched: int, updated_at: str,
     times.see("patients/1", NOON, "2026-03-10T12:00:00")
     times.see("patients/1", NOON + timedelta(seconds=fetched), updated_at)
     assert times.backward == backward
+
+
+@pytest.mark.parametrize(
+    ("living", "fetched", "problem", "found"),
+    [
+        ({"1"}, 40, None, ["patients/1"]),
+        ({"1"}, 31, None, []),  # the answer may be older than the record
+        ({"1"}, 40, {"reason": "deletions_held"}, []),
+        ({"2"}, 40, None, []),
+    ],
+)
+def test_a_tombstone_is_wrong_if_the_record_was_there_all_the_time(
+    living: set[str], fetched: int, problem: object, found: list[str]
+) -> None:
+    tombstones = Tombstones(lambda kind: {})
+    status = {"complete_until": NOON, "problem": problem}
+    tombstones.see("patients", {}, living, status, NOON)
+    deleted = {"1": {"_sync": {"fetched_at": NOON + timedelta(seconds=fetched)}}}
+    tombstones.see("patients", deleted, living, status, NOON + timedelta(seconds=60))
+    assert sorted(tombstones.wrong) == found
+
+
+def test_a_record_that_returned_was_not_there_all_the_time() -> None:
+    tombstones = Tombstones(lambda kind: {})
+    status = {"complete_until": NOON, "problem": None}
+    for seconds, living in ((0, {"1"}), (50, set()), (100, {"1"})):
+        deleted = {"1": {"_sync": {"fetched_at": NOON + timedelta(seconds=60)}}}
+        tombstones.see("patients", deleted if seconds else {}, living, status, NOON + timedelta(seconds=seconds))
+    assert tombstones.wrong == set()
+
+
+@pytest.mark.parametrize(
+    ("state", "records", "created", "writes", "faults"),
+    [
+        ("done", 1, 1, 1, 0),
+        ("rejected", 0, 0, 0, 0),
+        ("done", 2, 2, 2, 3),  # twice: seen by the name, and by both counts
+        ("done", 0, 0, 0, 3),  # lost
+        ("rejected", 1, 1, 1, 3),
+        ("unknown", 1, 1, 1, 3),
+    ],
+)
+def test_a_write_is_done_exactly_once(
+    embedded: Documents, state: str, records: int, created: int, writes: int, faults: int
+) -> None:
+    entry = {"action": "create", "state": state, "fields": {"last_name": "Soakwriter-1"}}
+    embedded.transact(lambda transaction: transaction.set("outbox/soak-1", entry))
+    patients = {str(number): {"last_name": "Soakwriter-1"} for number in range(records)}
+    assert len(wrong(embedded, patients, created, writes)) == faults
 
 
 def test_a_line_that_is_still_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Served:
     def outputs(self) -> dict[str, str]:
         """Everything that is not a record: what processes wrote, what lies in queues and state, what was answered."""
         found = {path.name: path.read_text(errors="replace") for path in self.folder.glob("*.log")}
-        for collection in ("sync_pending", "sync_state"):
+        for collection in ("sync_pending", "sync_state", "sync_status"):
             found[collection] = repr(list(self.system.documents().query(collection)))
         found["answers"] = "\n".join(self.answers)
         queued = self.folder / "queue.sqlite3"

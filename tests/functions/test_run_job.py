@@ -65,6 +65,23 @@ def test_all_jobs_in_turn_make_the_copy_complete(clinic: Clinic) -> None:
     assert clinic.differences() == []
 
 
+@pytest.mark.parametrize("job", ["backfill", "sync", "reconcile"])
+def test_a_job_is_not_finished_while_one_kind_could_not_be_read(embedded: Documents, job: str) -> None:
+    with simulator(form="guide", patients=4) as running:
+        clinic = Clinic(running, embedded)
+        if job != "backfill":
+            post(jobs(clinic), {"job": "backfill"})
+            clinic.later(hours=2)
+        running.faults.set([{"match": {"path": r"/api/appointments(_list)?\?"}, "fault": "500"}], replace=True)
+        status, report = post(jobs(clinic), {"job": job})
+        assert (status, report["finished"], report["stopped"]) == (200, False, None)
+        assert [one["kind"] for one in report["unfinished"]] == ["appointments"]
+        running.faults.set([], replace=True)
+        clinic.later(hours=2)
+        _, report = post(jobs(clinic), {"job": "sync"})
+        assert (report["finished"], report["unfinished"]) == (True, [])
+
+
 def test_a_run_without_quota_answers_200_with_the_reason(clinic: Clinic) -> None:
     clinic.allowance.left = 0
     status, report = post(jobs(clinic), {"job": "backfill"})

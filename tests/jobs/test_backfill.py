@@ -6,15 +6,19 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any, cast
 
 import pytest
 
 from shared.documents import Documents
-from shared.drchrono.kinds import KINDS
+from shared.drchrono.client import DrChrono
+from shared.drchrono.kinds import KINDS, Kind
+from shared.drchrono.records import Page
 from shared.jobs import backfill
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
+from shared.jobs.watermark import EARLIEST
 from shared.rate_limit.ledger import Lane
 from simulator import Simulator
 from tests.clinic import Allowance, Clinic, simulator
@@ -259,3 +263,30 @@ def test_a_second_run_at_the_same_time_leaves_it_alone(clinic: Clinic) -> None:
     start(clinic)
     with clinic.parts().leases.hold("backfill-walk"):
         assert stop_of(Run(clinic.parts(), deadline=clinic.now() + timedelta(hours=1))) == "running"
+
+
+class Restarting:
+    """The lists, during whose first page somebody begins the backfill anew."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self._clinic, self._real, self._begun = clinic, clinic.drchrono, False
+
+    def list_changed(self, kind: Kind, **options: Any) -> Iterator[Page]:
+        for page in self._real.list_changed(kind, **options):
+            if not self._begun:
+                self._begun = True
+                self._clinic.later(seconds=1)
+                backfill.start(self._clinic.parts(), (kind.name,), EARLIEST)
+            yield page
+
+
+def test_a_backfill_that_is_begun_anew_loses_no_window_to_the_run_before_it(embedded: Documents) -> None:
+    with simulator(form="guide", patients=6, appointments=10, notes=0, children=0) as running:
+        clinic = Clinic(running, embedded)
+        backfill.start(clinic.parts(), ("appointments",), EARLIEST)
+        parts = replace(clinic.parts(), lists=cast(DrChrono, Restarting(clinic)), overlap=False)
+        with pytest.raises(Stopped, match="restarted"):
+            backfill.go_on(Run(parts, deadline=clinic.now() + timedelta(minutes=9)))
+        begun = clinic.positions.get("appointments").backfill
+        assert begun is not None
+        assert len(begun["windows"]) == begun["all_windows"]

@@ -20,6 +20,8 @@ from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import MANY, sync
 from shared.queue.entries import Target
+from shared.records.refresh import Done, Known, Refresh
+from shared.records.store import Source
 from shared.webhooks.events import Change
 from simulator import Simulator
 from tests.clinic import Allowance, Clinic, simulator
@@ -305,6 +307,74 @@ def test_links_in_a_circle_cost_few_requests_and_the_list_is_begun_anew(
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulator.api.lists.PAGE_SIZE", 5)
     monkeypatch.setattr("simulator.api.bulk.PAGE_SIZE", 5)
+
+
+@pytest.mark.parametrize("key", ["²", "٣", str(10**30), "9" * 300])
+def test_an_id_that_is_no_number_of_the_store_stops_no_sync(clinic: Clinic, key: str) -> None:
+    """The lists of a patient that DrChrono does not know are looked at: which records name it, the store is asked."""
+    clinic.queue.enqueue(entries(clinic, [key], "medications", "patient"))
+    clinic.later(seconds=40)
+    clinic.simulator.change("patients", webhook=False)
+    runs(clinic, hours=0.5)
+    assert clinic.queue.get(Target("medications", key, "patient")) is None
+    assert [one for one in clinic.differences() if key not in one] == []
+
+
+def test_an_entry_at_which_the_code_fails_keeps_no_other_from_its_turn(
+    clinic: Clinic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What nobody foresaw: here a record that the code which stores it cannot take."""
+    broken, other = sorted(clinic.simulator.truth("patients"))[:2]
+    clinic.simulator.change("patients", other, webhook=False)
+    clinic.queue.enqueue(entries(clinic, [broken, other]))
+    clinic.later(seconds=40)
+    real = clinic.drchrono.get
+
+    class Failing(Refresh):
+        def run(self, target: Target, known: Known, source: Source) -> Done:
+            if target.id == broken:
+                raise ZeroDivisionError(f"{real(KINDS['patients'], broken).record['first_name']}")
+            return super().run(target, known, source)
+
+    def failing() -> Refresh:
+        return Failing(
+            api=clinic.drchrono,
+            records=clinic.records,
+            queue=clinic.queue,
+            absences=clinic.absences,
+            now=clinic.now,
+        )
+
+    capsys.readouterr()
+    run = Run(replace(clinic.parts(), events=failing(), children=failing()), clinic.now() + timedelta(minutes=4))
+    sync(run)
+    entry = clinic.queue.get(Target("patients", broken))
+    assert entry is not None
+    assert (entry.reason, entry.attempts, entry.lease_until) == ("crashed", 1, None)
+    assert entry.due > clinic.now() - timedelta(minutes=1)
+    assert clinic.queue.get(Target("patients", other)) is None
+    crashes = [line for line in capsys.readouterr().out.splitlines() if '"function.crashed"' in line]
+    assert len(crashes) == 1
+    assert str(clinic.simulator.truth("patients")[broken]["first_name"]) not in crashes[0]
+    runs(clinic, hours=1)
+    assert clinic.queue.get(Target("patients", broken)) is None
+
+
+def test_an_id_with_leading_zeros_is_no_other_patient(clinic: Clinic) -> None:
+    """`007` is not patient 7: what belongs to 7 is neither absent from the list of `007`, nor deleted with it."""
+    patient = next(str(one["patient"]) for one in clinic.simulator.truth("medications").values())
+    began = clinic.now()
+    clinic.records.mark_deleted(KINDS["patients"], f"00{patient}", began, Source("pending"), "not_found")
+    rule = {"match": {"path": f"patient=00{patient}"}, "fault": "answer", "status": 200, "body": {"results": []}}
+    clinic.simulator.faults.set([rule], replace=True)
+    clinic.queue.enqueue(entries(clinic, [f"00{patient}"], "medications", "patient"))
+    clinic.later(seconds=40)
+    run = Run(clinic.parts(), deadline=clinic.now() + timedelta(minutes=4))
+    sync(run)
+    assert clinic.queue.get(Target("medications", f"00{patient}", "patient")) is None
+    metas = [data["_sync"] for _, data in clinic.documents.query("medications")]
+    assert [meta for meta in metas if meta["deleted"] or meta.get("patient_deleted")] == []
+    assert clinic.queue.count_absent("medications") == 0
 
 
 def test_events_that_find_no_live_request_take_one_of_the_background_share(clinic: Clinic) -> None:

@@ -122,3 +122,28 @@ def test_a_changed_patient_that_a_pass_shows_first_has_its_lists_looked_at(clini
     reconciled(clinic)
     clinic.settle()
     assert clinic.differences() == []
+
+
+def test_records_of_a_permission_that_is_lost_below_the_limit_come_back_with_it(embedded: Documents) -> None:
+    """Where other records of the kind are shown, no answer tells a permission that is lost for some from a deletion.
+
+    So many and no more are marked, and the first one that is there again has the others looked at.
+    """
+    with simulator(form="guide", patients=30, appointments=0, notes=0, children=0) as running:
+        clinic = filled(Clinic(running, embedded))
+        hidden = sorted(running.truth("patients"))[:14]  # of 30: less than half
+        running.visibility.set([{"kind": "patients", "patient": key, "single": "404"} for key in hidden])
+        clinic.later(days=1)
+        reconciled(clinic)
+        for _ in range(3):
+            clinic.settle()
+        assert len(clinic.stored("patients")) == 30 - len(hidden)
+        assert clinic.absences.held_since(KINDS["patients"]) is None
+        running.visibility.set([])
+        clinic.later(hours=2)
+        change = {"nick_name": "there again"}
+        running.change("patients", hidden[0], change, webhook=False)
+        clinic.later(hours=1)
+        for _ in range(3):
+            clinic.settle()
+        assert clinic.differences() == []

@@ -181,6 +181,55 @@ def test_a_sync_of_several_pages_is_believed_when_the_next_list_has_shown_the_sa
         assert moved > before
 
 
+def test_what_a_sync_of_several_pages_missed_is_shown_by_the_next_however_long_ago_it_was_changed(
+    embedded: Documents,
+) -> None:
+    """What is changed later must not move the watermark past a record that no page has shown."""
+    with practice("guide") as running:
+        clinic = Clinic(running, embedded)
+        fill(clinic, "patients")
+        assert complete(clinic, "patients")
+        keys = sorted(running.truth("patients"))
+        for key in keys:
+            running.change("patients", key, webhook=False)
+        changed = clinic.now()
+        clinic.later(hours=30)  # more than the overlap of two lists
+        for key in keys[-3:]:  # these tell the zone of the practice
+            running.change("patients", key, webhook=False)
+        after_page(clinic, "patients", 1, {"action": "delete", "kind": "patients", "id": keys[0]})
+        runs(clinic, hours=0.1)
+        assert running.faults.as_json()[0]["applied"] == 1
+        first = clinic.positions.get("patients")
+        assert first.complete_at is not None
+        assert first.complete_at < changed
+        runs(clinic, hours=1)
+        position = clinic.positions.get("patients")
+        assert position.complete_at is not None
+        assert position.complete_at > changed
+        assert clinic.differences() in ([], [f"patients:{keys[0]}"])
+        assert first.watermark is not None
+        assert position.watermark is not None
+        assert position.watermark > first.watermark
+        assert position.next_watermark is None
+
+
+def test_where_every_sync_has_several_pages_the_watermark_moves_all_the_same(embedded: Documents) -> None:
+    with practice("guide", patients=12) as running:
+        clinic = Clinic(running, embedded)
+        fill(clinic, "patients")
+        assert complete(clinic, "patients")
+        marks = []
+        for _ in range(4):
+            clinic.later(hours=20)
+            for key in sorted(running.truth("patients")):
+                running.change("patients", key, webhook=False)
+            clinic.later(minutes=1)
+            runs(clinic, hours=0.1)
+            marks.append(clinic.positions.get("patients").watermark)
+        assert marks == sorted(set(map(str, marks)))
+        assert clinic.positions.get("patients").next_watermark > marks[-1]  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_reconciliation_completes_a_kind_of_which_only_a_part_was_filled(form: str, embedded: Documents) -> None:
     with practice(form) as running:

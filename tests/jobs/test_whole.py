@@ -147,7 +147,10 @@ def test_a_list_that_is_cut_short_goes_on_at_the_next_page(
         clinic.run(sync)
         assert len(clinic.stored("doctors")) == total == 7
         assert listed(clinic, "doctors") == 4
-        # What was read before the stop counts, so the list is as old as its first page.
+        # What was read before the stop counts, so the list is as old as its first page. The next one proves it.
+        assert clinic.positions.get("doctors").complete_at is None
+        clinic.later(minutes=5)
+        clinic.run(sync)
         assert clinic.positions.get("doctors").complete_at == listed_until(state.sync["began"])
 
 
@@ -211,3 +214,31 @@ def _after(requests: int, clinic: Clinic) -> Callable[[Run], Any]:
         sync(run)
 
     return work
+
+
+def test_what_moved_to_a_page_that_was_read_is_not_claimed_before_the_next_list_has_shown_it(
+    embedded: Documents,
+) -> None:
+    with practice(patients=1, paging="offset") as running:
+        for _ in range(260):  # two pages
+            running.create("offices", webhook=False)
+        clinic = Clinic(running, embedded)
+        gone = next(iter(running.truth("offices")))
+        act = {"action": "delete", "kind": "offices", "id": gone, "webhook": False}
+        match = {"kind": "offices", "read": "list", "page": 1}
+        running.faults.set([{"match": match, "fault": "then", "acts": [act], "times": 1}], replace=True)
+        clinic.run(sync)
+        missed = running.truth("offices").keys() - clinic.stored("offices").keys()
+        assert len(missed) == 1
+        first = clinic.positions.get("offices")
+        assert (first.synced_at is not None, first.complete_at) == (True, None)
+        assert clinic.positions.get("doctors").complete_at is not None  # one page
+        clinic.later(minutes=5)
+        clinic.run(sync)
+        assert missed <= clinic.stored("offices").keys()
+        assert first.synced_at is not None
+        assert clinic.positions.get("offices").complete_at == listed_until(first.synced_at)
+        asked = listed(clinic, "offices")
+        clinic.later(minutes=5)
+        clinic.run(sync)
+        assert listed(clinic, "offices") == asked  # from now on once a day

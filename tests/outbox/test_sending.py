@@ -7,6 +7,8 @@ import pytest
 from shared.documents import Documents
 from shared.outbox.entries import KEPT, State
 from shared.outbox.lanes import BURST
+from shared.queue.entries import Target
+from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
 from tests.outbox.desk import desk
 
@@ -205,3 +207,23 @@ def test_a_burst_leaves_the_live_share_of_the_quota_to_events(documents: Documen
         at.pass_over()
         assert lanes == ["background"] * 5 + ["live"] * BURST
         assert at.simulator.stats()["created"] == BURST + 5
+
+
+@pytest.mark.parametrize("fault", ["500", "html", "reset"])
+def test_an_update_that_cannot_be_read_back_is_done_and_its_record_waits_in_the_work_queue(
+    embedded: Documents, fault: str
+) -> None:
+    """The copy may be behind an entry that is done, but never without saying so."""
+    with desk(embedded) as at:
+        patient = at.existing_patient()
+        at.later(seconds=5)
+        key = at.change_patient(patient, city="Dover")
+        at.fault(fault, method="GET", times=9)
+        at.send(key)
+        assert at.simulator.truth("patients")[patient]["city"] == "Dover"
+        assert (at.entry(key).state, at.entry(key).version) == (State.DONE, None)
+        copied = at.copied("patients", patient)
+        assert copied is None or copied["city"] != "Dover"
+        waiting = WorkQueue(embedded, at.now).get(Target("patients", patient))
+        assert waiting is not None
+        assert waiting.last_seen >= (at.entry(key).sent_at or waiting.last_seen)
