@@ -212,18 +212,3 @@ def _round(run: Run) -> None:
     if after is None and most and began is not None:
         asked_for_all(parts, kinds, began)
     parts.checkpoints.set_round(Round(after=after, at=now, began=began))
-
-
-def report_positions(parts: Parts) -> None:
-    """Log how far each kind is complete, for the alert on its lag.
-
-    Of a kind that is listed whole, the time between two lists is no lag. Medications, problems and allergies are as
-    complete as the patients.
-    """
-    now = parts.now()
-    for kind in KINDS.values():
-        complete = parts.checkpoints.get(kind.name).complete_at
-        if complete is not None and kind.listed_by != "patient":
-            planned = timedelta(minutes=kind.sync_minutes) if kind.whole else timedelta(0)
-            lag = max(now - complete - planned, timedelta(0))
-            log("kind.position", kind=kind.name, lag_seconds=round(lag.total_seconds()))

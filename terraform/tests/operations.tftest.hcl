@@ -59,21 +59,42 @@ run "what_must_never_happen_alerts_on_the_first_line" {
     condition = alltrue([
       for name, label in {
         webhook_not_durable  = "webhook.not_durable", token_revoked = "token.revoked", crashed = "function.crashed",
-        token_refresh_failed = "token.refresh_failed", deletions_held = "deletions.held"
+        token_refresh_failed = "token.refresh_failed", coverage_less = "coverage.less"
       } : endswith(google_monitoring_alert_policy.this[name].conditions[0].condition_matched_log[0].filter, "jsonPayload.message=\"${label}\"")
     ])
     error_message = "These do not wait for a metric."
   }
 }
 
+run "what_lasts_keeps_its_alert_open" {
+  command = plan
+
+  # An alert on a line ends after a day; a state that is logged in each run is still there then.
+  assert {
+    condition = alltrue([
+      for name, metric in { deletions_held = "deletions_held", coverage_missing = "coverage_missing", kind_failing = "kind_problem_seconds" } :
+      strcontains(google_monitoring_alert_policy.this[name].conditions[0].condition_threshold[0].filter, "/user/drchrono_${metric}\"")
+    ])
+    error_message = "What holds until somebody acts is alerted by its metric."
+  }
+  assert {
+    condition = alltrue([
+      for name in ["deletions_held", "coverage_missing"] :
+      google_monitoring_alert_policy.this[name].conditions[0].condition_threshold[0].threshold_value == 0 &&
+      google_monitoring_alert_policy.this[name].conditions[0].condition_threshold[0].aggregations[0].per_series_aligner == "ALIGN_DELTA"
+    ])
+    error_message = "A single line is enough."
+  }
+}
+
 run "limits_are_in_the_units_of_the_metrics" {
   command = plan
   variables {
-    alert_thresholds = { pending_hours = 2, lag_hours = 4, token_hours = 12, throttled_share = 0.1 }
+    alert_thresholds = { pending_hours = 2, lag_hours = 4, problem_hours = 3, token_hours = 12, throttled_share = 0.1 }
   }
 
   assert {
-    condition     = google_monitoring_alert_policy.this["pending_old"].conditions[0].condition_threshold[0].threshold_value == 7200 && google_monitoring_alert_policy.this["kind_behind"].conditions[0].condition_threshold[0].threshold_value == 14400
+    condition     = google_monitoring_alert_policy.this["pending_old"].conditions[0].condition_threshold[0].threshold_value == 7200 && google_monitoring_alert_policy.this["kind_behind"].conditions[0].condition_threshold[0].threshold_value == 14400 && google_monitoring_alert_policy.this["kind_failing"].conditions[0].condition_threshold[0].threshold_value == 10800
     error_message = "Hours become seconds."
   }
   assert {
