@@ -58,7 +58,7 @@ run "no_account_may_do_more_than_its_part" {
     error_message = "None of these: they read charts or secrets, start builds, or become whoever they like."
   }
   assert {
-    condition     = google_project_iam_member.deployer_grants.condition[0].expression == "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly(['projects/my-practice/roles/drchronoOperator', 'roles/datastore.user', 'roles/logging.logWriter', 'roles/storage.objectViewer'])"
+    condition     = google_project_iam_member.deployer_grants.condition[0].expression == "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly(['projects/my-practice/roles/drchronoOperator', 'roles/datastore.user', 'roles/eventarc.eventReceiver', 'roles/logging.logWriter', 'roles/storage.objectViewer'])"
     error_message = "It may give these roles and no others."
   }
   assert {
