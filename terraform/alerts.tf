@@ -121,7 +121,7 @@ locals {
       severity = "ERROR"
       says     = "DrChrono states that the user who authorized this integration lacks the permission, or the token the scope, that the alert names. Records that need it are missing in the copy, or will not be kept current."
       run      = "doctor"
-      then     = "It says which kinds need it and what to do. If the practice wants it so, close the alert: it does not come again while nothing changes."
+      then     = "It says which kinds need it and what to do. If the practice wants it so, acknowledge the incident: no other e-mail comes while nothing changes."
       limit    = { metric = "coverage_missing", by = ["reason"], minutes = 60, above = 0 }
     }
     coverage_less = {
