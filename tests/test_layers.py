@@ -16,11 +16,13 @@ PURE = [
     ROOT / "shared" / f"{name}.py"
     for name in (
         "documents",
+        "environment",
         "errors",
         "exact_json",
         "settings",
         "drchrono/answers",
         "drchrono/calls",
+        "drchrono/cycles",
         "drchrono/hosts",
         "drchrono/ids",
         "drchrono/kinds",
@@ -46,6 +48,7 @@ PURE = [
         "rate_limit/state",
         "rate_limit/windows",
         "records/deletion_limit",
+        "records/marks",
         "records/ordering",
         "records/scheduled",
         "records/signed_urls",
