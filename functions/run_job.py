@@ -13,8 +13,9 @@ import flask
 
 from shared.errors import LeaseLost, StoreUnavailable, TokenError
 from shared.jobs import backfill, practice_lists, reconcile
+from shared.jobs.report import report as report_states
 from shared.jobs.run import Parts, Run
-from shared.jobs.status import publish_all, report_positions
+from shared.jobs.status import publish_all
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.jobs.watermark import EARLIEST
@@ -133,9 +134,7 @@ def _work(order: Order, run: Run) -> str | None:
     except Stopped as stopped:
         return stopped.reason
     finally:
-        publish_all(run.parts)
-        report_positions(run.parts)
-        _report_pending(run.parts)
+        report_states(run.parts, publish_all(run.parts))
         if run.parts.outbox is not None:
             with contextlib.suppress(StoreUnavailable):
                 run.parts.outbox.report()
@@ -174,17 +173,6 @@ def _report(order: Order, run: Run, started: datetime, stopped: str | None) -> d
             for name, position in positions.items()
         },
     }
-
-
-def _report_pending(parts: Parts) -> None:
-    now = parts.now()
-    for row in parts.queue.backlog():
-        log(
-            "pending.state",
-            reason=row.reason,
-            count=row.count,
-            oldest_seconds=round((now - row.oldest).total_seconds()),
-        )
 
 
 def _answer(status: int, body: dict[str, Any], **headers: str) -> flask.Response:

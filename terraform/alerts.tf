@@ -106,15 +106,31 @@ locals {
       says     = "DrChrono stopped showing more records of a kind than a practice deletes in an hour, so none is marked as deleted. Usually the DrChrono user lost access to a doctor or an office, or a permission."
       run      = "status"
       then     = "Look for a few of the ids in DrChrono. If the records are there, give the permission back: the copy goes on by itself. If they are deleted: `python -m ops accept-deletions KIND`."
-      line     = { metric = "deletions_held", fields = ["kind"] }
+      limit    = { metric = "deletions_held", by = ["kind"], minutes = 30, above = 0 }
     }
     kind_failing = {
       title    = "A kind of record cannot be listed"
       severity = "ERROR"
-      says     = "A job failed three times or more within two hours at the kind that the alert names, and goes on with the others. It is tried again after growing pauses of up to an hour. `forbidden`: the DrChrono user lacks a permission, or the token a scope."
+      says     = "A job has not been able to go on with the kind that the alert names for ${local.limits.problem_hours} hours or more, and goes on with the others. It is tried again after pauses of up to an hour. `forbidden`: the DrChrono user lacks a permission, or the token a scope. `list_empty`, `list_shifted`, `list_repeats`: DrChrono's list cannot be right, and is not believed."
       run      = "status"
       then     = "It shows since when, and when it is tried again. What was listed before is kept."
-      limit    = { metric = "kind_failed", by = ["job", "kind", "reason"], minutes = 120, above = 2 }
+      limit    = { metric = "kind_problem_seconds", by = ["job", "kind", "reason"], minutes = 30, above = local.limits.problem_hours * 3600 }
+    }
+    coverage_missing = {
+      title    = "The DrChrono user lacks a permission"
+      severity = "ERROR"
+      says     = "DrChrono states that the user who authorized this integration lacks the permission, or the token the scope, that the alert names. Records that need it are missing in the copy, or will not be kept current."
+      run      = "doctor"
+      then     = "It says which kinds need it and what to do. If the practice wants it so, acknowledge the incident: no other e-mail comes while nothing changes."
+      limit    = { metric = "coverage_missing", by = ["reason"], minutes = 60, above = 0 }
+    }
+    coverage_less = {
+      title    = "The copy holds records of fewer doctors"
+      severity = "WARNING"
+      says     = "The living records of the kind name fewer of the practice's doctors than the day before. Either all records of a doctor were deleted or given to another one, or the DrChrono user may no longer see them."
+      run      = "status"
+      then     = "The line *coverage* says how many doctors are seen. Look for one of the records in DrChrono, signed in as the user of this integration."
+      line     = { metric = "coverage_less", fields = ["kind"] }
     }
     job_failing = {
       title    = "A job fails"

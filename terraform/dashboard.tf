@@ -29,6 +29,16 @@ locals {
     { title = "Quota used (share)", unit = "1", lines = [{ metric = "quota_share", align = "ALIGN_PERCENTILE_99", reduce = "REDUCE_MAX", by = [] }] },
     { title = "DrChrono answers within (ms, p95)", unit = "ms", lines = [{ metric = "api_ms", align = "ALIGN_DELTA", reduce = "REDUCE_PERCENTILE_95", by = ["kind"] }] },
 
+    { title = "Kinds that cannot be listed, since (s)", unit = "s", lines = [{ metric = "kind_problem_seconds", align = "ALIGN_PERCENTILE_99", reduce = "REDUCE_MAX", by = ["kind", "reason"] }] },
+    { title = "Lists that failed or were refused (per hour)", unit = "", period = 3600, lines = [
+      { metric = "kind_failed", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = ["kind", "reason"] },
+      { metric = "list_narrowed", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = ["kind"], name = "narrower lists are read" },
+    ] },
+    { title = "Held deletions and missing permissions (runs per hour)", unit = "", period = 3600, lines = [
+      { metric = "deletions_held", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = ["kind"] },
+      { metric = "coverage_missing", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = ["reason"] },
+    ] },
+
     { title = "Runs by job and what stopped them (per hour)", unit = "", period = 3600, lines = [
       { metric = "job_done", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = ["job", "stopped"] },
       { metric = "job_failed", align = "ALIGN_DELTA", reduce = "REDUCE_SUM", by = ["job", "reason"], name = "failed" },

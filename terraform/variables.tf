@@ -175,6 +175,7 @@ variable "alert_thresholds" {
     rejected_per_hour: webhooks with a bad signature or body, per reason; above this it is no longer a stray scanner.
     pending_hours: how long a record may be known to be out of date. A throttled hour is normal, six are not.
     lag_hours: how far the complete copy of a kind may be behind.
+    problem_hours: how long a job may fail at one kind. DrChrono's short outages end within one.
     token_hours: life that an access token must have left. DrChrono's live 48 hours and are renewed at half of that, so 12 is
       only reached when renewing has failed for half a day. Where tokens live one hour, use 0.2.
     throttled_share: share of requests that DrChrono answered with 429.
@@ -184,6 +185,7 @@ variable "alert_thresholds" {
     rejected_per_hour = optional(number, 20)
     pending_hours     = optional(number, 6)
     lag_hours         = optional(number, 3)
+    problem_hours     = optional(number, 1)
     token_hours       = optional(number, 12)
     throttled_share   = optional(number, 0.05)
     unknown_minutes   = optional(number, 10)

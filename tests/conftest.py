@@ -65,7 +65,7 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Checked:
         ROOT / "terraform" / "bootstrap",
         tmp_path_factory.mktemp("bootstrap"),
         {"project": PROJECT, "repository": repository},
-        "tests/privilege.tftest.hcl run what_is_applied_was_approved",
+        "tests/privilege.tftest.hcl run no_account_may_do_more_than_its_part",
     )
 
 

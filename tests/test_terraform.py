@@ -156,6 +156,23 @@ def test_each_remedy_of_doctor_that_names_a_role_names_one_that_operators_need_n
         assert replaced[name] in role["permissions"], name
 
 
+def test_the_deployer_may_give_each_role_on_the_project_that_is_given(bootstrap: Checked) -> None:
+    """Also those that only some settings give, which are not in the plan: so they are read from the text."""
+    [condition] = planned(bootstrap.plan, "google_project_iam_member")["google_project_iam_member.deployer_grants"][
+        "condition"
+    ]
+    grantable = set(re.findall(r"'([^']+)'", condition["expression"].partition("hasOnly")[2]))
+    text = "\n".join(path.read_text() for path in (ROOT / "terraform").glob("*.tf"))
+    operator = re.findall(r'operator_role = "(.+)"', text)
+    grants = re.findall(r'^resource "google_project_iam_member" "\w+" \{$(.*?)^\}$', text, re.MULTILINE | re.DOTALL)
+    given = [re.findall(r"^  role\s+= (\S+)", grant, re.MULTILINE)[0].strip('"') for grant in grants]
+
+    assert len(given) >= 5
+    assert {role.replace("local.operator_role", operator[0]).replace("${var.project}", PROJECT) for role in given} == (
+        grantable
+    )
+
+
 # What the provider reads of each type while it refreshes (its source, the Read function of each resource), as the
 # permissions that the API's reference page names for the call.
 READ_BY_PLANS = {

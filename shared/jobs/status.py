@@ -12,6 +12,7 @@ A document is written at most once a minute, in the transaction that changes the
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,13 +22,23 @@ from shared.errors import DeletionsHeld
 from shared.jobs import claims
 from shared.jobs.checkpoints import Checkpoint, status_path
 from shared.jobs.run import Parts
-from shared.log import log
+from shared.records.coverage import Coverage
 
 WRITTEN_AFTER = timedelta(minutes=1)
 COUNTED_AFTER = timedelta(hours=1)  # a count costs a read for every thousand records
 
 
-def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint] = lambda old: old) -> Checkpoint:
+@dataclass(frozen=True)
+class Told:
+    """What the readers are told of a kind is taken from this. held_since: since when its deletions are held."""
+
+    kind: Kind
+    checkpoint: Checkpoint
+    held_since: datetime | None
+    coverage: Coverage
+
+
+def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint] = lambda old: old) -> Told:
     """Change the checkpoint of the kind, and tell the readers what follows from it."""
     now = parts.now()
     # The queue is read after the checkpoint: what another run has listed since then, it may have put into the queue.
@@ -64,7 +75,7 @@ def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint]
         }
         transaction.set(status_path(kind.name), status | count)
 
-    return parts.checkpoints.change(kind.name, changing, tell)
+    return Told(kind, parts.checkpoints.change(kind.name, changing, tell), held_since, coverage)
 
 
 def _counted(parts: Parts, kind: Kind, now: datetime) -> dict[str, Any]:
@@ -75,10 +86,9 @@ def _counted(parts: Parts, kind: Kind, now: datetime) -> dict[str, Any]:
     return {"count": parts.records.count_living(kind), "counted_at": now}
 
 
-def publish_all(parts: Parts) -> None:
+def publish_all(parts: Parts) -> list[Told]:
     """At the end of a run, when the work queue has been worked off."""
-    for kind in KINDS.values():
-        publish(parts, kind)
+    return [publish(parts, kind) for kind in KINDS.values()]
 
 
 def _problem(checkpoint: Checkpoint, held_since: datetime | None) -> dict[str, Any] | None:
@@ -94,18 +104,3 @@ def _instant(value: object) -> datetime | None:
 
 def _is_within(value: object, span: timedelta, now: datetime) -> bool:
     return isinstance(value, datetime) and value.tzinfo is not None and timedelta(0) <= now - value < span
-
-
-def report_positions(parts: Parts) -> None:
-    """Log how far each kind is complete, for the alert on its lag.
-
-    Of a kind that is listed whole, the time between two lists is no lag. Medications, problems and allergies are as
-    complete as the patients.
-    """
-    now = parts.now()
-    for kind in KINDS.values():
-        complete = parts.checkpoints.get(kind.name).complete_at
-        if complete is not None and kind.listed_by != "patient":
-            planned = timedelta(minutes=kind.sync_minutes) if kind.whole else timedelta(0)
-            lag = max(now - complete - planned, timedelta(0))
-            log("kind.position", kind=kind.name, lag_seconds=round(lag.total_seconds()))

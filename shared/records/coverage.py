@@ -143,8 +143,12 @@ class Coverages:
         self._change({"problem": {"reason": reason, "at": self._now()}})
 
     def count(self, *, whole: bool) -> None:
-        """Count the doctors in the copy. whole: every kind has been backfilled."""
-        doctors, seen = self.doctors()
+        """Count the doctors in the copy, and log the kinds that show fewer than before. whole: every kind is filled."""
+        before, (doctors, seen) = self.state(), self.doctors()
+        for kind in KINDS:
+            known = _part(before, "seen", kind)
+            if isinstance(known, int) and seen.get(kind, 0) < known:
+                log("coverage.less", "WARNING", kind=kind, count=seen.get(kind, 0))
         self._change({"counted_at": self._now(), "whole": whole, "doctors": doctors, "seen": seen})
 
     def doctors(self) -> tuple[int, dict[str, int]]:

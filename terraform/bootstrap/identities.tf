@@ -61,6 +61,7 @@ locals {
   grantable_roles = [
     "projects/${var.project}/roles/${google_project_iam_custom_role.operator.role_id}",
     "roles/datastore.user",
+    "roles/eventarc.eventReceiver",
     "roles/logging.logWriter",
     "roles/storage.objectViewer",
   ]

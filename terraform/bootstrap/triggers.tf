@@ -81,15 +81,19 @@ resource "google_cloudbuild_trigger" "check" {
   depends_on = [google_project_iam_member.checker]
 }
 
-resource "google_cloudbuild_trigger" "test" {
-  count = var.repository == null ? 0 : 1
+# What was merged is tested by the account that runs the checks, and planned by one that may read what is deployed.
+resource "google_cloudbuild_trigger" "merge" {
+  for_each = var.repository == null ? {} : {
+    test = { says = "Merge: lint, types, tests", account = "checker" }
+    plan = { says = "Merge: package and plan, which are kept", account = "planner" }
+  }
 
-  name            = "drchrono-test"
-  description     = "Merge: lint, types, tests"
+  name            = "drchrono-${each.key}"
+  description     = each.value.says
   location        = var.region
-  service_account = local.account_names.checker
+  service_account = local.account_names[each.value.account]
   filename        = "cloudbuild.yaml"
-  substitutions   = merge(local.substitutions, { _STAGE = "test", _ACCOUNT = google_service_account.checker.account_id })
+  substitutions   = merge(local.substitutions, { _STAGE = each.key, _ACCOUNT = "drchrono-${each.value.account}" })
   ignored_files   = local.not_deployed
 
   repository_event_config {
@@ -99,28 +103,17 @@ resource "google_cloudbuild_trigger" "test" {
     }
   }
 
-  depends_on = [google_project_iam_member.checker]
+  depends_on = [google_project_iam_member.checker, google_project_iam_member.planner]
 }
 
-resource "google_cloudbuild_trigger" "plan" {
-  count = var.repository == null ? 0 : 1
+moved {
+  from = google_cloudbuild_trigger.test[0]
+  to   = google_cloudbuild_trigger.merge["test"]
+}
 
-  name            = "drchrono-plan"
-  description     = "Merge: package and plan, which are kept"
-  location        = var.region
-  service_account = local.account_names.planner
-  filename        = "cloudbuild.yaml"
-  substitutions   = merge(local.substitutions, { _STAGE = "plan", _ACCOUNT = google_service_account.planner.account_id })
-  ignored_files   = local.not_deployed
-
-  repository_event_config {
-    repository = var.repository
-    push {
-      branch = "^${var.branch}$"
-    }
-  }
-
-  depends_on = [google_project_iam_member.planner]
+moved {
+  from = google_cloudbuild_trigger.plan[0]
+  to   = google_cloudbuild_trigger.merge["plan"]
 }
 
 # The planner asks for an apply by a message. To start the trigger itself it would have to act as the deployer, and could then

@@ -32,9 +32,10 @@ variables {
   alert_emails    = ["it@practice.example"]
 }
 
-run "the_subscription_is_ours" {
+run "numbers_fit_each_other" {
   command = plan
 
+  # The subscription is ours.
   assert {
     condition     = alltrue([for function in google_cloudfunctions2_function.this : length(function.event_trigger) == 0])
     error_message = "A function's own trigger can have neither this back-off nor these deadlines nor a dead letter."
@@ -63,11 +64,8 @@ run "the_subscription_is_ours" {
     condition     = google_pubsub_subscription.events[0].dead_letter_policy[0].max_delivery_attempts >= 10 && google_pubsub_subscription.events[0].dead_letter_policy[0].dead_letter_topic == "projects/my-practice/topics/drchrono-events-dead" && google_pubsub_subscription.dead_letters.topic == "drchrono-events-dead"
     error_message = "What fails again and again is held."
   }
-}
 
-run "the_clock_outlasts_the_function" {
-  command = plan
-
+  # The clock outlasts the function.
   assert {
     condition = alltrue([
       for job in google_cloud_scheduler_job.this :
@@ -88,11 +86,8 @@ run "the_clock_outlasts_the_function" {
     condition     = alltrue([for job in google_cloud_scheduler_job.this : job.http_target[0].uri == "https://run-job.run.app" && job.http_target[0].oidc_token[0].audience == "https://run-job.run.app"])
     error_message = "Called with an identity token for run_job."
   }
-}
 
-run "the_server_has_as_many_threads_as_requests" {
-  command = plan
-
+  # The server has as many threads as requests.
   assert {
     condition = alltrue([
       for function in google_cloudfunctions2_function.this :
@@ -104,11 +99,8 @@ run "the_server_has_as_many_threads_as_requests" {
     condition     = alltrue([for entry, function in google_cloudfunctions2_function.this : function.build_config[0].entry_point == entry && function.build_config[0].runtime == "python313"])
     error_message = "Entry points are the names in main.py."
   }
-}
 
-run "the_charts_are_protected" {
-  command = plan
-
+  # The charts are protected.
   assert {
     condition     = google_firestore_database.this.delete_protection_state == "DELETE_PROTECTION_ENABLED" && google_firestore_database.this.deletion_policy == "ABANDON" && google_firestore_database.this.point_in_time_recovery_enablement == "POINT_IN_TIME_RECOVERY_ENABLED"
     error_message = "Nothing that Terraform does may delete the charts, and any minute of seven days can be had back."
@@ -127,24 +119,27 @@ run "the_charts_are_protected" {
   }
 }
 
-run "another_database_has_its_own_rules" {
+run "another_database_quota_and_key" {
   command = plan
   variables {
     firestore_database = "charts"
+    drchrono_quota     = "10/second,500/hour"
+    kms_key            = "projects/keys/locations/us-central1/keyRings/practice/cryptoKeys/charts"
   }
 
+  # Another database has its own rules.
   assert {
     condition     = google_firebaserules_release.firestore.name == "cloud.firestore/charts" && google_cloudfunctions2_function.this["store_record"].service_config[0].environment_variables["FIRESTORE_DATABASE"] == "charts"
     error_message = "Rules and functions must name the same database."
   }
-}
 
-run "a_customer_managed_key_covers_everything" {
-  command = plan
-  variables {
-    kms_key = "projects/keys/locations/us-central1/keyRings/practice/cryptoKeys/charts"
+  # A quota may have several windows.
+  assert {
+    condition     = google_cloudfunctions2_function.this["run_job"].service_config[0].environment_variables["DRCHRONO_QUOTA"] == "10/second,500/hour"
+    error_message = "Both windows count."
   }
 
+  # A customer managed key covers everything.
   assert {
     condition = alltrue([for key in [
       google_firestore_database.this.cmek_config[0].kms_key_name,

@@ -15,9 +15,10 @@ variables {
   deployer        = "drchrono-deployer@my-practice.iam.gserviceaccount.com"
 }
 
-run "only_the_receiver_is_public" {
+run "everybody_may_do_what_is_said_here" {
   command = plan
 
+  # Only the receiver is public.
   assert {
     condition     = google_cloud_run_service_iam_member.public[0].service == "receive-webhook" && google_cloud_run_service_iam_member.public[0].member == "allUsers"
     error_message = "The receiver must be open: DrChrono cannot authenticate to Google."
@@ -36,11 +37,8 @@ run "only_the_receiver_is_public" {
     ])
     error_message = "store_record and run_job must not be reachable from the internet."
   }
-}
 
-run "each_private_function_has_one_caller" {
-  command = plan
-
+  # Each private function has one caller.
   assert {
     condition     = google_cloud_run_service_iam_member.push[0].service == "store-record" && google_cloud_run_service_iam_member.push[0].member == "serviceAccount:drchrono-push@my-practice.iam.gserviceaccount.com"
     error_message = "Only Pub/Sub's account may call store_record."
@@ -53,11 +51,8 @@ run "each_private_function_has_one_caller" {
     condition     = google_service_account.push.account_id != google_service_account.schedule.account_id
     error_message = "Who may call one function must not be able to call the other."
   }
-}
 
-run "each_function_is_its_own_account" {
-  command = plan
-
+  # Each function is its own account.
   assert {
     condition     = length(distinct([for account in google_service_account.function : account.account_id])) == 3
     error_message = "The functions must not share an account."
@@ -66,11 +61,8 @@ run "each_function_is_its_own_account" {
     condition     = !contains([for account in google_service_account.function : account.account_id], google_service_account.build.account_id)
     error_message = "What builds must not be what runs."
   }
-}
 
-run "the_receiver_publishes_and_does_nothing_else" {
-  command = plan
-
+  # The receiver publishes and does nothing else.
   assert {
     condition     = [for grant in google_pubsub_topic_iam_member.publisher : "${grant.topic} ${grant.role} ${grant.member}"] == ["drchrono-events roles/pubsub.publisher serviceAccount:drchrono-receive-webhook@my-practice.iam.gserviceaccount.com"]
     error_message = "Only the receiver publishes, and only on the topic of events."
@@ -86,11 +78,8 @@ run "the_receiver_publishes_and_does_nothing_else" {
     condition     = !strcontains(join(" ", [for grant in google_project_iam_member.charts : grant.member]), "receive-webhook")
     error_message = "The receiver must not be able to read the charts."
   }
-}
 
-run "charts_are_for_store_record_and_run_job_in_this_database_only" {
-  command = plan
-
+  # Charts are for store record and run job in this database only.
   assert {
     condition = toset([for grant in google_project_iam_member.charts : "${grant.role} ${grant.member}"]) == toset([
       "roles/datastore.user serviceAccount:drchrono-store-record@my-practice.iam.gserviceaccount.com",
@@ -105,11 +94,8 @@ run "charts_are_for_store_record_and_run_job_in_this_database_only" {
     ])
     error_message = "Firestore has no bindings below the project, so each must carry the condition on the database."
   }
-}
 
-run "each_secret_is_read_by_whom_it_is_for" {
-  command = plan
-
+  # Each secret is read by whom it is for.
   assert {
     condition = toset([for grant in google_secret_manager_secret_iam_member.reader : "${grant.secret_id} ${grant.member}"]) == toset([
       "drchrono-webhook-secret serviceAccount:drchrono-receive-webhook@my-practice.iam.gserviceaccount.com",
@@ -134,23 +120,8 @@ run "each_secret_is_read_by_whom_it_is_for" {
     condition     = google_secret_manager_secret_iam_member.deployer_signs_ping["drchrono-deployer@my-practice.iam.gserviceaccount.com"].secret_id == "drchrono-webhook-secret"
     error_message = "The deployer reads the webhook's secret, for the smoke test, and no other."
   }
-}
 
-run "taking_over_reads_the_old_pair_and_writes_neither" {
-  command = plan
-  variables {
-    legacy_token_secrets = true
-  }
-
-  assert {
-    condition     = toset([for grant in google_secret_manager_secret_iam_member.legacy_reader : "${grant.secret_id} ${grant.role}"]) == toset(["drchrono-access-token roles/secretmanager.secretAccessor", "drchrono-refresh-token roles/secretmanager.secretAccessor"])
-    error_message = "Read, and nothing else."
-  }
-}
-
-run "pubsub_has_the_two_grants_without_which_dead_lettering_does_nothing" {
-  command = plan
-
+  # Pubsub has the two grants without which dead lettering does nothing.
   assert {
     condition     = google_pubsub_topic_iam_member.agent_dead_letters.topic == "drchrono-events-dead" && google_pubsub_topic_iam_member.agent_dead_letters.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.agent_dead_letters.member == "serviceAccount:service-111@gcp-sa-pubsub.iam.gserviceaccount.com"
     error_message = "Pub/Sub must be able to put a message on the dead-letter topic."
@@ -163,11 +134,8 @@ run "pubsub_has_the_two_grants_without_which_dead_lettering_does_nothing" {
     condition     = google_service_account_iam_member.agent_signs_push.role == "roles/iam.serviceAccountOpenIdTokenCreator"
     error_message = "Pub/Sub signs identity tokens of the push account; it must not be able to become it."
   }
-}
 
-run "the_builder_reads_source_and_writes_images" {
-  command = plan
-
+  # The builder reads source and writes images.
   assert {
     condition     = google_storage_bucket_iam_member.build.role == "roles/storage.objectViewer" && google_artifact_registry_repository_iam_member.build.role == "roles/artifactregistry.writer"
     error_message = "Viewer of the source, writer of the images."
@@ -178,12 +146,20 @@ run "the_builder_reads_source_and_writes_images" {
   }
 }
 
-run "an_operator_gets_what_ops_needs" {
+run "operators_and_a_take_over" {
   command = plan
   variables {
-    operators = ["group:operators@practice.example"]
+    legacy_token_secrets = true
+    operators            = ["group:operators@practice.example"]
   }
 
+  # Taking over reads the old pair and writes neither.
+  assert {
+    condition     = toset([for grant in google_secret_manager_secret_iam_member.legacy_reader : "${grant.secret_id} ${grant.role}"]) == toset(["drchrono-access-token roles/secretmanager.secretAccessor", "drchrono-refresh-token roles/secretmanager.secretAccessor"])
+    error_message = "Read, and nothing else."
+  }
+
+  # An operator gets what ops needs.
   assert {
     condition     = google_pubsub_subscription_iam_member.operator_reads_dead_letters["group:operators@practice.example"].subscription == "drchrono-events-dead-hold"
     error_message = "`ops dead-letters` reads the holding subscription."

@@ -11,83 +11,46 @@ variables {
   alert_emails    = ["it@practice.example"]
 }
 
-run "a_project_number_is_not_an_id" {
+run "wrong_values_are_refused" {
   command = plan
   variables {
+    # A project number is not an id.
     project = "123456789012"
-  }
-  expect_failures = [var.project]
-}
-
-run "the_package_must_have_been_made" {
-  command = plan
-  variables {
+    # The package must have been made.
     package = "tests/missing.zip"
-  }
-  expect_failures = [var.package]
-}
-
-run "versions_count_from_one" {
-  command = plan
-  variables {
+    # Versions count from one.
     secret_versions = { webhook = 0, client_id = 1, client_secret = 1 }
-  }
-  expect_failures = [var.secret_versions]
-}
-
-run "somebody_must_read_alerts" {
-  command = plan
-  variables {
+    # Somebody must read alerts.
     alert_emails = []
-  }
-  expect_failures = [var.alert_emails]
-}
-
-run "an_origin_has_no_path" {
-  command = plan
-  variables {
+    # An origin has no path.
     drchrono_url = "https://drchrono.com/api"
-  }
-  expect_failures = [var.drchrono_url]
-}
-
-run "a_quota_has_units" {
-  command = plan
-  variables {
+    # A quota has units.
     drchrono_quota = "500 per hour"
-  }
-  expect_failures = [var.drchrono_quota]
-}
-
-run "a_quota_may_have_several_windows" {
-  command = plan
-  variables {
-    drchrono_quota = "10/second,500/hour"
-  }
-}
-
-run "a_signature_form_is_one_of_three" {
-  command = plan
-  variables {
+    # A signature form is one of three.
     webhook_signature = "none"
-  }
-  expect_failures = [var.webhook_signature]
-}
-
-run "a_schedule_has_five_fields" {
-  command = plan
-  variables {
+    # A schedule has five fields.
     schedules = { sync = "every 5 minutes" }
-  }
-  expect_failures = [var.schedules]
-}
-
-run "a_log_level_that_blinds_the_alerts_is_refused" {
-  command = plan
-  variables {
+    # A log level that blinds the alerts is refused.
     log_level = "WARNING"
+    # An operator is a member with its type.
+    operators = ["it@practice.example"]
+    # A person is no writer.
+    writers = ["user:somebody@practice.example"]
   }
-  expect_failures = [var.log_level]
+  # Each of them, or the run fails.
+  expect_failures = [
+    var.project,
+    var.package,
+    var.secret_versions,
+    var.alert_emails,
+    var.drchrono_url,
+    var.drchrono_quota,
+    var.webhook_signature,
+    var.schedules,
+    var.log_level,
+    var.operators,
+    var.writers,
+  ]
 }
 
 run "a_database_under_a_regional_key_lies_in_that_region" {
@@ -105,12 +68,4 @@ run "a_key_of_another_region_is_refused" {
     kms_key = "projects/keys/locations/us/keyRings/practice/cryptoKeys/charts"
   }
   expect_failures = [var.kms_key]
-}
-
-run "an_operator_is_a_member_with_its_type" {
-  command = plan
-  variables {
-    operators = ["it@practice.example"]
-  }
-  expect_failures = [var.operators]
 }

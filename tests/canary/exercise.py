@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +169,7 @@ def exercise(running: Served) -> None:
         for key in sorted(simulator.truth(kind)):
             field = "first_name" if kind == "patients" else "reason"
             simulator.change(kind, key, {field: NAME}, webhook=False)
-    running.job("backfill", since="2025-06-01")
-    running.job("sync")
+    first_filling(running)
     hostile_webhooks(running)
     # Live deliveries hold the whole record.
     simulator.configure_webhook(url=running.urls["receive_webhook"], form="live", signature="token")
@@ -186,6 +186,23 @@ def authorize(running: Served) -> None:
     running.system.token_refresher().adopt(
         Granted(token["access_token"], token["refresh_token"], 3600.0, token["scope"])
     )
+
+
+def first_filling(running: Served) -> None:
+    """One of the widest lists is refused; and the copy covered more the day before."""
+    coverage = {
+        "asked_at": datetime.now(timezone.utc),
+        "user": "1",
+        "needs": {"patients": {"share_patients": "missing"}},
+        "doctors": 9,
+        "seen": {"patients": 9},
+    }
+    running.system.documents().transact(lambda transaction: transaction.set("sync_state/coverage", coverage))
+    refused = {"match": {"kind": "allergies", "wide": True}, "fault": "answer", "status": 400, "body": {"error": NAME}}
+    running.simulator.faults.set([refused], replace=True)
+    running.job("backfill", since="2025-06-01")
+    running.job("sync")
+    running.simulator.faults.set([], replace=True)
 
 
 def hostile_webhooks(running: Served) -> None:

@@ -10,7 +10,8 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.run import Run
-from shared.jobs.sync import FEW_WAITING, MOST_PER_ROUND_STEP, ROUND, _round, changes
+from shared.jobs.slow_round import FEW_WAITING, MOST_PER_ROUND_STEP, ROUND
+from shared.jobs.sync import changes
 from shared.queue.entries import Entry, Priority, Target
 from tests.clinic import Clinic, simulator
 from tests.jobs.test_sync import filled
@@ -67,16 +68,16 @@ def test_the_slow_round_waits_for_a_nearly_empty_queue_and_takes_its_share_of_ti
     with simulator(form="guide", patients=60, appointments=0, notes=0, children=0) as running:
         clinic = filled(Clinic(running, embedded))
         by_patient(clinic)
-        clinic.run(_round)
+        clinic.run(go_on)
         began = clinic.positions.round()
         assert (began.after, clinic.queue.waiting()) == (None, 0)
         # A patient's turn is a sixtieth of the round.
         turn = ROUND / 60
         clinic.later(seconds=turn.total_seconds() - 1)
-        clinic.run(_round)
+        clinic.run(go_on)
         assert clinic.positions.round() == began
         clinic.later(seconds=2)
-        clinic.run(_round)
+        clinic.run(go_on)
         assert clinic.queue.waiting() == 3  # three lists of one patient
         now = clinic.now()
         clinic.queue.enqueue(
@@ -86,10 +87,10 @@ def test_the_slow_round_waits_for_a_nearly_empty_queue_and_takes_its_share_of_ti
         clinic.later(days=90)
         before = clinic.positions.round()
         clinic.queue.enqueue([Entry(Target("patients", "more"), "asked", Priority.RETRY, now, now, now)])
-        clinic.run(_round)
+        clinic.run(go_on)
         assert clinic.positions.round() == before  # one too many wait
         clinic.documents.transact(lambda transaction: transaction.delete("sync_pending/patients:more"))
-        clinic.run(_round)
+        clinic.run(go_on)
         assert clinic.positions.round().at == clinic.now()
         # After a long pause, one step takes no more than so many patients.
         assert clinic.queue.count("allergies", "patient") == 1 + MOST_PER_ROUND_STEP

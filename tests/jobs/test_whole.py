@@ -12,8 +12,9 @@ import pytest
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import listed_until
+from shared.jobs.report import report
 from shared.jobs.run import Run
-from shared.jobs.status import report_positions
+from shared.jobs.status import publish_all
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.queue.entries import Entry, Priority, Target
@@ -199,9 +200,10 @@ def test_the_day_between_two_lists_is_no_lag_and_what_exceeds_it_is(
 
         def lag() -> float:
             capsys.readouterr()
-            report_positions(clinic.parts())
+            report(clinic.parts(), publish_all(clinic.parts()))
             lines = map(json.loads, capsys.readouterr().out.splitlines())
-            return next(float(line["lag_seconds"]) for line in lines if line["kind"] == "doctors")
+            positions = [line for line in lines if line["message"] == "kind.position"]
+            return next(float(line["lag_seconds"]) for line in positions if line["kind"] == "doctors")
 
         assert lag() == 0
         clinic.later(hours=5)

@@ -7,11 +7,12 @@ variables {
   repository = "projects/my-practice/locations/us-central1/connections/github/repositories/drchrono"
 }
 
-run "a_pull_request_cannot_change_anything" {
+run "no_account_may_do_more_than_its_part" {
   command = plan
 
+  # A pull request cannot change anything.
   assert {
-    condition     = alltrue([for trigger in [google_cloudbuild_trigger.check[0], google_cloudbuild_trigger.test[0]] : trigger.service_account == "projects/my-practice/serviceAccounts/drchrono-checker@my-practice.iam.gserviceaccount.com"])
+    condition     = alltrue([for trigger in [google_cloudbuild_trigger.check[0], google_cloudbuild_trigger.merge["test"]] : trigger.service_account == "projects/my-practice/serviceAccounts/drchrono-checker@my-practice.iam.gserviceaccount.com"])
     error_message = "Neither unreviewed code nor development dependencies run as the planner or the deployer."
   }
   assert {
@@ -22,13 +23,10 @@ run "a_pull_request_cannot_change_anything" {
     condition     = google_cloudbuild_trigger.check[0].repository_event_config[0].pull_request[0].comment_control == "COMMENTS_ENABLED_FOR_EXTERNAL_CONTRIBUTORS_ONLY"
     error_message = "A stranger's pull request must wait for a member."
   }
-}
 
-run "what_is_merged_is_planned_by_an_account_that_only_reads" {
-  command = plan
-
+  # What is merged is planned by an account that only reads.
   assert {
-    condition     = google_cloudbuild_trigger.plan[0].service_account == "projects/my-practice/serviceAccounts/drchrono-planner@my-practice.iam.gserviceaccount.com"
+    condition     = google_cloudbuild_trigger.merge["plan"].service_account == "projects/my-practice/serviceAccounts/drchrono-planner@my-practice.iam.gserviceaccount.com"
     error_message = "Merged code must not run as the deployer."
   }
   assert {
@@ -53,17 +51,14 @@ run "what_is_merged_is_planned_by_an_account_that_only_reads" {
     condition     = google_storage_bucket_iam_member.planner_keeps_plans.role == "roles/storage.objectCreator" && google_storage_bucket_iam_member.planner_keeps_plans.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/my-practice-drchrono-state/objects/plans/\")"
     error_message = "It adds plans, and can neither replace one nor touch the state."
   }
-}
 
-run "the_deployer_is_no_owner_and_cannot_become_one" {
-  command = plan
-
+  # The deployer is no owner and cannot become one.
   assert {
     condition     = length(setintersection([for grant in google_project_iam_member.deployer : grant.role], ["roles/owner", "roles/editor", "roles/datastore.owner", "roles/datastore.user", "roles/secretmanager.admin", "roles/iam.roleAdmin", "roles/iam.serviceAccountUser", "roles/iam.serviceAccountTokenCreator", "roles/cloudbuild.builds.editor"])) == 0
     error_message = "None of these: they read charts or secrets, start builds, or become whoever they like."
   }
   assert {
-    condition     = google_project_iam_member.deployer_grants.condition[0].expression == "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly(['projects/my-practice/roles/drchronoOperator', 'roles/datastore.user', 'roles/logging.logWriter', 'roles/storage.objectViewer'])"
+    condition     = google_project_iam_member.deployer_grants.condition[0].expression == "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly(['projects/my-practice/roles/drchronoOperator', 'roles/datastore.user', 'roles/eventarc.eventReceiver', 'roles/logging.logWriter', 'roles/storage.objectViewer'])"
     error_message = "It may give these roles and no others."
   }
   assert {
@@ -73,11 +68,8 @@ run "the_deployer_is_no_owner_and_cannot_become_one" {
     ])
     error_message = "It can neither delete the database and the secrets nor read what is in them."
   }
-}
 
-run "what_is_applied_was_approved" {
-  command = plan
-
+  # What is applied was approved.
   assert {
     condition     = google_cloudbuild_trigger.apply[0].approval_config[0].approval_required && length(google_cloudbuild_trigger.apply[0].repository_event_config) == 0
     error_message = "The apply waits for a person, and no push starts it."
@@ -91,14 +83,11 @@ run "what_is_applied_was_approved" {
     error_message = "The planner asks for it by a message, and need not act as the deployer."
   }
   assert {
-    condition     = [for trigger in [google_cloudbuild_trigger.check[0], google_cloudbuild_trigger.test[0], google_cloudbuild_trigger.plan[0]] : trigger.substitutions["_STAGE"]] == ["check", "test", "plan"]
+    condition     = [for trigger in [google_cloudbuild_trigger.check[0], google_cloudbuild_trigger.merge["test"], google_cloudbuild_trigger.merge["plan"]] : trigger.substitutions["_STAGE"]] == ["check", "test", "plan"]
     error_message = "Each of the three is one stage of cloudbuild.yaml."
   }
-}
 
-run "an_operator_sees_and_starts_and_changes_nothing_else" {
-  command = plan
-
+  # An operator sees and starts and changes nothing else.
   assert {
     condition = !anytrue([
       for permission in google_project_iam_custom_role.operator.permissions :
@@ -106,11 +95,8 @@ run "an_operator_sees_and_starts_and_changes_nothing_else" {
     ])
     error_message = "Charts, secrets and dead letters are granted on each of them, in terraform/."
   }
-}
 
-run "the_state_is_kept_and_private" {
-  command = plan
-
+  # The state is kept and private.
   assert {
     condition     = google_storage_bucket.state.versioning[0].enabled && google_storage_bucket.state.public_access_prevention == "enforced" && google_storage_bucket.state.uniform_bucket_level_access
     error_message = "Versions, and no public access."
@@ -124,7 +110,7 @@ run "without_a_repository_people_deploy" {
   }
 
   assert {
-    condition     = length(google_cloudbuild_trigger.check) + length(google_cloudbuild_trigger.test) + length(google_cloudbuild_trigger.plan) + length(google_cloudbuild_trigger.apply) == 0
+    condition     = length(google_cloudbuild_trigger.check) + length(google_cloudbuild_trigger.merge) + length(google_cloudbuild_trigger.apply) == 0
     error_message = "No triggers."
   }
 }
@@ -134,5 +120,6 @@ run "a_repository_is_given_by_its_full_name" {
   variables {
     repository = "practice/drchrono"
   }
+
   expect_failures = [var.repository]
 }

@@ -1,0 +1,63 @@
+"""Log lines about what holds at the end of a run: the metrics and most alerts of `terraform/` are made from them.
+
+A state is logged in each run, and not only when it begins: so an alert lasts as long as what it reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from shared.drchrono.permissions import Statement
+from shared.errors import DeletionsHeld
+from shared.jobs.run import Parts
+from shared.jobs.status import Told
+from shared.log import log
+
+
+def report(parts: Parts, told: Iterable[Told]) -> None:
+    """told: of every kind."""
+    now = parts.now()
+    missing: set[str] = set()
+    for each in told:
+        _report_position(each, now)
+        _report_problems(each, now)
+        missing.update(need for need, said in each.coverage.needs.items() if said is Statement.MISSING)
+    for need in sorted(missing):
+        log("coverage.missing", reason=need)
+    for row in parts.queue.backlog():
+        log("pending.state", reason=row.reason, count=row.count, oldest_seconds=_age(row.oldest, now))
+
+
+def _report_position(told: Told, now: datetime) -> None:
+    """How far the kind is complete.
+
+    Of a kind that is listed whole, the time between two lists is no lag. Medications, problems and allergies are as
+    complete as the patients.
+    """
+    kind, complete = told.kind, told.checkpoint.complete_at
+    if complete is not None and kind.listed_by != "patient":
+        planned = timedelta(minutes=kind.sync_minutes) if kind.whole else timedelta(0)
+        log("kind.position", kind=kind.name, lag_seconds=_age(complete + planned, now))
+
+
+def _report_problems(told: Told, now: datetime) -> None:
+    """Why jobs cannot go on with the kind, and whether its deletions are held."""
+    kind = told.kind.name
+    for job, problem in told.checkpoint.problems.items():
+        if problem["reason"] != DeletionsHeld.reason:
+            log(
+                "kind.problem",
+                job=job,
+                kind=kind,
+                reason=problem["reason"],
+                attempt=problem["attempts"],
+                oldest_seconds=_age(problem["since"], now),
+            )
+    if told.held_since is not None:
+        log("deletions.waiting", kind=kind, oldest_seconds=_age(told.held_since, now))
+
+
+def _age(instant: datetime, now: datetime) -> int:
+    """Whole seconds, 0 if `instant` is in the future."""
+    return max(round((now - instant).total_seconds()), 0)
