@@ -92,6 +92,7 @@ def _facts(status: Status) -> list[tuple[str, Told]]:
     return [
         ("token", told.token(status.token)),
         ("quota", told.quota(status.quota, status.at)),
+        *([("feed", told.feed(status.feed, status.at))] if status.feed is not None else []),
         *((f"job {job.name}", told.job(job, status.at)) for job in status.jobs),
     ]
 

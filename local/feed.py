@@ -10,7 +10,6 @@ from collections.abc import Callable
 from local.arrivals import row
 from workstation.embedded_queue import EmbeddedQueue
 
-SUBSCRIPTION = "drchrono-changes-local"
 MOST_MESSAGES = 100
 PULL_SECONDS = 5.0
 NAMES_COLUMNS = 20  # what is left of 80 beside time, change and record
@@ -27,10 +26,10 @@ def told(data: bytes) -> str:
     words = "told again" if change["replay"] else ", ".join(change["fields"])
     if len(words) > NAMES_COLUMNS:
         words = f"{words[: NAMES_COLUMNS - 1]}…"
-    return row(f"feed: {change['operation']} v{change['version']}", f"{change['kind']}/{change['id']}", words)
+    return row(f"feed: {change['operation']} v{change['version']}", f"{change['kind']}/{change['id']}", words).rstrip()
 
 
-def from_file(changes: EmbeddedQueue) -> Take:
+def from_queue(changes: EmbeddedQueue) -> Take:
     """Of the embedded form: what whoever stores a change has put into the queue."""
 
     def take() -> list[bytes]:
@@ -57,7 +56,9 @@ def _pull(project: str, put: Callable[[bytes], None]) -> None:
     from google.api_core.exceptions import GoogleAPICallError
     from google.pubsub_v1 import SubscriberClient
 
-    subscriber, name = SubscriberClient(), f"projects/{project}/subscriptions/{SUBSCRIPTION}"
+    from local.subscription import CHANGES_SHOWN
+
+    subscriber, name = SubscriberClient(), f"projects/{project}/subscriptions/{CHANGES_SHOWN}"
     request = {"subscription": name, "max_messages": MOST_MESSAGES}
     while True:
         try:

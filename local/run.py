@@ -22,6 +22,7 @@ from local import stack
 from local.activity import Activity
 from local.control import Control, Failed, run_job
 from local.events import EDITS
+from local.feed import Take, from_pubsub, from_queue
 from local.options import Options, Unusable
 from local.processes import ProcessDied, Processes
 from local.terminal import Terminal
@@ -37,7 +38,7 @@ from workstation.authorization import (
     new_state,
 )
 from workstation.embedded_queue import Pusher
-from workstation.wiring import local_system, queue
+from workstation.wiring import changes, local_system, queue
 
 # The simulator's records are younger. Of another DrChrono all are wanted; here, each empty half year of appointments is
 # a list that is polled for two seconds in the live form.
@@ -90,7 +91,7 @@ def _run(options: Options, terminal: Terminal, folder: Path, processes: Processe
         terminal.heading("Open this page to watch:")
         terminal.say(f"  {stack.url(options, 'console')}/enter?key={key}")
     system = _system(options, folder)
-    activity = Activity(terminal, system, stack.url(options, "jobs"))
+    activity = Activity(terminal, system, stack.url(options, "jobs"), _changes(options, folder))
     terminal.heading("Authorization")
     _authorize(options, terminal, system)
     control = Control(stack.url(options, "simulator")) if options.url is None else None
@@ -105,6 +106,7 @@ def _run(options: Options, terminal: Terminal, folder: Path, processes: Processe
             run_job(stack.url(options, "jobs"), "reconcile")
         terminal.heading("The copy beside the truth")
         differing = activity.settle(control, SETTLE_SECONDS)
+        activity.show_feed("  ")
         activity.summary(control, differing)
         equal = not differing
     if options.command == "run":
@@ -141,6 +143,12 @@ def _start(options: Options, terminal: Terminal, folder: Path, processes: Proces
 
 def _system(options: Options, folder: Path) -> System:
     return local_system({**stack.inherited(), **stack.environment(options, folder)})
+
+
+def _changes(options: Options, folder: Path) -> Take:
+    if options.installed is None:
+        return from_queue(changes(folder))
+    return from_pubsub(options.settings["GCP_PROJECT"])
 
 
 def _make_token_secret(options: Options, folder: Path) -> None:

@@ -16,6 +16,7 @@ import requests
 
 from ops.coverage import check_coverage
 from ops.deployment import ENTRY_POINTS, SEND_WRITES, NotSeen
+from ops.feed import check_feed
 from ops.foreign_documents import check_documents
 from ops.grants import check_grants, check_subscription
 from ops.outbox import outbox_status
@@ -33,7 +34,7 @@ Now = Callable[[], datetime]
 ANSWER_SECONDS = 20.0
 MOST_CLOCK_DIFFERENCE_SECONDS = 60  # two minutes are what the token's token_refresher allows (shared.tokens.state)
 SYNC_SILENT = timedelta(hours=1)  # as the alert "job sync has not run"
-NEED_STORE = ("token", "coverage", "quota", "jobs", "documents", "outbox")
+NEED_STORE = ("token", "coverage", "quota", "jobs", "documents", "outbox", "feed")
 PROBE = "sync_state/doctor"
 
 
@@ -215,6 +216,7 @@ CHECKS: Mapping[str, Callable[[TargetSystem, Now], str]] = {
     "jobs": jobs,
     "documents": check_documents,
     "outbox": outbox,
+    "feed": lambda target, now: check_feed(target, now()),
     "subscription": check_subscription,
     "grants": check_grants,
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from ops.feed import FeedStatus
 from ops.outbox import OutboxStatus
 from ops.screen import ago, clock, duration, many
 from ops.status import JobStatus, KindStatus, Status, Unknown
@@ -85,6 +86,10 @@ def nothing_pending(status: Status) -> Told:
 def outbox(outbox: OutboxStatus, now: datetime) -> Told:
     said = outbox.said(now)
     return Told(said, bad=True, command="outbox") if outbox.is_stuck else Told(said)
+
+
+def feed(feed: FeedStatus, now: datetime) -> Told:
+    return Told(feed.said(now), bad=True, command="doctor") if feed.is_late(now) else Told(feed.said(now))
 
 
 def token(token: TokenReport | Unknown) -> Told:
