@@ -38,12 +38,13 @@ def _list(run: Run, kind: Kind) -> None:
     state = parts.checkpoints.get(kind.name).sync or {"began": parts.now(), "resume": None, "shown": 0}
     began: datetime = state["began"]
     shown: int = state["shown"]
+    source = Source("sync", lists_all=True)
 
     def save(resume: Any) -> None:
         parts.checkpoints.change(kind.name, lambda old: replace(old, sync={**state, "resume": resume, "shown": shown}))
 
     try:
-        for page, _ in walk(run, kind, Source("sync"), since=None, resume=state["resume"], bulk=False, save=save):
+        for page, _ in walk(run, kind, source, since=None, resume=state["resume"], bulk=False, save=save):
             shown += len(page.records)
         if not shown and parts.records.count_living(kind):
             # How DrChrono answers where a permission is missing.
