@@ -49,6 +49,7 @@ class Records(RecordQueries):
         Raises RecordTooLarge.
         """
         prepared = prepare(kind, key, record)
+        silent = self._announcing.is_silent(kind, filling=source.fills_kind)
 
         def work(transaction: Transaction, announce: Announce) -> Stored:
             documents = transaction.get_all(prepared.reads, self._read_fields)
@@ -62,7 +63,7 @@ class Records(RecordQueries):
             meta["deliveries"] = deliveries_after(before, source)
             if verdict in WRITTEN:
                 meta |= _version(found, prepared.digest) | kept(found)
-                announce(self._changes(kind, prepared, found, meta, source))
+                announce(self._changes(kind, prepared, found, meta, silent=silent))
                 transaction.set(prepared.path, prepared.document(meta, documents))
             else:
                 transaction.update(prepared.path, {META: (found or {})[META] | _only_looked(meta)})
@@ -162,12 +163,13 @@ class Records(RecordQueries):
 
     def _create(self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
         """Raises DocumentExists where one of the records is kept already, and RecordTooLarge."""
+        silent = self._announcing.is_silent(kind, filling=source.fills_kind)
 
         def work(transaction: Transaction, announce: Announce) -> None:
             meta = meta_of(None, began, source, self._now()) | {"deliveries": [], "version": 1}
             doctors = {one.doctor for one in chunk if one.doctor}
             found = transaction.get_all(list(doctors), WRITTEN_FIELDS) if doctors else {}
-            announce([change for one in chunk for change in self._changes(kind, one, None, meta, source)])
+            announce([change for one in chunk for change in self._changes(kind, one, None, meta, silent=silent)])
             for one in chunk:
                 transaction.create(one.path, one.document(meta, found))
 
@@ -176,6 +178,7 @@ class Records(RecordQueries):
 
     def _judged(self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
         """Raises RecordTooLarge."""
+        silent = self._announcing.is_silent(kind, filling=source.fills_kind)
 
         def work(transaction: Transaction, announce: Announce) -> dict[str, Stored]:
             paths = dict.fromkeys(path for one in chunk for path in one.reads)
@@ -193,7 +196,7 @@ class Records(RecordQueries):
                     meta = meta_of(before, began, source, self._now()) | unsure(verdict) | kept(document)
                     meta |= _version(document, one.digest)
                     meta["deliveries"] = list(before.deliveries) if before else []
-                    changes += self._changes(kind, one, document, meta, source)
+                    changes += self._changes(kind, one, document, meta, silent=silent)
                     writes[one.path] = one.document(meta, found)
             announce(changes)
             for path, data in writes.items():
@@ -225,11 +228,13 @@ class Records(RecordQueries):
                 if copy is None or not copy.deleted:
                     self.mark_deleted(kind, paths[path], began, source, "deleted_flag", stated=True)
 
-    def _changes(self, kind: Kind, one: Prepared, found: Data | None, meta: Data, source: Source) -> list[Change]:
-        """What is to be announced of a record that is written over `found`: one change, or none."""
+    def _changes(self, kind: Kind, one: Prepared, found: Data | None, meta: Data, *, silent: bool) -> list[Change]:
+        """What is to be announced of a record that is written over `found`: one change, or none. silent: not if it is
+        new.
+        """
         before = copy_of(found)
         announced = self._announcing.compares and is_changed(before, one.digest)
-        if not announced or (before is None and self._announcing.is_silent(kind, filling=source.fills_kind)):
+        if not announced or (before is None and silent):
             return []
         return [self._change(kind, one.key, one.path, before, meta, difference(join(found or {}), one.record))]
 
