@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -40,11 +41,12 @@ def feed_status(target: TargetSystem, now: datetime) -> FeedStatus | None:
     return FeedStatus(*Outbox(target.system.documents(), lambda: now).lag())
 
 
-def check_feed(target: TargetSystem, now: datetime) -> str:
-    """Whether what is stored is told to the programs that subscribe. Raises Failed and Skipped."""
-    found = feed_status(target, now)
+def check_feed(target: TargetSystem, now: Callable[[], datetime]) -> str:
+    """Check that stored changes are published. Raises Failed and Skipped."""
+    at = now()
+    found = feed_status(target, at)
     if found is None:
-        raise Skipped("the change feed is off", "set feed = true in Terraform where a program subscribes")
-    if found.is_late(now):
-        raise Failed(f"{found.said(now)}: {FEED_WAITS.means}", FEED_WAITS.remedy)
-    return found.said(now)
+        raise Skipped("the change feed is off")
+    if found.is_late(at):
+        raise Failed(f"{found.said(at)}: {FEED_WAITS.means}", FEED_WAITS.remedy)
+    return found.said(at)
