@@ -205,7 +205,7 @@ def test_a_stored_change_costs_no_more_than_before_where_all_is_off(
     embedded: Documents, feed: bool, history: bool, cost: dict[str, int]
 ) -> None:
     documents = Counted(embedded)
-    desk = Desk(documents, history=timedelta(days=1) if history else None)  # type: ignore[arg-type]
+    desk = Desk(documents, history=timedelta(days=1) if history else None)
     if not feed:
         announcing = Announcing(desk.documents, None, desk.history)
         desk.records = Records(desk.documents, lambda: desk.now, announcing)
