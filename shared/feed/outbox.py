@@ -49,6 +49,10 @@ class Target(NamedTuple):
     kind: str
     id: str
 
+    @property
+    def name(self) -> str:
+        return name_of(self.kind, self.id)
+
 
 class Outbox:
     """Every method may raise StoreUnavailable."""
@@ -86,7 +90,7 @@ class Outbox:
     def ask_again(self, targets: Sequence[Target]) -> None:
         """Have the present state of these records told again, behind what waits for each."""
         now = self._now()
-        paths = {_path(name_of(*target)): target for target in targets}
+        paths = {_path(target.name): target for target in targets}
 
         def work(transaction: Transaction) -> None:
             found = transaction.get_all(list(paths))

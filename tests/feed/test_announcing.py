@@ -216,7 +216,8 @@ def test_history_needs_no_feed(documents: Documents) -> None:
 @pytest.mark.parametrize("names", [["\ud800"], [f"{number:05}" * 10 for number in range(1_000)]])
 def test_no_field_name_keeps_a_record_from_being_stored(documents: Documents, names: list[str]) -> None:
     desk = Desk(documents)
-    desk.store("1", **dict.fromkeys(names, 1))
+    record = {"id": 1, **dict.fromkeys(names, 1)}
+    desk.records.store(PATIENTS, "1", record, desk.later(60), Source("webhook"))
 
     assert desk.broker.told[0]["operation"] == Operation.CREATED
     assert desk.broker.told[0]["fields"] == (["*"] if len(names) > 1 else ["?", "id"])

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from shared.documents import Documents
@@ -109,7 +110,7 @@ class Broker:
             lost = schedule.faulty and rng.random() < plan.lost_answers
             arrives = rng.uniform(0.001, PUBLISH_SECONDS) if rng.random() < 0.1 or lost else rng.uniform(0.001, 0.1)
             if not (frozen or (lost and rng.random() < 0.5)):
-                schedule.scheduler.at(began + arrives, lambda message=message: self._take(message))
+                schedule.scheduler.at(began + arrives, partial(self._take, message))
             if frozen or lost:
                 ends = (
                     PUBLISH_SECONDS if frozen or rng.random() < 0.5 else max(ends, rng.uniform(0.01, PUBLISH_SECONDS))
@@ -227,7 +228,7 @@ class Schedule:
         plan, start = self.plan, self.scheduler.now
         for outage in plan.outages:
             at = start + self.rng.uniform(0, plan.seconds)
-            self.scheduler.at(at, lambda until=at + outage: setattr(self.broker, "frozen_until", until))
+            self.scheduler.at(at, partial(setattr, self.broker, "frozen_until", at + outage))
         for _ in range(plan.changes):
             self.start("change", self.change, self.rng.uniform(0, plan.seconds))
         for _ in range(plan.replays):
