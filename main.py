@@ -25,7 +25,15 @@ from shared.errors import MessageUnusable, SettingsError, StoreUnavailable
 from shared.log import log_context, log_crash, take_over
 from shared.rate_limit.ledger import Lane
 from shared.rate_limit.windows import requests_a_day
-from shared.settings import Environment, api_settings, cloud_settings, job_settings, log_level, webhook_settings
+from shared.settings import (
+    Environment,
+    api_settings,
+    cloud_settings,
+    feed_settings,
+    job_settings,
+    log_level,
+    webhook_settings,
+)
 
 if TYPE_CHECKING:
     from cloudevents.http import CloudEvent
@@ -35,11 +43,13 @@ if TYPE_CHECKING:
     from shared.cloud.pubsub import Publisher
     from shared.documents import Documents
     from shared.drchrono.client import DrChrono
+    from shared.feed.relay import Publish
     from shared.jobs.run import Parts
     from shared.outbox.work import Work
     from shared.queue.work_queue import WorkQueue
     from shared.rate_limit.limiter import RateLimiter
     from shared.records.absence import Absences
+    from shared.records.announcing import Feed
     from shared.records.coverage import Coverages
     from shared.records.refresh import Refresh
     from shared.records.store import Records
@@ -77,6 +87,7 @@ class System:
         self.webhook = Once(lambda: webhook_settings(environ))
         self.api = Once(lambda: api_settings(environ))
         self.job = Once(lambda: job_settings(environ))
+        self.feed_settings = Once(lambda: feed_settings(environ))
         self.project = Once(lambda: environ.get("GCP_PROJECT") or environ.get("GOOGLE_CLOUD_PROJECT") or "unknown")
         # Not at import: the server sets up loggers of its own after it has loaded this module.
         self.logging = Once(lambda: take_over(log_level(environ)))
@@ -84,6 +95,8 @@ class System:
         self.documents: Callable[[], Documents] = Once(self._documents)
         self.outbox_documents: Callable[[], Documents] = Once(self._outbox_documents)
         self.publish: Callable[[], Callable[[bytes, Mapping[str, str]], None]] = Once(lambda: self._publisher().publish)
+        self.publish_feed: Callable[[], Publish] = Once(self._publish_feed)
+        self.feed = Once(self._feed)
         self.queue = Once(self._queue)
         self.records = Once(self._records)
         self.absences = Once(self._absences)
@@ -114,6 +127,30 @@ class System:
         from shared.cloud.pubsub import connect
 
         return connect(self.cloud())
+
+    def _publish_feed(self) -> Publish:
+        from shared.cloud.feed import FeedTopic
+
+        return FeedTopic(self.cloud(), self.feed_settings().topic).publish
+
+    def _feed(self) -> Feed | None:
+        """None where the feed is off."""
+        from shared.feed.filled import Fillings
+        from shared.feed.outbox import Outbox
+        from shared.feed.relay import Relay
+        from shared.records.announcing import Feed
+
+        mode = self.feed_settings().mode
+        if mode == "off":
+            return None
+        outbox = Outbox(self.documents(), utc_now)
+        relay = Relay(
+            outbox,
+            publish=lambda messages: self.publish_feed()(messages),
+            now=utc_now,
+            new_fence=lambda: uuid.uuid4().hex,
+        )
+        return Feed(outbox, relay, Fillings(self.documents()), announces_all=mode == "all")
 
     def _queue(self) -> WorkQueue:
         from shared.queue.work_queue import WorkQueue
@@ -180,9 +217,12 @@ class System:
             )
 
     def _records(self) -> Records:
+        from shared.records.announcing import Announcing
         from shared.records.store import Records
 
-        return Records(self.documents(), utc_now)
+        days = self.feed_settings().history_days
+        history = timedelta(days=days) if days else None
+        return Records(self.documents(), utc_now, Announcing(self.documents(), self.feed(), history))
 
     def _absences(self) -> Absences:
         from shared.records.absence import Absences
@@ -270,6 +310,7 @@ class System:
             random=random.random,
             overlap=True,
             outbox=self.outbox() if self.job().writes else None,
+            feed=self.feed(),
         )
 
     def _jobs(self) -> Jobs:

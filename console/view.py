@@ -107,6 +107,7 @@ def _facts(status: Status) -> list[tuple[str, Told]]:
         ("token", told.token(status.token)),
         ("quota", told.quota(status.quota, status.at)),
         *([("outbox", told.outbox(status.outbox, status.at))] if status.outbox else []),
+        *([("feed", told.feed(status.feed, status.at))] if status.feed is not None else []),
         *((f"job {job.name}", told.job(job, status.at)) for job in status.jobs),
     ]
 

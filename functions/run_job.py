@@ -12,7 +12,7 @@ from typing import Any
 import flask
 
 from shared.errors import LeaseLost, StoreUnavailable, TokenError
-from shared.jobs import backfill, practice_lists, reconcile
+from shared.jobs import announce, backfill, practice_lists, reconcile
 from shared.jobs.report import report as report_states
 from shared.jobs.run import Parts, Run
 from shared.jobs.status import publish_all
@@ -135,6 +135,8 @@ def _work(order: Order, run: Run) -> str | None:
         return stopped.reason
     finally:
         report_states(run.parts, publish_all(run.parts))
+        with contextlib.suppress(StoreUnavailable):
+            announce.report(run.parts)
         if run.parts.outbox is not None:
             with contextlib.suppress(StoreUnavailable):
                 run.parts.outbox.report()

@@ -14,6 +14,8 @@ from local.arrivals import Tail, told
 from local.comparison import Difference, copied, differences
 from local.control import Control, Failed, run_job
 from local.events import POLL_SECONDS, Edits, make_edits
+from local.feed import Take
+from local.feed import told as told_change
 from local.terminal import Bars, Stage, Terminal
 from main import System
 from shared.documents import Where
@@ -31,11 +33,12 @@ WAIT_SECONDS = 1.0  # between two syncs while work is left
 
 @dataclass
 class Activity:
-    """jobs_url: the address of `run_job`."""
+    """jobs_url: the address of `run_job`. changes: of the change feed."""
 
     terminal: Terminal
     system: System
     jobs_url: str
+    changes: Take
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="job"))
 
     def backfill(self, since: date | None) -> None:
@@ -106,7 +109,13 @@ class Activity:
 
     def events(self, control: Control, edits: Edits) -> bool:
         """Make the edits at the practice and show their records arrive. Return whether each edit sent an event."""
-        return make_edits(self.terminal, self.system.documents(), control, edits)
+        self.show_feed("  ")
+        return make_edits(self.terminal, self.system.documents(), control, edits, lambda: self.show_feed("  "))
+
+    def show_feed(self, before: str) -> None:
+        """Print what the change feed has told since the last call."""
+        for change in self.changes():
+            self.terminal.say(before + told_change(change), style="cyan")
 
     def settle(self, control: Control, seconds: float) -> list[Difference]:
         """Sync until the copy equals DrChrono's records, for at most `seconds`. Return the remaining differences.
@@ -178,6 +187,7 @@ class Activity:
             for line in (line for tail in tails for line in tail.lines()):
                 if said := told(line):
                     self.terminal.say(f"{_clock()} {said}")
+            self.show_feed(f"{_clock()} ")
             if time.monotonic() >= deadline:
                 return
             time.sleep(POLL_SECONDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -52,8 +52,13 @@ class Awaited:
     sent: datetime
 
 
-def make_edits(terminal: Terminal, documents: Documents, control: Control, edits: Edits) -> bool:
-    """Make the edits at the practice, and show each record when it arrives. Return whether each edit sent an event."""
+def make_edits(
+    terminal: Terminal, documents: Documents, control: Control, edits: Edits, show_feed: Callable[[], None]
+) -> bool:
+    """Make the edits at the practice, and show each record when it arrives. Return whether each edit sent an event.
+
+    show_feed: prints what the change feed has told since.
+    """
     awaited: list[Awaited] = []
     all_announced = True
     for edit, fields, times in edits:
@@ -67,8 +72,10 @@ def make_edits(terminal: Terminal, documents: Documents, control: Control, edits
                 terminal.say(f"  {row('(no event)', name, 'found by reconciling')}", style="dim")
                 all_announced = False
             awaited = _missing_after(EDIT_SECONDS, terminal, documents, awaited)
+            show_feed()
     for one in _missing_after(ARRIVAL_SECONDS, terminal, documents, awaited):
         terminal.say(f"  {row(one.event, one.path, 'deferred to the next sync')}", style="yellow")
+    show_feed()
     return all_announced
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from local.emulators import EmulatorsMissing, Installed, find, free_port
 from shared.errors import SettingsError
-from shared.settings import api_settings, cloud_settings, job_settings, webhook_settings
+from shared.settings import api_settings, cloud_settings, feed_settings, job_settings, webhook_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = ("emulators", "embedded")
@@ -167,6 +167,7 @@ def _settings(environ: Mapping[str, str], simulated: Mapping[str, int] | None) -
     """
     settings = {name: value for name, value in environ.items() if name.startswith("DRCHRONO_")}
     settings["GCP_PROJECT"] = environ.get("GCP_PROJECT") or PROJECT
+    settings.setdefault("DRCHRONO_FEED", "on")
     problems: list[str] = []
     if simulated is not None:
         settings |= {
@@ -180,7 +181,7 @@ def _settings(environ: Mapping[str, str], simulated: Mapping[str, int] | None) -
         settings.setdefault("DRCHRONO_WEBHOOK_SECRET", secrets.token_hex())
         if not settings.get("DRCHRONO_REDIRECT_URI"):
             problems.append("DRCHRONO_REDIRECT_URI is not set: register http://127.0.0.1:8765/callback with DrChrono.")
-    for check in (webhook_settings, api_settings, cloud_settings, job_settings):
+    for check in (webhook_settings, api_settings, cloud_settings, job_settings, feed_settings):
         try:
             check(settings)
         except SettingsError as error:

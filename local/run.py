@@ -18,6 +18,7 @@ from local.authorize import authorize, verify_webhook
 from local.control import Control, Failed, run_job
 from local.ending import interruptible, watch
 from local.events import EDITS
+from local.feed import Take, from_pubsub, from_queue
 from local.next_steps import say_how_to_go_on
 from local.options import Options, Unusable
 from local.place import alone, findable, folder_of
@@ -27,7 +28,7 @@ from main import System
 from shared.errors import SyncError
 from workstation.authorization import AuthorizationFailed
 from workstation.embedded_push import Pusher
-from workstation.wiring import local_system, queue
+from workstation.wiring import changes, local_system, queue
 
 # The simulator's records are younger. Of another DrChrono all are wanted; here, each empty half year of appointments is
 # a list that is polled for two seconds in the live form.
@@ -79,7 +80,7 @@ def _run(options: Options, terminal: Terminal, folder: Path, processes: Processe
         terminal.heading("Open this page to watch:")
         terminal.say(f"  {stack.url(options, 'console')}/enter?key={key}")
     system = _system(options, folder)
-    activity = Activity(terminal, system, stack.url(options, "jobs"))
+    activity = Activity(terminal, system, stack.url(options, "jobs"), _changes(options, folder))
     terminal.heading("Authorization")
     authorize(options, terminal, system)
     control = Control(stack.url(options, "simulator")) if options.url is None else None
@@ -94,6 +95,7 @@ def _run(options: Options, terminal: Terminal, folder: Path, processes: Processe
             run_job(stack.url(options, "jobs"), "reconcile")
         terminal.heading("The copy beside the truth")
         differing = activity.settle(control, SETTLE_SECONDS)
+        activity.show_feed("  ")
         activity.summary(control, differing)
         equal = not differing
     if options.command == "run":
@@ -130,6 +132,12 @@ def _start(options: Options, terminal: Terminal, folder: Path, processes: Proces
 
 def _system(options: Options, folder: Path) -> System:
     return local_system({**stack.inherited(), **stack.environment(options, folder)})
+
+
+def _changes(options: Options, folder: Path) -> Take:
+    if options.installed is None:
+        return from_queue(changes(folder))
+    return from_pubsub(options.settings["GCP_PROJECT"])
 
 
 def _make_token_secret(options: Options, folder: Path) -> None:

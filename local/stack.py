@@ -93,7 +93,7 @@ def inherited() -> Mapping[str, str]:
     """Without settings that are meant for another DrChrono, or for stand-ins of somebody else's."""
     foreign = ("DRCHRONO_", "GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS")
     hosts = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST")
-    names = ("FIRESTORE_DATABASE", "EVENTS_TOPIC", "TOKEN_SECRET", "WORKERS", "THREADS", FOLDER)
+    names = ("FIRESTORE_DATABASE", "EVENTS_TOPIC", "FEED_TOPIC", "TOKEN_SECRET", "WORKERS", "THREADS", FOLDER)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return {
         **{name: value for name, value in kept.items() if name not in (*hosts, *names)},

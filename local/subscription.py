@@ -11,12 +11,14 @@ EVENTS = "drchrono-events"
 DEAD_LETTERS = "drchrono-events-dead"
 TO_STORE_RECORD = "drchrono-events-store-record"
 HOLD = "drchrono-events-dead-hold"
+CHANGES = "drchrono-changes"
+CHANGES_SHOWN = "drchrono-changes-shown"
 
 
 def subscribe(project: str, topic: str, push_url: str) -> None:
     """Make what is not there yet. The clients turn to PUBSUB_EMULATOR_HOST by themselves."""
     publisher, subscriber = PublisherClient(), SubscriberClient()
-    names = {name: f"projects/{project}/topics/{name}" for name in (topic, DEAD_LETTERS)}
+    names = {name: f"projects/{project}/topics/{name}" for name in (topic, DEAD_LETTERS, CHANGES)}
     for name in names.values():
         try:
             publisher.create_topic(name=name)
@@ -32,6 +34,12 @@ def subscribe(project: str, topic: str, push_url: str) -> None:
             dead_letter_policy=DeadLetterPolicy(dead_letter_topic=names[DEAD_LETTERS], max_delivery_attempts=20),
         ),
         Subscription(name=f"projects/{project}/subscriptions/{HOLD}", topic=names[DEAD_LETTERS]),
+        Subscription(
+            name=f"projects/{project}/subscriptions/{CHANGES_SHOWN}",
+            topic=names[CHANGES],
+            enable_message_ordering=True,
+            ack_deadline_seconds=60,
+        ),
     )
     for subscription in subscriptions:
         try:

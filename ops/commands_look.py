@@ -76,6 +76,9 @@ def show(
     kind: Annotated[str, typer.Argument(help="For example patients.")],
     record: Annotated[str, typer.Argument(metavar="ID", help="DrChrono's id of the record.")],
     diff: Annotated[bool, typer.Option("--diff", help="Show the differences from DrChrono (one request).")] = False,
+    versions: Annotated[
+        bool, typer.Option("--history", help="Show its versions and changed fields, no values.")
+    ] = False,
     project: Project = None,
     local: Local = False,
     json: Json = False,
@@ -85,10 +88,14 @@ def show(
     The output contains patient data. Exit code 0: stored, and with --diff equal. 1: not stored, or different.
     """
     from ops import compare
-    from ops.show_screen import show_compared, show_missing, show_stored
+    from ops.history import history
+    from ops.show_screen import show_compared, show_history, show_missing, show_stored
 
     with session(project, local) as (screen, target):
         row = compare.kind_of(kind)
+        if versions:
+            show_history(screen, history(target.system.documents(), row, record), json=json)
+            return
         try:
             stored = compare.stored(target.system.documents(), target.system.queue(), row, record)
         except compare.NotStored as missing:

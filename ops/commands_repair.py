@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from typing import Annotated
 
 import typer
@@ -61,6 +62,48 @@ def backfill(
             return
         if not done:
             raise typer.Exit(OUT_OF_ORDER)
+
+
+def replay(
+    kind: Annotated[str, typer.Option("--kind", metavar="K", help="Such as patients.")],
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only what was stored since, such as 2026-03-01.")
+    ] = None,
+    record: Annotated[str | None, typer.Option("--id", metavar="ID", help="This record alone.")] = None,
+    project: Project = None,
+    local: Local = False,
+    json: Json = False,
+) -> None:
+    """Tell the feed's subscribers the present state again.
+
+    Each stored record once, marked as replay, with the version that it has: 50 a second. It may be ended and begun
+    again.
+    """
+    from ops import compare
+    from ops.replay import replay as tell_again
+
+    first = _instant(since)
+    with session(project, local) as (screen, target):
+        system = target.system
+        row = compare.kind_of(kind)
+        counts = tell_again(system.feed(), system.documents(), row, since=first, record=record)
+        if json:
+            screen.json({name: counts[name] for name in ("asked", "told", "failed")})
+            return
+        screen.say(f"{many(counts['asked'], 'record')}, {many(counts['told'], 'message')} sent.")
+        if counts["failed"]:
+            screen.say("Pub/Sub did not answer for some: the sync sends them.")
+
+
+def _instant(text: str | None) -> datetime | None:
+    """UTC where the text names no zone."""
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("write it like 2026-03-01 or 2026-03-01T09:00:00Z", param_hint="--since") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
 
 
 def retry(

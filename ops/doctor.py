@@ -13,6 +13,7 @@ from datetime import datetime
 
 from ops.coverage import check_coverage
 from ops.drchrono_checks import check_clock, check_quota, check_token, check_token_secret
+from ops.feed import check_feed
 from ops.foreign_documents import check_documents
 from ops.grants import check_grants, check_subscription
 from ops.outbox import outbox_status
@@ -25,7 +26,7 @@ from shared.settings import writes
 
 Now = Callable[[], datetime]
 
-NEED_STORE = ("token", "coverage", "quota", "jobs", "documents", "outbox")
+NEED_STORE = ("token", "coverage", "quota", "jobs", "documents", "outbox", "feed")
 PROBE = "sync_state/doctor"
 
 
@@ -110,6 +111,7 @@ CHECKS: Mapping[str, Callable[[TargetSystem, Now], str]] = {
     "jobs": check_jobs,
     "documents": check_documents,
     "outbox": check_outbox,
+    "feed": check_feed,
     "subscription": check_subscription,
     "grants": check_grants,
 }

@@ -27,6 +27,21 @@ def show_stored(screen: Screen, stored: Stored, now: datetime, *, json: bool) ->
     screen.json(stored.record)
 
 
+def show_history(screen: Screen, rows: list[dict[str, Any]], *, json: bool) -> None:
+    if json:
+        screen.json([row | {"stored_at": row["stored_at"].isoformat()} for row in rows])
+        return
+    if not rows:
+        screen.say("No version is kept: the history is off, or nothing changed since it is on.")
+        return
+    shown = table("version", "stored", "operation", "by", "fields")
+    for row in rows:
+        by = f"{row['source']} {row['event'] or ''}".strip()
+        fields = _short(", ".join(row["fields"]))
+        shown.add_row(str(row["version"]), clock(row["stored_at"]), row["operation"], by, fields)
+    screen.show(shown)
+
+
 def show_compared(screen: Screen, target: TargetSystem, name: str, compared: Compared, *, json: bool) -> None:
     if json:
         screen.json(asdict(compared))

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ops.coverage import CoverageStatus, coverage_status
 from ops.dead_letters import dead_letters
+from ops.feed import FeedStatus, feed_status
 from ops.lag import Lag, lag
 from ops.outbox import OutboxStatus, outbox_status
 from ops.progress import Progress, left, progress
@@ -83,7 +84,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Status:
-    """at: UTC. dead_letters: a lower bound. outbox: None if no program may write."""
+    """at: UTC. dead_letters: a lower bound. outbox: None if no program may write. feed: None if it is off."""
 
     target: str
     at: datetime
@@ -95,6 +96,7 @@ class Status:
     dead_letters: int | Unknown
     jobs: list[JobStatus]
     outbox: OutboxStatus | None = None
+    feed: FeedStatus | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -118,6 +120,7 @@ def status(target: TargetSystem, now: datetime, *, with_lag: bool = True) -> Sta
         dead_letters=_if_told(lambda: len(dead_letters(target).look(MOST_DEAD_LETTERS))),
         jobs=[_job(documents, name, lease, now) for name, lease in JOBS.items()],
         outbox=outbox_status(target, now) if writes(target.environ) else None,
+        feed=feed_status(target, now),
     )
 
 

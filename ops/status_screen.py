@@ -73,6 +73,8 @@ def _rest(status: Status, target: TargetSystem) -> Table:
     shown.add_row("dead letters", _text(told.dead_letters(status.dead_letters), target))
     if status.outbox is not None:
         shown.add_row("outbox", _text(told.outbox(status.outbox, status.at), target))
+    if status.feed is not None:
+        shown.add_row("feed", _text(told.feed(status.feed, status.at), target))
     for job in status.jobs:
         shown.add_row(job.name, _text(told.job(job, status.at)))
     return shown

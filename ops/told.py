@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from ops.feed import FeedStatus
 from ops.outbox import OutboxStatus
 from ops.progress import said
 from ops.screen import ago, clock, duration, many
@@ -110,6 +111,10 @@ def outbox_advice(entry: Summary) -> str:
         wrong = f": {', '.join(entry.complaints)}" if entry.complaints else ""
         return f"nothing was written{wrong}; its program learns of it"
     return _OUTBOX_ADVICE.get(entry.reason, "it is searched for; look into DrChrono, then retry or cancel")
+
+
+def feed(feed: FeedStatus, now: datetime) -> Told:
+    return Told(feed.said(now), bad=True, command="doctor") if feed.is_late(now) else Told(feed.said(now))
 
 
 def token(token: TokenReport | Unknown) -> Told:

@@ -16,6 +16,10 @@ from shared.rate_limit.windows import Window, parse_windows
 
 Environment = Mapping[str, str]
 
+# Six years with their leap days, as HIPAA asks for documentation (45 CFR 164.316(b)(2)): an example, and Terraform's
+# default.
+HISTORY_DAYS = 2192
+
 
 @dataclass(frozen=True)
 class CloudSettings:
@@ -67,6 +71,18 @@ class JobSettings:
 
     deadline_seconds: int
     writes: bool
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """mode: `off`, `on`, or `all`, where the records of a first filling are announced as well. topic: its name.
+
+    history_days: how long the earlier states of records are kept; None where they are not.
+    """
+
+    mode: str
+    topic: str
+    history_days: int | None
 
 
 def log_level(environ: Environment) -> Severity:
@@ -156,3 +172,15 @@ def job_settings(environ: Environment) -> JobSettings:
 def writes(environ: Environment, read: Reader | None = None) -> bool:
     """Return DRCHRONO_WRITES: whether anything is written to DrChrono, and the write scopes are requested."""
     return (read or Reader(environ)).choice("DRCHRONO_WRITES", ("off", "on")) == "on"
+
+
+def feed_settings(environ: Environment) -> FeedSettings:
+    read = Reader(environ)
+    kept = read.text("DRCHRONO_HISTORY", default="off")
+    settings = FeedSettings(
+        mode=read.choice("DRCHRONO_FEED", ("off", "on", "all")),
+        topic=read.text("FEED_TOPIC", default="drchrono-changes"),
+        history_days=None if kept == "off" else int(read.number("DRCHRONO_HISTORY", HISTORY_DAYS, 1, 36_500)),
+    )
+    read.finish()
+    return settings

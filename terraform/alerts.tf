@@ -159,6 +159,14 @@ locals {
       then     = "Look in the log for outbox.late and the entry that it names, and in DrChrono for a second record of the same time."
       line     = { metric = "outbox_late", fields = ["kind"] }
     }
+    feed_late = {
+      title    = "Other programs are not told what changed"
+      severity = "ERROR"
+      says     = "What the change feed has to announce has waited for more than ${local.limits.feed_minutes} minutes: Pub/Sub does not take it, or the sync does not run. Nothing is lost: it is sent in order when Pub/Sub answers."
+      run      = "status"
+      then     = "Look in the log for feed.waits and feed.failed. The functions need roles/pubsub.publisher on the topic drchrono-changes."
+      limit    = { metric = "feed_oldest_seconds", minutes = 10, above = local.limits.feed_minutes * 60 }
+    }
     crashed = {
       title    = "A function crashed"
       severity = "ERROR"
@@ -220,7 +228,7 @@ resource "terraform_data" "metrics_known" {
 }
 
 resource "google_monitoring_alert_policy" "this" {
-  for_each = { for name, alert in local.alerts : name => alert if local.deployed && (local.writing || !startswith(name, "outbox_")) }
+  for_each = { for name, alert in local.alerts : name => alert if local.deployed && (local.writing || !startswith(name, "outbox_")) && (var.feed || !startswith(name, "feed_")) }
 
   display_name          = "DrChrono: ${each.value.title}"
   severity              = each.value.severity

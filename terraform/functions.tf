@@ -43,11 +43,11 @@ locals {
       max = 2
       # Less than the ack deadline. One API call gives up after 30 s; the longest way is a token refresh and two calls.
       timeout = local.store_timeout_seconds
-      environment = {
+      environment = merge({
         DRCHRONO_URL   = var.drchrono_url
         DRCHRONO_QUOTA = var.drchrono_quota
         TOKEN_SECRET   = google_secret_manager_secret.this["token"].secret_id
-      }
+      }, local.feed_environment)
       secrets = { DRCHRONO_CLIENT_ID = "client_id", DRCHRONO_CLIENT_SECRET = "client_secret" }
     }
 
@@ -68,7 +68,7 @@ locals {
         DRCHRONO_QUOTA       = var.drchrono_quota
         TOKEN_SECRET         = google_secret_manager_secret.this["token"].secret_id
         JOB_DEADLINE_SECONDS = tostring(local.job_deadline_seconds)
-      }, local.write_environment)
+      }, local.write_environment, local.feed_environment)
       secrets = { DRCHRONO_CLIENT_ID = "client_id", DRCHRONO_CLIENT_SECRET = "client_secret" }
     }
 
@@ -87,7 +87,7 @@ locals {
         DRCHRONO_URL   = var.drchrono_url
         DRCHRONO_QUOTA = var.drchrono_quota
         TOKEN_SECRET   = google_secret_manager_secret.this["token"].secret_id
-      }, local.write_environment)
+      }, local.write_environment, local.feed_environment)
       secrets = { DRCHRONO_CLIENT_ID = "client_id", DRCHRONO_CLIENT_SECRET = "client_secret" }
     }
   }

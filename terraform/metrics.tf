@@ -2,8 +2,11 @@
 # the lines), unit, label_fields}. It is JSON so that a test can hold it against the lines that the code writes.
 
 locals {
-  # Those of the outbox only where it is used.
-  metrics = { for name, metric in jsondecode(file("${path.module}/metrics.json")) : name => metric if local.writing || !startswith(name, "outbox_") }
+  # Those of the outbox and of the feed only where they are used.
+  metrics = {
+    for name, metric in jsondecode(file("${path.module}/metrics.json")) : name => metric
+    if(local.writing || !startswith(name, "outbox_")) && (var.feed || !startswith(name, "feed_"))
+  }
 
   # Logged by our functions, and by nothing else that runs in the project.
   function_lines = format(

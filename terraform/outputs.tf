@@ -19,7 +19,7 @@ output "ops_environment" {
         TOKEN_SECRET       = local.secrets.token
         DRCHRONO_URL       = var.drchrono_url
         DRCHRONO_QUOTA     = var.drchrono_quota
-      }, local.write_environment) : "export ${name}='${value}'"
+      }, local.write_environment, local.feed_environment) : "export ${name}='${value}'"
     ],
     local.deployed ? [
       for name, secret in { DRCHRONO_CLIENT_ID = "client_id", DRCHRONO_CLIENT_SECRET = "client_secret" } :

@@ -180,6 +180,7 @@ variable "alert_thresholds" {
       only reached when renewing has failed for half a day. Where tokens live one hour, use 0.2.
     throttled_share: share of requests that DrChrono answered with 429.
     unknown_minutes: how long a write may be of unknown outcome. A search has proved an absence after eight.
+    feed_minutes: how long the feed may keep a change to itself. The sync sends what is left every five minutes.
   EOT
   type = object({
     rejected_per_hour = optional(number, 20)
@@ -189,6 +190,7 @@ variable "alert_thresholds" {
     token_hours       = optional(number, 12)
     throttled_share   = optional(number, 0.05)
     unknown_minutes   = optional(number, 10)
+    feed_minutes      = optional(number, 30)
   })
   default = {}
   validation {
@@ -236,6 +238,48 @@ variable "writers" {
   validation {
     condition     = alltrue([for m in var.writers : can(regex("^serviceAccount:[^@ ]+@[^@ ]+$", m))])
     error_message = "Write each as \"serviceAccount:name@project.iam.gserviceaccount.com\": a program writes, not a person (people use `python -m ops put`)."
+  }
+}
+
+variable "feed" {
+  description = "Tell other programs what changed: a topic with one message for each stored change, in order for each record. false: nothing of it is made, and a stored change costs what it did."
+  type        = bool
+  default     = false
+}
+
+variable "feed_fillings" {
+  description = "Announce each record of a first filling as well. false: one message for each kind that is filled."
+  type        = bool
+  default     = false
+  validation {
+    condition     = !var.feed_fillings || var.feed
+    error_message = "feed_fillings needs feed = true."
+  }
+}
+
+variable "feed_push" {
+  description = "Address of a program that gets the feed's messages by push, with an identity token: an example subscription. null: none is made."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.feed_push == null ? true : startswith(var.feed_push, "https://") && var.feed
+    error_message = "Give an https address, and feed = true."
+  }
+}
+
+variable "history" {
+  description = "Keep what each stored change replaced: the fields before and after, beside the record. They are patient data."
+  type        = bool
+  default     = false
+}
+
+variable "history_days" {
+  description = "After how many days Firestore deletes what `history` keeps. 2192: six years."
+  type        = number
+  default     = 2192
+  validation {
+    condition     = var.history_days >= 1 && var.history_days <= 36500 && floor(var.history_days) == var.history_days
+    error_message = "Give a whole number of days from 1 to 36500."
   }
 }
 

@@ -158,7 +158,7 @@ class _EmbeddedTransaction:
 
         def rows(documents: Iterable[tuple[str, Data]]) -> Iterator[tuple[str, str, str]]:
             for path, data in documents:
-                collection, key = path.split("/")
+                collection, key = _split(path)
                 yield collection, key, encoder.text_of(data)
 
         try:
@@ -166,17 +166,23 @@ class _EmbeddedTransaction:
         except sqlite3.IntegrityError:
             raise DocumentExists from None
         kept = [(path, data) for path, data in self._changed.items() if data is not None]
-        gone = [path.split("/") for path, data in self._changed.items() if data is None]
+        gone = [_split(path) for path, data in self._changed.items() if data is None]
         self._connection.executemany(
             "insert into documents values (?, ?, ?) on conflict do update set data = excluded.data", rows(kept)
         )
         self._connection.executemany("delete from documents where collection = ? and id = ?", gone)
 
 
+def _split(path: str) -> tuple[str, str]:
+    """The collection, which may be one of a document (`patients/123/history`), and the id."""
+    collection, _, key = path.rpartition("/")
+    return collection, key
+
+
 def _read(connection: sqlite3.Connection, paths: Sequence[str], fields: Sequence[str]) -> dict[str, Data]:
     keys: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        collection, key = path.split("/")
+        collection, key = _split(path)
         keys[collection].append(key)
     sql = f"{select(fields)} where collection = ? and id in (select value from json_each(?))"  # noqa: S608
     return {

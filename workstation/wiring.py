@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from main import Once, System
+from shared.errors import PublishFailed
 from shared.settings import Environment
 from workstation.embedded_documents import EmbeddedDocuments
 from workstation.embedded_queue import EmbeddedQueue
+
+if TYPE_CHECKING:
+    from shared.feed.entries import Message
+    from shared.feed.relay import Publish
 
 FOLDER = "EMBEDDED_FOLDER"
 
@@ -21,6 +28,7 @@ def local_system(environ: Environment) -> System:
         folder = Path(environ[FOLDER])
         system.documents = Once(lambda: documents(folder))
         system.publish = Once(lambda: queue(folder).publish)
+        system.publish_feed = Once(lambda: into(changes(folder)))
     return system
 
 
@@ -30,3 +38,24 @@ def documents(folder: Path) -> EmbeddedDocuments:
 
 def queue(folder: Path) -> EmbeddedQueue:
     return EmbeddedQueue(folder / "queue.sqlite3")
+
+
+def changes(folder: Path) -> EmbeddedQueue:
+    """What the change feed told, and the local run has not printed yet."""
+    return EmbeddedQueue(folder / "changes.sqlite3")
+
+
+def into(changes: EmbeddedQueue) -> Publish:
+    """Return the feed's publisher on a queue, which keeps the order in which messages come."""
+
+    def publish(messages: Sequence[Message]) -> set[int]:
+        published = set()
+        for place, message in enumerate(messages):
+            try:
+                changes.publish(message.data, message.attributes)
+            except PublishFailed:
+                break
+            published.add(place)
+        return published
+
+    return publish

@@ -22,7 +22,8 @@ class Record(Mapping[str, Any]):
     deleted: DrChrono no longer has the record; the fields are the last that it had, and there are none where the copy
     never held it. deleted_reason: `not_found`, `absent` or `deleted_flag`. patient_deleted: the record stands, but its
     patient is deleted. scheduled_at: when an appointment takes place (UTC); None where its doctor's time zone is not
-    known, and for other kinds.
+    known, and for other kinds. version: grows by one with each stored change, as the change feed tells; 1 of what was
+    stored before versions were counted, and not since.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Record(Mapping[str, Any]):
     deleted_reason: str | None = None
     patient_deleted: bool = False
     scheduled_at: datetime | None = None
+    version: int = 1
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]
@@ -52,7 +54,7 @@ def record_of(kind: str, name: str, document: Document | None) -> Record | None:
     fetched_at, deleted, text = meta.get("fetched_at"), meta.get("deleted"), meta.get("json")
     if not isinstance(fetched_at, datetime) or not isinstance(deleted, bool):
         return None
-    scheduled_at = meta.get("scheduled_at")
+    scheduled_at, version = meta.get("scheduled_at"), meta.get("version")
     fields = {key: value for key, value in document.items() if key != META}
     return Record(
         kind=kind,
@@ -63,4 +65,5 @@ def record_of(kind: str, name: str, document: Document | None) -> Record | None:
         deleted_reason=meta.get("deleted_reason"),
         patient_deleted=meta.get("patient_deleted") is True,
         scheduled_at=scheduled_at if isinstance(scheduled_at, datetime) else None,
+        version=version if isinstance(version, int) and version > 0 else 1,
     )

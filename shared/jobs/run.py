@@ -26,6 +26,7 @@ from shared.log import log
 from shared.outbox.work import Work
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
+from shared.records.announcing import Feed
 from shared.records.coverage import Coverages
 from shared.records.refresh import Refresh
 from shared.records.store import Records
@@ -57,6 +58,7 @@ class Parts:
     background share. waiting: the rate limit of these two, where it can wait.
     pass_requests_a_day: what the daily passes over the lists of the practice may cost, 0 for any number.
     overlap: fetch the next page of a list while one is stored. outbox: None where no program may write.
+    feed: None where nobody is told what changed.
     """
 
     lists: Lists
@@ -76,6 +78,7 @@ class Parts:
     pass_requests_a_day: float = 0.0
     overlap: bool = False
     outbox: Work | None = None
+    feed: Feed | None = None
 
 
 @dataclass

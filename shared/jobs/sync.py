@@ -13,6 +13,7 @@ from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import listed_until, provable_from, shown_until
 from shared.errors import DrChronoError, ListShifted, StoreUnavailable
 from shared.jobs import backfill, practice_lists, reconcile, slow_round, watermark
+from shared.jobs.announce import FEW_ANNOUNCED, MOST_ANNOUNCED, announce
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.children import follow
 from shared.jobs.coverage import look_at_coverage
@@ -39,6 +40,7 @@ FEW_WRITES, MOST_WRITES = 20, 200
 
 def sync(run: Run, *, force: bool = False) -> None:
     """force: ask for the changes of each kind, due or not. Raises Stopped when the run ends before all is done."""
+    announce(run, FEW_ANNOUNCED)
     send_writes(run, FEW_WRITES)
     run.parts.queue.repair()
     kinds = [kind for kind in KINDS.values() if kind.changes]
@@ -60,6 +62,7 @@ def sync(run: Run, *, force: bool = False) -> None:
     practice_lists.go_on(run)
     work_off(run, Priority.BACKFILL)
     slow_round.go_on(run)
+    announce(run, MOST_ANNOUNCED)
 
 
 def send_writes(run: Run, most: int) -> None:

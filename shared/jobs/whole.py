@@ -40,13 +40,14 @@ def _list(run: Run, kind: Kind) -> None:
     began: datetime = state["began"]
     shown: int = state["shown"]
     pages: int = state.get("pages", 1)
+    source = Source("sync", lists_all=True)
 
     def save(resume: Any) -> None:
         now = {**state, "resume": resume, "shown": shown, "pages": pages}
         parts.checkpoints.change(kind.name, lambda old: replace(old, sync=now))
 
     try:
-        for page, _ in walk(run, kind, Source("sync"), since=None, resume=state["resume"], bulk=False, save=save):
+        for page, _ in walk(run, kind, source, since=None, resume=state["resume"], bulk=False, save=save):
             shown += len(page.records)
             pages += 1
         if not shown and parts.records.count_living(kind):

@@ -60,7 +60,12 @@ def _work(run: Run, entry: Entry) -> bool:
     """Whether the target could be read. Raises Stopped where the next entry would fare no better."""
     parts = run.parts
     known = Known(entry.last_seen, entry.updated_at, entry.deletes, entry.reason, entry.absent_since)
-    source = Source("webhook" if entry.deliveries else "pending", entry.last_seen, deliveries=entry.deliveries)
+    source = Source(
+        "webhook" if entry.deliveries else "pending",
+        entry.last_seen,
+        deliveries=entry.deliveries,
+        lists_all=entry.target.by == "patient" and entry.reason == "backfill",
+    )
     try:
         done = _refreshed(parts, entry, known, source)
     except StoreUnavailable:

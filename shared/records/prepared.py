@@ -13,7 +13,7 @@ from shared.drchrono.kinds import Kind, key_of
 from shared.errors import RecordTooLarge
 from shared.records.ordering import Observation
 from shared.records.scheduled import scheduled_at, zone_of, zone_path
-from shared.records.storable import META, Parts, canonical, digest_of, split
+from shared.records.storable import META, Parts, canonical, digest_of, join, split
 
 # Firestore takes longer for more bytes and fields, each of which is indexed: about as much as it commits in some tenths
 # of a second, so that several commits at once end within the deadline of a call. It takes at most 10 MiB in one
@@ -45,6 +45,11 @@ class Prepared:
     def reads(self) -> tuple[str, ...]:
         """The paths of the documents that must be read before it is written."""
         return (self.path, self.doctor) if self.doctor else (self.path,)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As DrChrono sent it."""
+        return join({**self.parts.native, META: {"json": self.parts.json}})
 
     def observation(self, began: datetime) -> Observation:
         return Observation(began=began, digest=self.digest, updated_at=self.updated_at)

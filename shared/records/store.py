@@ -1,94 +1,47 @@
-"""The stored records: `<kind>/<id>`, written under the order of `shared.records.ordering` and never otherwise."""
+"""The stored records: `<kind>/<id>`, written under the order of `shared.records.ordering` and never otherwise.
+
+Each stored change raises `_sync.version` by one, and is announced in the same transaction
+(`shared.records.announcing`). A look that shows the same again does neither.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from shared.documents import Data, DocumentExists, Documents, Transaction, Where
 from shared.drchrono.kinds import Kind, key_of
-from shared.drchrono.lag import shown_until
 from shared.errors import RecordTooLarge
+from shared.feed.entries import Entry, names
+from shared.records.announcing import Announce, Announcing
+from shared.records.changes import Change, Difference, difference, is_changed, operation_of, version_after
+from shared.records.meta import deliveries_after, kept, looked, meta_of, unsure
 from shared.records.ordering import Copy, Observation, Verdict, copy_of, judge
 from shared.records.prepared import CHUNK_RECORDS, Prepared, chunks, path_of, prepare, prepare_all
 from shared.records.queries import JUDGED_FIELDS, WRITTEN_FIELDS, RecordQueries, was_absent
-from shared.records.storable import META
+from shared.records.results import WRITTEN, PageResult, Source, Stored
+from shared.records.storable import META, join
+
+__all__ = ["PageResult", "Records", "Source", "Stored"]
 
 Clock = Callable[[], datetime]
 
-MOST_DELIVERIES = 10  # of a record: a delivery that is repeated comes within hours
-
-_WRITTEN = (Verdict.STORE, Verdict.UNSURE)
 _DOUBTFUL = (Verdict.UNSURE, Verdict.LAGGING)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where an observation comes from, for the copy's `_sync`. name: `webhook`, `pending`, `sync`, `backfill` or
-    `reconcile`. received_at: when the newest event that was known then was received, None where there was none.
-
-    event: its name, of an event that is being handled. deliveries: those that the queue entry of the target stands for.
-    They are noted with the copy, because the entry outlives the fetch.
-    """
-
-    name: str
-    received_at: datetime | None = None
-    event: str | None = None
-    deliveries: tuple[str, ...] = ()
-
-    @property
-    def fills(self) -> bool:
-        """Whether most of what it shows is not kept yet."""
-        return self.name == "backfill"
-
-
-@dataclass(frozen=True)
-class PageResult:
-    """verdicts: how many records met which. stored: the ids of those that were written. new: the ids of those of which
-    the copy had no living record. doubtful: the ids of those to look at again. returned: the ids of those that were
-    tombstones because they had been absent. failed: ids that cannot be kept, by reason; `?` stands for those without an
-    id. versions: the `updated_at` of all that were seen, by id.
-    """
-
-    verdicts: Counter[Verdict]
-    stored: tuple[str, ...]
-    new: tuple[str, ...]
-    doubtful: tuple[str, ...]
-    returned: tuple[str, ...]
-    failed: dict[str, str]
-    versions: dict[str, str | None]
-
-    @property
-    def keys(self) -> frozenset[str]:
-        return frozenset(self.versions)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """verdict: what a fetch meant. before, after: the copy then and now. returned: it was a tombstone because it had
-    been absent, and is there again.
-    """
-
-    verdict: Verdict
-    before: Copy | None
-    after: Copy | None
-    returned: bool = False
-
-    @property
-    def is_new(self) -> bool:
-        """Whether a record was written of which the copy had no living one."""
-        return self.verdict in _WRITTEN and (self.before is None or self.before.deleted)
+_LOOKED = ("fetched_at", "events_until", "deliveries")
 
 
 class Records(RecordQueries):
-    def __init__(self, documents: Documents, now: Clock) -> None:
+    def __init__(self, documents: Documents, now: Clock, announcing: Announcing | None = None) -> None:
         super().__init__(documents)
         self._now = now
+        self._announcing = announcing or Announcing(documents)
+        # What changed is told from the whole of the earlier document; otherwise that need not be read.
+        self._read_fields = () if self._announcing.compares else WRITTEN_FIELDS
 
     def store(self, kind: Kind, key: str, record: dict[str, Any], began: datetime, source: Source) -> Stored:
         """Store what one fetch saw. An unchanged copy is only told that it was looked at.
@@ -96,25 +49,27 @@ class Records(RecordQueries):
         Raises RecordTooLarge.
         """
         prepared = prepare(kind, key, record)
+        silent = self._announcing.is_silent(kind, filling=source.fills_kind)
 
-        def work(transaction: Transaction) -> Stored:
-            documents = transaction.get_all(prepared.reads, WRITTEN_FIELDS)
+        def work(transaction: Transaction, announce: Announce) -> Stored:
+            documents = transaction.get_all(prepared.reads, self._read_fields)
             found = documents.get(prepared.path)
             before = copy_of(found)
             verdict = judge(before, prepared.observation(began))
-            if verdict not in (*_WRITTEN, Verdict.SAME):
+            if verdict not in (*WRITTEN, Verdict.SAME):
                 return Stored(verdict, before, before)
-            meta = self._meta(before, began, source) | _unsure(verdict)
-            after = replace(_looked(before, began), digest=prepared.digest, updated_at=prepared.updated_at)
-            meta["deliveries"] = _deliveries(before, source)
-            if verdict in _WRITTEN:
-                transaction.set(prepared.path, prepared.document(meta | _kept(found), documents))
+            meta = meta_of(before, began, source, self._now()) | unsure(verdict)
+            after = replace(looked(before, began), digest=prepared.digest, updated_at=prepared.updated_at)
+            meta["deliveries"] = deliveries_after(before, source)
+            if verdict in WRITTEN:
+                meta |= _version(found, prepared.digest) | kept(found)
+                announce(self._changes(kind, prepared, found, meta, silent=silent))
+                transaction.set(prepared.path, prepared.document(meta, documents))
             else:
-                looked = {name: meta[name] for name in ("fetched_at", "events_until", "deliveries")}
-                transaction.update(prepared.path, {META: (found or {})[META] | looked})
+                transaction.update(prepared.path, {META: (found or {})[META] | _only_looked(meta)})
             return Stored(verdict, before, after, returned=was_absent(found))
 
-        return self._documents.transact(work)
+        return self._announcing.transact(work)
 
     def mark_deleted(
         self, kind: Kind, key: str, began: datetime, source: Source, reason: str, *, stated: bool = False
@@ -125,25 +80,28 @@ class Records(RecordQueries):
         """
         path = path_of(kind, key)
 
-        def work(transaction: Transaction) -> Stored:
+        def work(transaction: Transaction, announce: Announce) -> Stored:
             found = transaction.get_all([path], JUDGED_FIELDS).get(path)
             before = copy_of(found)
             verdict = judge(before, Observation(began=began, digest=None, stated=stated))
             if verdict not in (Verdict.TOMBSTONE, Verdict.SAME):
                 return Stored(verdict, before, before)
-            after = replace(_looked(before, began), digest=None, deleted=True)
-            meta = self._meta(before, began, source) | {"digest": None, "deleted": True, "deleted_reason": reason}
-            meta["deliveries"] = _deliveries(before, source)
+            after = replace(looked(before, began), digest=None, deleted=True)
+            meta = meta_of(before, began, source, self._now())
+            meta |= {"digest": None, "deleted": True, "deleted_reason": reason}
+            meta["deliveries"] = deliveries_after(before, source)
             if verdict is Verdict.SAME and found is not None:
-                looked = {name: meta[name] for name in ("fetched_at", "events_until", "deliveries")}
-                transaction.update(path, {META: found[META] | looked})
-            elif found is None:
+                transaction.update(path, {META: found[META] | _only_looked(meta)})
+                return Stored(verdict, before, after)
+            meta |= _version(found, None)
+            announce([self._change(kind, key, path, before, meta, Difference({}, {}))])
+            if found is None:
                 transaction.set(path, {META: meta})
             else:
-                transaction.update(path, {META: meta | _kept(found, "json", "patient_deleted", "scheduled_at")})
+                transaction.update(path, {META: meta | kept(found, "json", "patient_deleted", "scheduled_at")})
             return Stored(verdict, before, after)
 
-        return self._documents.transact(work)
+        return self._announcing.transact(work)
 
     def store_page(self, kind: Kind, records: Iterable[dict[str, Any]], began: datetime, source: Source) -> PageResult:
         """Store a page of a list: one read and at most one commit a chunk, and no write for what has not changed.
@@ -152,13 +110,13 @@ class Records(RecordQueries):
         not, the chunk is stored like any other.
         """
         prepared, failed = prepare_all(kind, records)
-        store = partial(self._store_chunk, began=began, source=source, failed=failed)
+        store = partial(self._store_chunk, kind, began=began, source=source, failed=failed)
         judged: dict[str, Stored] = {}
         for stored in self._documents.each(store, chunks(prepared.values())):
             judged |= stored
         return PageResult(
             verdicts=Counter(stored.verdict for stored in judged.values()),
-            stored=tuple(key for key, stored in judged.items() if stored.verdict in _WRITTEN),
+            stored=tuple(key for key, stored in judged.items() if stored.verdict in WRITTEN),
             new=tuple(key for key, stored in judged.items() if stored.is_new),
             doubtful=tuple(key for key, stored in judged.items() if stored.verdict in _DOUBTFUL),
             returned=tuple(key for key, stored in judged.items() if stored.returned),
@@ -175,67 +133,77 @@ class Records(RecordQueries):
         new = {
             key
             for key, one in prepared.items()
-            if judge(copy_of(found.get(one.path)), one.observation(began)) in _WRITTEN
+            if judge(copy_of(found.get(one.path)), one.observation(began)) in WRITTEN
         }
         return [record for record in records if key_of(kind, record) in new]
 
     def _store_chunk(
-        self, chunk: Sequence[Prepared], began: datetime, source: Source, failed: dict[str, str]
+        self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source, failed: dict[str, str]
     ) -> dict[str, Stored]:
         """What became of each record but those that cannot be kept, which go into `failed`."""
         try:
             if source.fills:
                 with suppress(DocumentExists):
-                    return self._create(chunk, began, source)
-            return self._judged(chunk, began, source)
+                    return self._create(kind, chunk, began, source)
+            return self._judged(kind, chunk, began, source)
         except RecordTooLarge:
-            return self._store_singly(chunk, began, source, failed)
+            return self._store_singly(kind, chunk, began, source, failed)
 
     def _store_singly(
-        self, chunk: Sequence[Prepared], began: datetime, source: Source, failed: dict[str, str]
+        self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source, failed: dict[str, str]
     ) -> dict[str, Stored]:
         """Firestore refuses for more than size; alone, each record shows whether it is the one."""
         judged: dict[str, Stored] = {}
         for one in chunk:
             try:
-                judged |= self._judged([one], began, source)
+                judged |= self._judged(kind, [one], began, source)
             except RecordTooLarge as error:
                 failed[one.key] = error.reason
         return judged
 
-    def _create(self, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
+    def _create(self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
         """Raises DocumentExists where one of the records is kept already, and RecordTooLarge."""
+        silent = self._announcing.is_silent(kind, filling=source.fills_kind)
 
-        def work(transaction: Transaction) -> None:
-            meta = self._meta(None, began, source) | {"deliveries": []}
+        def work(transaction: Transaction, announce: Announce) -> None:
+            meta = meta_of(None, began, source, self._now()) | {"deliveries": [], "version": 1}
             doctors = {one.doctor for one in chunk if one.doctor}
             found = transaction.get_all(list(doctors), WRITTEN_FIELDS) if doctors else {}
+            announce([change for one in chunk for change in self._changes(kind, one, None, meta, silent=silent)])
             for one in chunk:
                 transaction.create(one.path, one.document(meta, found))
 
-        self._documents.transact(work)
+        self._announcing.transact(work)
         return {one.key: Stored(Verdict.STORE, None, None) for one in chunk}
 
-    def _judged(self, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
+    def _judged(self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
         """Raises RecordTooLarge."""
+        silent = self._announcing.is_silent(kind, filling=source.fills_kind)
 
-        def work(transaction: Transaction) -> dict[str, Stored]:
+        def work(transaction: Transaction, announce: Announce) -> dict[str, Stored]:
             paths = dict.fromkeys(path for one in chunk for path in one.reads)
-            found = transaction.get_all(list(paths), WRITTEN_FIELDS)
+            found = transaction.get_all(list(paths), self._read_fields)
             judged: dict[str, Stored] = {}
+            writes: dict[str, Data] = {}
+            changes: list[Change] = []
             for one in chunk:
                 document = found.get(one.path)
                 before = copy_of(document)
                 verdict = judge(before, one.observation(began))
-                written = verdict in _WRITTEN
+                written = verdict in WRITTEN
                 judged[one.key] = Stored(verdict, before, None, returned=written and was_absent(document))
                 if written:
-                    meta = self._meta(before, began, source) | _unsure(verdict) | _kept(document)
+                    meta = meta_of(before, began, source, self._now()) | unsure(verdict) | kept(document)
+                    meta |= _version(document, one.digest)
                     meta["deliveries"] = list(before.deliveries) if before else []
-                    transaction.set(one.path, one.document(meta, found))
+                    changes += self._changes(kind, one, document, meta, silent=silent)
+                    writes[one.path] = one.document(meta, found)
+            announce(changes)
+            for path, data in writes.items():
+                transaction.set(path, data)
             return judged
 
-        return self._documents.transact(work)
+        return self._announcing.transact(work)
 
     def mark_orphans(self, kind: Kind, owner: Where, *, deleted: bool) -> None:
         """Tell the readers of these records whether their patient is deleted, in `_sync.patient_deleted`."""
@@ -260,39 +228,35 @@ class Records(RecordQueries):
                 if copy is None or not copy.deleted:
                     self.mark_deleted(kind, paths[path], began, source, "deleted_flag", stated=True)
 
-    def _meta(self, before: Copy | None, began: datetime, source: Source) -> Data:
-        looked = _looked(before, began)
-        return {
-            "fetched_at": looked.fetched_at,
-            "stored_at": self._now(),
-            "events_until": looked.events_until,
-            "received_at": source.received_at,
-            "source": source.name,
-            "event": source.event,
-            "deleted": False,
-            "deleted_reason": None,
-        }
+    def _changes(self, kind: Kind, one: Prepared, found: Data | None, meta: Data, *, silent: bool) -> list[Change]:
+        """What is to be announced of a record that is written over `found`: one change, or none. silent: not if it is
+        new.
+        """
+        before = copy_of(found)
+        announced = self._announcing.compares and is_changed(before, one.digest)
+        if not announced or (before is None and silent):
+            return []
+        return [self._change(kind, one.key, one.path, before, meta, difference(join(found or {}), one.record))]
+
+    @staticmethod
+    def _change(kind: Kind, key: str, path: str, before: Copy | None, meta: Data, differs: Difference) -> Change:
+        entry = Entry(
+            kind.name,
+            key,
+            meta["version"],
+            operation_of(before, deleted=meta["deleted"]),
+            meta["stored_at"],
+            names(differs.names),
+            meta["source"],
+            meta["event"],
+            meta["received_at"],
+        )
+        return Change(entry, path, differs)
 
 
-def _looked(before: Copy | None, began: datetime) -> Copy:
-    """The copy's times after a look that began at `began`: they never go back, though a look may be stored late."""
-    fetched_at = began if before is None else max(before.fetched_at, began)
-    until = shown_until(began) if before is None else max(before.events_until, shown_until(began))
-    return Copy(fetched_at, until, None, before.updated_at if before else None, deleted=False)
+def _version(found: Data | None, digest: str | None) -> Data:
+    return {"version": version_after(found, changed=is_changed(copy_of(found), digest))}
 
 
-def _deliveries(before: Copy | None, source: Source) -> list[str]:
-    known = (*(before.deliveries if before else ()), *source.deliveries)
-    return list(dict.fromkeys(known))[-MOST_DELIVERIES:]
-
-
-def _unsure(verdict: Verdict) -> Data:
-    return {"unsure": True} if verdict is Verdict.UNSURE else {}
-
-
-def _kept(found: Data | None, *names: str) -> Data:
-    """What of an earlier `_sync` outlives a new look."""
-    meta = (found or {}).get(META)
-    return (
-        {name: meta[name] for name in names or ("patient_deleted",) if name in meta} if isinstance(meta, dict) else {}
-    )
+def _only_looked(meta: Mapping[str, Any]) -> Data:
+    return {name: meta[name] for name in _LOOKED}

@@ -10,7 +10,7 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.checkpoints import Checkpoint
 from shared.jobs.run import Run
-from shared.jobs.slow_round import FEW_WAITING, MOST_PER_ROUND_STEP, ROUND
+from shared.jobs.slow_round import FEW_WAITING, MOST_PER_ROUND_STEP, ROUND, go_on
 from shared.jobs.sync import changes
 from shared.queue.entries import Entry, Priority, Target
 from tests.clinic import Clinic, simulator

@@ -11,8 +11,8 @@ import pytest
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.report import report
-from shared.jobs.run import Stopped
 from shared.jobs.status import publish_all
+from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from tests.clinic import Clinic, simulator
 from tests.jobs.test_coverage import allow, clinic_of, start

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.arrivals import Tail, row, told
+from local.feed import told as told_change
 from shared.records.ordering import Outcome
 from shared.webhooks.events import EVENTS
 
@@ -46,6 +47,25 @@ def test_a_line_fits_eighty_columns_with_its_time(outcome: Outcome) -> None:
     line = {**DONE, "event": longest, "kind": "clinical_notes", "id": "90000123", "outcome": outcome, "reason": "quota"}
     assert len(f"12:34:56 {told({**line, 'seconds': 12.345})}") <= 80
     assert len(f"  {row(longest, 'clinical_notes/90000123', 'deferred to the next sync')}") <= 80
+
+
+CHANGE = {"kind": "clinical_notes", "id": "90000123", "version": 12345, "operation": "returned", "replay": False}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({**CHANGE, "fields": ["a", "b"]}, "feed: returned v12345     clinical_notes/90000123  a, b"),
+        ({**CHANGE, "fields": [f"a_long_name_{n}" for n in range(9)]}, "a_long_name_0, a_lo…"),
+        ({**CHANGE, "operation": "present", "fields": [], "replay": True}, "told again"),
+        ({**CHANGE, "operation": "deleted", "fields": []}, "feed: deleted v12345      clinical_notes/90000123"),
+        ({"kind": "patients", "operation": "filled", "count": 12, "replay": False}, "12 records"),
+    ],
+)
+def test_what_the_feed_says_is_one_line_of_eighty_columns(change: dict[str, object], words: str) -> None:
+    line = told_change(json.dumps(change).encode())
+    assert line.endswith(words)
+    assert len(f"12:34:56 {line}") <= 80
 
 
 def test_lines_are_read_once_and_whole(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def demo(backend: str) -> None:
         assert process.wait(30) == 0
     events = set(re.findall(r"^  ([A-Z_]+) .*stored after", said, re.MULTILINE))
     assert {"PATIENT_CREATE", "PATIENT_MODIFY", "APPOINTMENT_CREATE", "APPOINTMENT_MODIFY"} <= events
+    assert {"created", "changed", "deleted", "filled"} <= set(re.findall(r"^  feed: (\w+) ", said, re.MULTILINE))
     assert "0 answered 429" in said
     assert [line for line in said.partition("\nWebhooks\n")[2].splitlines() if len(line) > 80] == []
 
@@ -92,6 +93,7 @@ def test_a_running_system_takes_changes_until_one_of_its_processes_dies(tmp_path
         assert show
         requests.post(changed[2], data=changed[1], timeout=10).raise_for_status()
         assert re.search(r"^\d\d:\d\d:\d\d PATIENT_MODIFY +patients/\d+ ", read_until(process, "PATIENT_MODIFY"), re.M)
+        read_until(process, " feed: changed v2 ")
         webhook = re.search(r"receive_webhook +(\S+)", said)
         assert webhook
         requests.post(webhook[1], json={"event": "PATIENT_MODIFY", "object_id": 1}, timeout=10)

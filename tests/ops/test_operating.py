@@ -9,7 +9,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.reasons import MEANINGS
+from ops.reasons import FEED_WAITS, MEANINGS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "operating.md").read_text()
@@ -59,3 +59,9 @@ def test_the_console_explains_the_reasons_that_the_page_explains() -> None:
     rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
     on_page = {reason: row[3].strip() == "nothing" for row in rows for reason in re.findall(r"`(\w+)`", row[1])}
     assert on_page == {reason: not meaning.remedy for reason, meaning in MEANINGS.items()}
+
+
+def test_the_page_and_doctor_say_the_same_of_a_feed_that_is_late() -> None:
+    page = " ".join(PAGE.split())
+    assert FEED_WAITS.means in page
+    assert f"what to do: {FEED_WAITS.remedy}." in page

@@ -55,6 +55,15 @@ def test_a_record_is_a_mapping_of_its_fields_with_what_the_copy_knows(copy: Copy
     assert "Okafor" not in repr(patient)
 
 
+@pytest.mark.parametrize(("stored", "read"), [(3, 3), (None, 1), ("3", 1), (0, 1)])
+def test_a_record_tells_its_version(copy: Copy, documents: Documents, stored: Any, read: int) -> None:
+    meta = {"fetched_at": NOON, "deleted": False} | ({"version": stored} if stored is not None else {})
+    documents.transact(lambda transaction: transaction.set("patients/1", {"id": 1, "_sync": meta}))
+    patient = copy.patients.get(1)
+    assert patient is not None
+    assert patient.version == read
+
+
 def test_records_are_joined_back_exactly(copy: Copy, documents: Documents) -> None:
     rng = random.Random(11)
     made = {str(number): {"id": number, **{f"f{n}": made_up(rng) for n in range(6)}} for number in range(200)}

@@ -1,0 +1,1 @@
+"""The change feed: what other programs are told of each stored change."""

@@ -1,0 +1,88 @@
+"""Transactions that change records, and announce what they changed: in the feed, in the history, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from shared.documents import DocumentExists, Documents, Transaction
+from shared.drchrono.kinds import Kind
+from shared.feed.entries import Entry
+from shared.feed.filled import Fillings
+from shared.feed.outbox import Outbox
+from shared.feed.relay import Relay
+from shared.records.changes import Change, history_of
+
+T = TypeVar("T")
+
+# To be called once, before the first write of the transaction.
+Announce = Callable[[Sequence[Change]], None]
+
+
+class Feed(NamedTuple):
+    """fillings: which kinds have been filled. announces_all: the records of a first filling one by one as well."""
+
+    outbox: Outbox
+    relay: Relay
+    fillings: Fillings
+    announces_all: bool = False
+
+
+class Announcing:
+    """feed: None where it is off. history: how long it is kept, None where there is none."""
+
+    def __init__(self, documents: Documents, feed: Feed | None = None, history: timedelta | None = None) -> None:
+        self._documents = documents
+        self._feed = feed
+        self._history = history
+
+    @property
+    def compares(self) -> bool:
+        """Whether the earlier document is needed whole."""
+        return self._feed is not None or self._history is not None
+
+    def is_silent(self, kind: Kind, *, filling: bool) -> bool:
+        """Whether new records are not announced one by one. filling: they come from a walk over everything."""
+        if not filling or not self.compares:
+            return False
+        if self._feed is None:
+            return True
+        return not self._feed.announces_all and not self._feed.fillings.is_told(kind.name)
+
+    def transact(self, work: Callable[[Transaction, Announce], T]) -> T:
+        """As `Documents.transact`. What was announced is sent before this returns, if the broker answers."""
+        feed = self._feed
+        if feed is None:
+            return self._documents.transact(lambda transaction: work(transaction, partial(self._keep, transaction)))
+        lease = feed.relay.lease()
+        asked = False
+        held: dict[str, Entry] = {}
+
+        def attempt(transaction: Transaction, *, new: bool) -> T:
+            held.clear()
+
+            def announce(changes: Sequence[Change]) -> None:
+                nonlocal asked
+                asked = asked or bool(changes)
+                held.update(feed.outbox.add(transaction, [change.entry for change in changes], lease, new=new))
+                self._keep(transaction, changes)
+
+            return work(transaction, announce)
+
+        try:
+            # Nearly always nothing waits for the record: then the outbox need not be read.
+            result = self._documents.transact(partial(attempt, new=True))
+        except DocumentExists:
+            if not asked:
+                raise
+            result = self._documents.transact(partial(attempt, new=False))
+        if held and lease is not None:
+            feed.relay.send(held, lease)
+        return result
+
+    def _keep(self, transaction: Transaction, changes: Sequence[Change]) -> None:
+        if self._history is not None:
+            for change in changes:
+                transaction.set(*history_of(change, self._history))

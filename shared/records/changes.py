@@ -1,0 +1,109 @@
+"""What the storing of a record changed: its version, the operation, and the fields before and after. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from shared.documents import Data
+from shared.errors import RecordTooLarge
+from shared.feed.entries import Entry, Operation, version_of
+from shared.records.ordering import Copy, copy_of
+from shared.records.signed_urls import without_signatures
+from shared.records.storable import LARGEST_DOCUMENT_BYTES, META, canonical, split
+
+HISTORY = "history"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The top-level fields that changed. A field that was not there, or is no longer, is in one of the two only."""
+
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+    @property
+    def names(self) -> set[str]:
+        return {*self.before, *self.after}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One stored change. path: of the record's document."""
+
+    entry: Entry
+    path: str
+    difference: Difference
+
+
+def is_changed(before: Copy | None, digest: str | None) -> bool:
+    """Whether what is written is another state than the copy has. digest: None for a tombstone."""
+    return before is None or before.deleted is not (digest is None) or before.digest != digest
+
+
+def version_after(found: Data | None, *, changed: bool) -> int:
+    """The version of what is written over the document `found`. The first is 1."""
+    meta = (found or {}).get(META)
+    counted = isinstance(meta, dict) and "version" in meta
+    before = version_of(meta) if isinstance(meta, dict) and (counted or copy_of(found) is not None) else 0
+    return before + 1 if changed or not before else before
+
+
+def operation_of(before: Copy | None, *, deleted: bool) -> Operation:
+    if deleted:
+        return Operation.DELETED
+    if before is None:
+        return Operation.CREATED
+    return Operation.RETURNED if before.deleted else Operation.CHANGED
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
+    """Signatures of URLs, which differ with every read, are no difference."""
+    same = {name for name in before.keys() & after.keys() if _is_same(before[name], after[name])}
+    return Difference(
+        {name: value for name, value in before.items() if name not in same},
+        {name: value for name, value in after.items() if name not in same},
+    )
+
+
+def _is_same(one: object, other: object) -> bool:
+    # As JSON: to Python, 1 is equal to 1.0 and to True.
+    first, second = canonical({"": one}), canonical({"": other})
+    return first == second or without_signatures(first) == without_signatures(second)
+
+
+def history_of(change: Change, keep: timedelta) -> tuple[str, Data]:
+    """The path and the content of the change's document in `<kind>/<id>/history`.
+
+    `before` and `after` hold the changed fields; where Firestore cannot hold one of them as it is, it is JSON text in
+    `_sync.json`. What would make the document too large is left out, and named in `_sync.omitted`: `after` is in the
+    `before` of later versions, or in the record.
+    """
+    entry = change.entry
+    parts: Data = {"before": change.difference.before, "after": change.difference.after}
+    omitted: list[str] = []
+    while True:
+        try:
+            native, text, size = split(parts)
+            if size + entry.size <= LARGEST_DOCUMENT_BYTES:
+                break
+        except RecordTooLarge:
+            pass
+        name = next(reversed(parts))
+        omitted.append(name)
+        del parts[name]
+    meta: Data = {
+        "version": entry.version,
+        "operation": str(entry.operation),
+        "fields": list(entry.fields),
+        "source": entry.source,
+        "event": entry.event,
+        "received_at": entry.received_at,
+        "stored_at": entry.stored_at,
+        "expires_at": entry.stored_at + keep,
+    }
+    meta |= {"omitted": omitted} if omitted else {}
+    meta |= {"json": text} if text is not None else {}
+    return f"{change.path}/{HISTORY}/{entry.version}", {**native, META: meta}

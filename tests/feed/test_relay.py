@@ -1,0 +1,216 @@
+"""The relay: a broker that does not answer, two relays at once, replays, and what a stored change costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ops.replay import replay
+from shared.documents import Documents
+from shared.feed.entries import ENTRY_BYTES, MOST_WAITING_BYTES, Entry, Operation, appended, message_of, without
+from shared.feed.outbox import LEASE, Lease, Target
+from shared.records.announcing import Announcing
+from shared.records.store import Records
+from tests.feed.desk import NOON, PATIENTS, WEBHOOK, Broker, Desk
+
+
+def test_what_was_sent_without_an_answer_is_sent_again_before_anything_newer(documents: Documents) -> None:
+    desk = Desk(documents, Broker(works=False, hears=True))
+    desk.store("1", name="a")
+    desk.broker.works = True
+    desk.store("1", name="b")
+
+    assert desk.broker.versions() == {"patients/1": [1, 1, 2]}
+
+
+def test_a_change_that_meets_a_lease_is_sent_by_whoever_holds_it(documents: Documents) -> None:
+    desk = Desk(documents)
+    lease = Lease("other", desk.now + timedelta(minutes=5))
+    desk.broker.works = False
+    desk.store("1", name="a")
+    desk.later(90)  # the lease of the first has lapsed
+    held = desk.outbox.claim(["patients:1"], Lease("other", desk.now + timedelta(minutes=5)))
+    desk.broker.works = True
+    desk.store("1", name="b")
+    desk.sweep()
+    assert desk.broker.messages == []
+
+    following = desk.outbox.told(held, Lease("other", lease.until), Lease("next", desk.now + LEASE))
+    assert [entry.version for entry in following.values()] == [2]
+
+
+def test_a_relay_whose_record_was_taken_over_tells_the_store_nothing(documents: Documents) -> None:
+    desk = Desk(documents, Broker(works=False))
+    desk.store("1", name="a")
+    desk.later(60)
+    old = Lease("old", desk.now + LEASE)
+    held = desk.outbox.claim(["patients:1"], old)
+    desk.later(30)
+    assert desk.outbox.claim(["patients:1"], Lease("new", desk.now + LEASE)) == held
+
+    assert desk.outbox.told(held, old, Lease("again", desk.now + LEASE)) == {}
+    assert desk.waiting() == 1
+
+
+def test_a_relay_sends_nothing_with_a_lease_that_is_about_to_end(documents: Documents) -> None:
+    desk = Desk(documents)
+    lease = Lease("slow", desk.now + LEASE)
+    entry = Entry("patients", "1", 1, Operation.CREATED, NOON)
+    documents.transact(lambda transaction: desk.outbox.add(transaction, [entry], lease, new=True))
+    desk.later(LEASE.total_seconds() - 1)
+    desk.relay().send({entry.name: entry}, lease)
+
+    assert desk.broker.calls == 0
+
+
+def test_a_backlog_of_one_record_is_told_in_order(documents: Documents) -> None:
+    desk = Desk(documents, Broker(works=False))
+    for number in range(12):
+        desk.store("1", name=number)
+    desk.broker.works = True
+    desk.later(3600)
+    desk.sweep()
+
+    assert desk.broker.versions() == {"patients/1": list(range(1, 13))}
+    assert desk.waiting() == 0
+
+
+def test_a_replay_comes_behind_what_waits_and_raises_no_version(documents: Documents) -> None:
+    desk = Desk(documents, Broker(works=False))
+    desk.store("1", name="a")
+    desk.store("2", name="a")
+    desk.delete("2")
+    desk.broker.works = True
+    desk.later(3600)
+    pauses: list[float] = []
+    counts = replay(desk.feed, documents, PATIENTS, sleep=pauses.append)
+
+    told = [(one["id"], one["version"], one["operation"], one["replay"]) for one in desk.broker.told]
+    assert sorted(told) == [
+        ("1", 1, "created", False),
+        ("1", 1, "present", True),
+        ("2", 1, "created", False),
+        ("2", 2, "deleted", False),
+        ("2", 2, "deleted", True),
+    ]
+    assert [one for one in told if one[0] == "2"] == [
+        one for one in sorted(told, key=lambda one: one[1]) if one[0] == "2"
+    ]
+    assert (counts["asked"], counts["told"], counts["failed"]) == (2, 5, 0)
+    assert sum(pauses) == pytest.approx(2 / 50)
+    assert (desk.version("1"), desk.version("2"), desk.waiting()) == (1, 2, 0)
+
+
+def test_a_replay_takes_what_was_stored_since_or_one_record(documents: Documents) -> None:
+    desk = Desk(documents)
+    desk.store("1", name="a")
+    desk.store("2", name="a")
+    desk.broker.messages.clear()
+    replay(desk.feed, documents, PATIENTS, since=desk.now, sleep=lambda seconds: None)
+    replay(desk.feed, documents, PATIENTS, record="1", sleep=lambda seconds: None)
+    replay(desk.feed, documents, PATIENTS, record="none", sleep=lambda seconds: None)
+
+    assert [(one["id"], one["replay"]) for one in desk.broker.told] == [("2", True), ("1", True)]
+    assert desk.waiting() == 0
+
+
+def test_a_replay_that_the_broker_does_not_take_is_left_to_the_sync(documents: Documents) -> None:
+    desk = Desk(documents)
+    desk.store("1", name="a")
+    desk.broker.works = False
+    desk.outbox.ask_again([Target("patients", "1")])
+    desk.relay().claim(["patients:1"], Counter())
+    desk.store("1", name="b")
+    desk.broker.works = True
+    desk.later(60)
+    desk.sweep()
+
+    assert [(one["version"], one["replay"]) for one in desk.broker.told] == [(1, False), (2, False), (2, True)]
+
+
+def test_more_than_a_document_holds_waits_as_one_entry_and_is_told_version_by_version() -> None:
+    waiting: list[Entry] = []
+    names = tuple(f"{number:04}" * 20 for number in range(100))
+    versions = 3 * MOST_WAITING_BYTES // (ENTRY_BYTES + 81 * 100)
+    for version in range(1, versions + 1):
+        waiting = appended(waiting, Entry("patients", "1", version, Operation.CHANGED, NOON, names))
+
+    assert sum(one.size for one in waiting) < MOST_WAITING_BYTES + 50_000
+    told = []
+    while waiting:
+        told.append(message_of(waiting[0]))
+        waiting = without(waiting, waiting[0].version)
+    assert len(told) == versions
+    assert f'"version": {versions},'.encode() in told[-1].data
+
+
+class Counted:
+    """Documents, and how many of Firestore's operations they were asked for: what Google charges."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self.operations: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._documents, name)
+
+    def transact(self, work: Any) -> Any:
+        counted = self
+
+        class Transaction:
+            def __init__(self, inner: Any) -> None:
+                self._inner = inner
+
+            def get(self, path: str) -> Any:
+                counted.operations["reads"] += 1
+                return self._inner.get(path)
+
+            def get_all(self, paths: Any, fields: Any = ()) -> Any:
+                counted.operations["reads"] += len(paths)
+                counted.operations["masked"] += bool(fields)
+                return self._inner.get_all(paths, fields)
+
+            def create(self, path: str, data: Any) -> None:
+                counted.operations["writes"] += 1
+                self._inner.create(path, data)
+
+            def set(self, path: str, data: Any) -> None:
+                counted.operations["writes"] += 1
+                self._inner.set(path, data)
+
+            def update(self, path: str, data: Any) -> None:
+                counted.operations["writes"] += 1
+                self._inner.update(path, data)
+
+            def delete(self, path: str) -> None:
+                counted.operations["deletes"] += 1
+                self._inner.delete(path)
+
+        return self._documents.transact(lambda transaction: work(Transaction(transaction)))
+
+
+@pytest.mark.parametrize(
+    ("feed", "history", "cost"),
+    [
+        (False, False, {"reads": 1, "writes": 1, "masked": 1}),
+        (False, True, {"reads": 1, "writes": 2}),
+        (True, False, {"reads": 2, "writes": 2, "deletes": 1}),
+        (True, True, {"reads": 2, "writes": 3, "deletes": 1}),
+    ],
+)
+def test_a_stored_change_costs_no_more_than_before_where_all_is_off(
+    embedded: Documents, feed: bool, history: bool, cost: dict[str, int]
+) -> None:
+    documents = Counted(embedded)
+    desk = Desk(documents, history=timedelta(days=1) if history else None)
+    if not feed:
+        announcing = Announcing(desk.documents, None, desk.history)
+        desk.records = Records(desk.documents, lambda: desk.now, announcing)
+    desk.records.store(PATIENTS, "1", {"id": 1}, desk.later(60), WEBHOOK)
+    documents.operations.clear()
+    desk.records.store(PATIENTS, "1", {"id": 1, "a": 2}, desk.later(60), WEBHOOK)
+
+    assert {name: count for name, count in documents.operations.items() if count} == cost
