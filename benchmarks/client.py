@@ -42,7 +42,7 @@ class Row:
 
 
 class Open:
-    """Tokens and permits as they are when nothing stands in the way."""
+    """Tokens and a rate limiter that never refuse."""
 
     def __init__(self, token: str) -> None:
         self._token = token

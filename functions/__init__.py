@@ -1,1 +1,1 @@
-"""The three deployed functions: one module each, one public `handle` in each."""
+"""The four deployed functions: one module each, with one public `handle`."""

@@ -1,4 +1,4 @@
-"""`run_job`: what Cloud Scheduler and `python -m ops` start. It always answers what was done and why it stopped."""
+"""`run_job`: runs one job for Cloud Scheduler or `python -m ops`. Always answers what was done and why it stopped."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LONGEST_BODY_BYTES = 10_000
 
 
 class BadJob(Exception):
-    """The body is not a job; the text says what is allowed."""
+    """The body is not a valid job. The text says what is allowed."""
 
 
 @dataclass(frozen=True)
 class Jobs:
-    """What the function works with. refresh_token: `TokenRefresher.refresh_if_due` (argument: force)."""
+    """The dependencies of the function. refresh_token: `TokenRefresher.refresh_if_due` (argument: force)."""
 
     parts: Callable[[], Parts]
     refresh_token: Callable[[bool], dict[str, Any]]
@@ -38,8 +38,8 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Order:
-    """kinds, since: of a backfill; kinds of a reconciliation, too. force: refresh the token, or ask for the changes of
-    every kind, though it is not due.
+    """kinds, since: of a backfill; kinds also of a reconciliation. force: refresh the token, or request the changes of
+    every kind, even if not due.
     """
 
     job: str
@@ -49,7 +49,7 @@ class Order:
 
 
 def handle(request: flask.Request, jobs: Jobs) -> flask.Response:
-    """200 with the report, also where the run stopped early; 400 with what is allowed; 503 where a retry helps."""
+    """Answer 200 with the report, even if the run stopped early; 400 with what is allowed; 503 if a retry helps."""
     if request.method != "POST":
         return _answer(405, {"reason": "method_not_allowed"}, Allow="POST")
     try:
@@ -64,7 +64,7 @@ def handle(request: flask.Request, jobs: Jobs) -> flask.Response:
 
 
 def parse(body: bytes) -> Order:
-    """`{"job", "kind"?, "since"?, "force"?}`. Raises BadJob."""
+    """Return the job in `{"job", "kind"?, "since"?, "force"?}`. Raises BadJob."""
     try:
         fields = json.loads(body or b"null")
     except (ValueError, RecursionError):
@@ -73,7 +73,7 @@ def parse(body: bytes) -> Order:
         raise BadJob(f'send {{"job": …}} with one of: {", ".join(JOBS)}')
     unknown = fields.keys() - {"job", "kind", "since", "force"}
     if unknown:
-        raise BadJob("beside job, only kind, since and force are known")
+        raise BadJob("only job, kind, since and force are allowed")
     kind = fields.get("kind", "all")
     if kind != "all" and kind not in backfill.KIND_NAMES:
         raise BadJob(f"kind is one of: all, {', '.join(backfill.KIND_NAMES)}")
@@ -118,7 +118,7 @@ def _run(order: Order, jobs: Jobs) -> dict[str, Any]:
 
 
 def _work(order: Order, run: Run) -> str | None:
-    """Why it stopped before the end, if it did."""
+    """Run the job. Return why it stopped early, or None."""
     try:
         if order.job == "sync":
             sync(run, force=order.force)

@@ -1,7 +1,7 @@
-"""`send_writes`: a program added an entry to the outbox, and it is sent at once.
+"""`send_writes`: sends an entry that a program has just added to the outbox.
 
-Eventarc says which document was created, with its content in the body, which is not read: the document itself counts.
-What cannot be sent now waits in the outbox for the next sync.
+Eventarc names the created document. The content in its event is not read; the stored document counts. An entry that
+cannot be sent now waits in the outbox for the next sync.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from shared.outbox.work import Work
 
 
 def handle(document: object, work: Work) -> Sent | None:
-    """Send the entry of a created document. document: of the event's attributes, `outbox/<key>`.
+    """Send the entry of a created document. document: `outbox/<key>`, from the event's attributes.
 
-    None where it is none. Raises StoreUnavailable, upon which Eventarc delivers again.
+    Return None if it names no entry. Raises StoreUnavailable; Eventarc then delivers again.
     """
     collection, _, key = document.partition("/") if isinstance(document, str) else ("", "", "")
     if collection != COLLECTION or not key or "/" in key:

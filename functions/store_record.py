@@ -1,4 +1,4 @@
-"""`store_record`: one event from Pub/Sub becomes a stored record, or an entry of the work queue."""
+"""`store_record`: turns one event from Pub/Sub into a stored record, or an entry of the work queue."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from shared.records.refresh import Done, Known, Refresh
 from shared.records.store import Records, Source
 from shared.webhooks.events import Change, decode
 
-# DrChrono's replicas are "several seconds" behind at worst (its API documentation): most have caught up after these,
-# and whatever has not waits in the work queue for the next sync, which is minutes away.
+# DrChrono's replicas may be "several seconds" behind (its API documentation). Most have caught up after this time. The
+# others are left to the work queue and the next sync, minutes later.
 LAG_SECONDS = 3.0
 
-# Two fetches of one record are so far apart, however many events arrive.
+# The least time between two fetches of one record, however many events arrive.
 SHARE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Store:
-    """What the function works with; one for the life of an instance."""
+    """The dependencies of the function; one object per instance."""
 
     refresh: Refresh
     records: Records
@@ -42,10 +42,10 @@ class Store:
 
 
 def handle(event: object, store: Store) -> Outcome:
-    """Take one Pub/Sub push (`message.data` is base64). Returning means: finished, or safely in the work queue.
+    """Process one Pub/Sub push (`message.data` is base64). After it returns, the event is done or in the work queue.
 
-    Raises MessageUnusable, which Pub/Sub answers by carrying the message to the dead-letter topic, and
-    StoreUnavailable, which it answers by delivering again.
+    Raises MessageUnusable, after which Pub/Sub moves the message to the dead-letter topic, and StoreUnavailable, after
+    which it delivers again.
     """
     try:
         change = decode(_data(event))
@@ -77,14 +77,14 @@ def _ms(seconds: float) -> float:
 
 
 def traceparent(event: object) -> str:
-    """The trace of the webhook that the event came by, or an empty text."""
+    """Return the trace of the webhook that announced the event, or an empty text."""
     value = _field(_field(_field(event, "message"), "attributes"), "traceparent")
     return value if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of an event, and why where that is not plain; and how long DrChrono and the store took."""
+    """What became of an event, and the reason if the outcome alone does not say it. Times of DrChrono and the store."""
 
     outcome: Outcome
     reason: str = ""
@@ -93,10 +93,10 @@ class Settled:
 
 
 def _settle(change: Change, store: Store) -> Settled:
-    """Fetch and store the record, unless that was done since the event came.
+    """Fetch and store the record, unless that happened after the event was received.
 
-    The event is in the work queue before anything is fetched. So it goes on whatever dies, and it leaves the queue only
-    when a look proves its change: almost always a later one, because an answer may be some seconds old.
+    The event enters the work queue before the fetch, so it survives a crash at any step. It leaves the queue only when
+    a fetch proves its change. That is almost always a later fetch, because an answer may be some seconds old.
     """
     target = Target(change.kind, change.id)
     with store.single_flight.turn(target, change.received_at) as flight:
@@ -128,9 +128,9 @@ def _settle(change: Change, store: Store) -> Settled:
 
 
 def _wait_for_next_fetch(copy: Copy, store: Store) -> bool:
-    """Events of one record that follow each other quickly, or a delivery that is replayed, share a fetch.
+    """Wait, so that events of one record in quick succession, or a repeated delivery, share a fetch.
 
-    Returns whether it waited.
+    Return whether it waited.
     """
     since = (store.now() - copy.fetched_at).total_seconds()
     if not 0 <= since < SHARE_SECONDS:
@@ -151,7 +151,7 @@ def _postpone(entry: Entry, error: SyncError, store: Store) -> None:
 
 
 def _fetched(target: Target, known: Known, source: Source, store: Store) -> Done:
-    """Where a replica is behind, it is asked once more."""
+    """Fetch, and once more if a replica lags."""
     try:
         return store.refresh.run(target, known, source)
     except LookAgain as error:

@@ -36,7 +36,7 @@ from workstation.authorization import (
     check_reachable,
     new_state,
 )
-from workstation.embedded_queue import Pusher
+from workstation.embedded_push import Pusher
 from workstation.wiring import local_system, queue
 
 # The simulator's records are younger. Of another DrChrono all are wanted; here, each empty half year of appointments is

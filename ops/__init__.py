@@ -1,1 +1,1 @@
-"""`python -m ops`: authorize, look, repair."""
+"""`python -m ops`: authorize, inspect and repair the copy."""

@@ -1,4 +1,4 @@
-"""`authorize`: from the URL that a person opens to the pair in token_refresher."""
+"""`authorize`: authorizes the system with DrChrono in the browser, and stores the token pair."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from workstation.authorization import (
     scopes,
 )
 
-# What terraform's output `redirect_uri` says to register.
+# The value of terraform's output `redirect_uri`, which is registered with DrChrono.
 REDIRECT_URI = "http://127.0.0.1:8765/callback"
 
 
 def authorize(screen: Screen, target: TargetSystem, *, paste: bool, browser: bool) -> None:
-    """paste: the redirect is read from what a person pastes, not from this machine's port.
+    """paste: read the redirect from an address that a person pastes, not from a port of this machine.
 
-    Raises AuthorizationFailed, SettingsError, and what the token's token_refresher raises.
+    Raises AuthorizationFailed, SettingsError, and the errors of the token refresher.
     """
     api = target.system.api()
     redirect_uri = target.environ.get("DRCHRONO_REDIRECT_URI") or REDIRECT_URI
-    _show_that_it_can_be_stored(target)
+    _check_writable(target)
     check_reachable(api.url)
     state = new_state()
     url = authorization_url(
@@ -47,33 +47,33 @@ def authorize(screen: Screen, target: TargetSystem, *, paste: bool, browser: boo
     screen.say()
     screen.long(url)
     screen.say()
-    screen.say(f"Should DrChrono complain about the redirect URI, enter {redirect_uri} in its API console.")
+    screen.say(f"If DrChrono rejects the redirect URI, enter {redirect_uri} in its API console.")
     if paste or urlsplit(redirect_uri).hostname not in LOOPBACK:
-        screen.say("Then copy the address that the browser shows, whether or not it finds a page there.")
-        screen.say("The code in it lives for a minute.")
+        screen.say("Then copy the address that the browser shows, even if the page cannot be opened.")
+        screen.say("The code in it expires after a minute.")
         code = read_redirect(screen.ask("Address"), state)
     else:
         with RedirectListener(redirect_uri) as listener:
             if browser and has_browser(os.environ):
                 webbrowser.open(url)
-            screen.say(f"Waiting for the redirect to {redirect_uri} (Ctrl-C ends it; nothing is changed then).")
+            screen.say(f"Waiting for the redirect to {redirect_uri} (Ctrl-C cancels without changing anything).")
             code = listener.wait(state)
     granted = adopt(code, redirect_uri, target.system.token_endpoint(), target.system.token_refresher().adopt)
     _show(screen, target, granted.scope)
 
 
-def _show_that_it_can_be_stored(target: TargetSystem) -> None:
-    """Before anybody signs in: with the new pair the old one is dead. Raises AuthorizationFailed."""
+def _check_writable(target: TargetSystem) -> None:
+    """Check before anybody signs in, because a new pair invalidates the old one. Raises AuthorizationFailed."""
     cloud = target.system.cloud()
     if not SecretVersions(connect(cloud), project=cloud.project, secret=cloud.token_secret).writable():
         raise AuthorizationFailed(
-            f"the secret {cloud.token_secret} takes no new version, so nothing was begun: create it "
+            f"the secret {cloud.token_secret} accepts no new version, so nothing was begun: create it "
             "(terraform apply), or ask for roles/secretmanager.secretVersionManager on it"
         )
 
 
 def has_browser(environ: Mapping[str, str]) -> bool:
-    """Whether one can open in a window; one in this very terminal would be in the way."""
+    """Return whether a browser can open in a window. One in this terminal would hide the program."""
     return sys.platform in ("darwin", "win32") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
@@ -81,10 +81,10 @@ def _show(screen: Screen, target: TargetSystem, scope: str) -> None:
     report = target.system.token_refresher().report()
     life = duration(report.expires_in_seconds)
     screen.say(f"Authorized. The access token is good for {life}, until {clock(report.expires_at)}.", GOOD)
-    screen.say(f"Granted: {scope or 'what was asked for'}")
+    screen.say(f"Granted: {scope or 'the requested scopes'}")
     missing = [name for name in scopes(writes=writes(target.environ)) if scope and name not in scope.split()]
     if missing:
-        screen.say(f"Not granted: {', '.join(missing)}. What needs them will be refused: authorize again.", BAD)
+        screen.say(f"Not granted: {', '.join(missing)}. DrChrono will refuse what needs them: authorize again.", BAD)
     try:
         _, needs = target.system.coverage().ask()
     except SyncError as error:

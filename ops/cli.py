@@ -1,4 +1,4 @@
-"""The program `python -m ops`: its commands in the order in which `--help` names them."""
+"""The program `python -m ops`: its commands in the order in which `--help` lists them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ops.version import version
 
 app = typer.Typer(
     help="Authorize, look at and repair the copy of DrChrono's records.",
-    epilog="Begin with `doctor` when something is wrong. docs/operating.md says what each alert means.",
+    epilog="If something is wrong, start with `doctor`. docs/operating.md explains each alert.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -29,7 +29,7 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def program(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Its version, and end.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Authorize, look at and repair the copy of DrChrono's records."""

@@ -1,4 +1,4 @@
-"""The commands that look: `authorize`, `status`, `doctor` and `show`."""
+"""The commands that inspect: `authorize`, `status`, `doctor` and `show`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ops.session import OUT_OF_ORDER, session, utc_now
 
 
 def authorize(
-    paste: Annotated[bool, typer.Option("--paste", help="Paste what a browser elsewhere shows.")] = False,
-    browser: Annotated[bool, typer.Option(help="Open the browser, where there is one.")] = True,
+    paste: Annotated[bool, typer.Option("--paste", help="Paste the address from another browser.")] = False,
+    browser: Annotated[bool, typer.Option(help="Open the browser, if there is one.")] = True,
     project: Project = None,
     local: Local = False,
 ) -> None:
-    """Connect the copy with a DrChrono user.
+    """Authorize the system as a DrChrono user.
 
-    Again whenever an alert asks for it. Prints the address to open, waits for the redirect, and stores the token pair.
-    Shows when it expires and what was granted, never a token. Whatever was authorized before is replaced.
+    Run it again whenever an alert asks for it. Prints the address to open, waits for the redirect, and stores the token
+    pair. Shows when the token expires and what was granted, never a token. Replaces any earlier authorization.
     """
     from ops.authorize import authorize
 
@@ -30,9 +30,9 @@ def authorize(
 
 
 def status(project: Project = None, local: Local = False, json: Json = False) -> None:
-    """How complete the copy is, and what waits for what.
+    """Show how complete the copy is, and what is pending.
 
-    And how token, quota, dead letters and jobs are.
+    Also shows the state of token, quota, dead letters and jobs.
     """
     from ops.status import status
     from ops.status_screen import show_status
@@ -46,14 +46,14 @@ def status(project: Project = None, local: Local = False, json: Json = False) ->
 
 
 def doctor(
-    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Of the receiver, if not found.")] = None,
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="URL of the receiver, if not found.")] = None,
     project: Project = None,
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """Check what the copy stands on, and say what to do.
+    """Check all dependencies of the system, and name remedies.
 
-    Exit code 0: nothing failed. 1: something did.
+    Exit code 0: no check failed. 1: at least one failed.
     """
     from ops.doctor import examine
 
@@ -73,17 +73,17 @@ def doctor(
 
 
 def show(
-    kind: Annotated[str, typer.Argument(help="Such as patients.")],
+    kind: Annotated[str, typer.Argument(help="For example patients.")],
     record: Annotated[str, typer.Argument(metavar="ID", help="DrChrono's id of the record.")],
-    diff: Annotated[bool, typer.Option("--diff", help="What differs from DrChrono now (one request).")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show the differences from DrChrono (one request).")] = False,
     versions: Annotated[bool, typer.Option("--history", help="Its versions and changed fields, no values.")] = False,
     project: Project = None,
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """One stored record, or how DrChrono's differs.
+    """Show one stored record, or compare it with DrChrono's.
 
-    What it prints holds patient data. Exit code 0: stored, and with --diff equal. 1: not stored, or different.
+    The output contains patient data. Exit code 0: stored, and with --diff equal. 1: not stored, or different.
     """
     from ops import compare
     from ops.history import history

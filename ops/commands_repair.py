@@ -16,7 +16,7 @@ from shared.drchrono.kinds import KINDS
 MOST_SHOWN = 20
 
 
-# Of dead letters. Not an enumeration: typer's error about one that is unknown begins with its own words.
+# The actions of dead-letters. Not an enumeration, because typer words the error about an unknown value itself.
 LIST, REPLAY, DISCARD = ACTIONS = ("list", "replay", "discard")
 
 
@@ -24,16 +24,16 @@ def backfill(
     kind: KindName = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="DATE", help="Do it again from this day on, such as 2024-01-01."),
+        typer.Option("--since", metavar="DATE", help="Fetch again from this day on, for example 2024-01-01."),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Watch it; Ctrl-C leaves it running.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it; Ctrl-C does not stop it.")] = False,
     project: Project = None,
     local: Local = False,
 ) -> None:
-    """Fetch everything that was there before.
+    """Fetch all records of the past.
 
-    What was never fetched, or with --since all again. The next runs of sync do the work, within the quota. Asking
-    twice does no harm: what is under way goes on.
+    Fetches the kinds that were never fetched, or with --since all of them again. The next runs of sync do the work,
+    within the quota. Starting it twice does no harm: a running backfill continues.
     """
     from ops.follow import begin
     from ops.follow import follow as watch
@@ -43,11 +43,11 @@ def backfill(
     first = past_day(since, utc_now().date())
     with session(project, local) as (screen, target):
         begun = begin(target.system.parts(), kinds, first)
-        for names, said in ((begun.started, "begun"), (begun.going, "under way already"), (begun.done, "done before")):
+        for names, said in ((begun.started, "begun"), (begun.going, "already running"), (begun.done, "done before")):
             if names:
                 screen.say(f"{said.capitalize()}: {', '.join(names)}.")
         if begun.done:
-            screen.command("To do it again:", target.command("backfill --since 2009-01-01"))
+            screen.command("To fetch again:", target.command("backfill --since 2009-01-01"))
         if not begun.started and not begun.going:
             return
         again = target.command(f"backfill{f' --kind {kind}' if kind else ''} --follow")
@@ -58,7 +58,7 @@ def backfill(
             done = watch(screen, target, begun.started + begun.going, now=utc_now, sleep=time.sleep)
         except KeyboardInterrupt:
             screen.say()
-            screen.command("The backfill goes on by itself. To look again:", again)
+            screen.command("The backfill continues. To watch it again:", again)
             return
         if not done:
             raise typer.Exit(OUT_OF_ORDER)
@@ -107,10 +107,12 @@ def _instant(text: str | None) -> datetime | None:
 
 
 def retry(
-    reason: Annotated[str | None, typer.Option("--reason", metavar="R", help="Only this, such as quota.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="R", help="Only this reason, for example quota.")
+    ] = None,
     kind: KindName = None,
     record: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="This record (with --kind), whether or not it is pending.")
+        str | None, typer.Option("--id", metavar="ID", help="This record (with --kind), pending or not.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every stored record (with --kind): one request for each.")
@@ -118,12 +120,12 @@ def retry(
     project: Project = None,
     local: Local = False,
 ) -> None:
-    """Have what is pending tried now, within the quota."""
+    """Make pending entries due now, within the quota."""
     from ops.repair import look_again, look_at_all, retry_reason
 
     given = sum((reason is not None, record is not None, everything))
     if given > 1 or ((record is not None or everything) and kind is None):
-        raise typer.BadParameter("--id and --all go with --kind, and not together", param_hint="--id, --all")
+        raise typer.BadParameter("--id and --all need --kind, and exclude each other", param_hint="--id, --all")
     kinds = chosen(kind, tuple(KINDS))
     with session(project, local) as (screen, target):
         pending = target.system.queue()
@@ -132,7 +134,7 @@ def retry(
             screen.say(f"{kind}/{record} is due now.")
         elif everything:
             count = look_at_all(target.system.documents(), pending, KINDS[kinds[0]], utc_now())
-            screen.say(f"{many(count, 'record')} of {kind} will be looked at, after what is more urgent.")
+            screen.say(f"{many(count, 'record')} of {kind} will be fetched, after more urgent entries.")
         else:
             due = retry_reason(pending, reason, kind, utc_now())
             screen.say(f"{many(due, 'entry', 'entries')} that waited {'is' if due == 1 else 'are'} due now.")
@@ -141,17 +143,17 @@ def retry(
 
 def dead_letters(
     action: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIONS)}.")] = LIST,
-    numbers: Annotated[list[str] | None, typer.Argument(help="Which, by the number that `list` shows.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    numbers: Annotated[list[str] | None, typer.Argument(help="Numbers of messages, as `list` shows them.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All messages.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Discard without asking.")] = False,
     project: Project = None,
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """See, send again or discard what could not be stored.
+    """List, replay or discard undeliverable messages.
 
-    These messages failed for hours. Shows event, kind and id of each, or why it cannot be read; never more of its
-    content. `replay` sends them again, `discard` throws them away.
+    These messages failed for hours. Shows event, kind and id of each, or why it cannot be read; never other content.
+    `replay` publishes them again, `discard` deletes them.
     """
     from ops.dead_letters import MOST, dead_letters
     from ops.dead_letters_screen import show_messages
@@ -173,7 +175,7 @@ def dead_letters(
         if action == REPLAY:
             queue.replay(picked)
             screen.say(f"{many(len(picked), 'message')} sent again.")
-        elif yes or screen.ask(f"Throw {many(len(picked), 'message')} away for good? [y/N]").lower() in ("y", "yes"):
+        elif yes or screen.ask(f"Discard {many(len(picked), 'message')} permanently? [y/N]").lower() in ("y", "yes"):
             queue.discard(picked)
             screen.say(f"{many(len(picked), 'message')} discarded.")
         else:
@@ -181,15 +183,15 @@ def dead_letters(
 
 
 def accept_deletions(
-    kind: Annotated[str, typer.Argument(help="Such as patients.")],
+    kind: Annotated[str, typer.Argument(help="For example patients.")],
     yes: Annotated[bool, typer.Option("--yes", help="Accept without asking.")] = False,
     project: Project = None,
     local: Local = False,
 ) -> None:
-    """Say that absent records are really deleted.
+    """Confirm that absent records are deleted.
 
-    So many records of a kind were absent that none was marked as deleted. Look into DrChrono first: if the records are
-    there, a permission of the DrChrono user is missing. Shows ids, never content. What is accepted holds for a day.
+    So many records of a kind were absent that none was marked as deleted. Look in DrChrono first: if the records are
+    there, the DrChrono user lacks a permission. Shows ids, never content. The confirmation holds for a day.
     """
     from ops.repair import absent_ids, accept
 
@@ -207,9 +209,9 @@ def accept_deletions(
             )
             screen.say(f"{many(len(ids), 'record')} of {kind} that DrChrono does not show: {shown}")
         else:
-            screen.say(f"A pass over {kind} showed too few records; the next one finds out which are absent.")
+            screen.say(f"A pass over {kind} showed too few records; the next pass determines which are absent.")
         if not yes and screen.ask("Are they deleted in DrChrono? [y/N]").lower() not in ("y", "yes"):
             screen.say("Nothing was done.")
             return
         accept(target.system.parts(), row)
-        screen.say("Accepted for 24 hours. The next runs of sync ask for each once more, and mark what is gone.")
+        screen.say("Accepted for 24 hours. The next runs of sync read each once more, and mark those that are gone.")

@@ -1,4 +1,4 @@
-"""The commands that concern what is written to DrChrono: `outbox` and `put`."""
+"""The commands for writes to DrChrono: `outbox` and `put`."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ class Action(StrEnum):
 
 def outbox(
     action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
-    key: Annotated[str | None, typer.Argument(metavar="ENTRY", help="By the name that `list` shows.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False,
+    key: Annotated[str | None, typer.Argument(metavar="ENTRY", help="Name of the entry, as `list` shows it.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     project: Project = None,
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """See, send again or cancel what other programs asked for.
+    """List, show, retry or cancel writes of other programs.
 
-    `list` shows what is not done, without its content; `show` the whole entry, which is patient data. `retry` sends an
-    entry again, `cancel` ends it. An unknown entry may have arrived: look into DrChrono before either.
+    `list` shows unfinished entries without their content. `show` prints a whole entry, which is patient data. `retry`
+    sends an entry again, `cancel` ends it. An entry that is unknown may have reached DrChrono: look there before you
+    retry or cancel it.
     """
     from ops.outbox import cancel, document, entry_of, listed, outbox_of, send_again, summary
 
@@ -53,7 +54,7 @@ def outbox(
         entry = entry_of(box, key)
         if entry.state is State.UNKNOWN and not yes:
             screen.say("It is not known whether DrChrono did this. Look there first.")
-            question = "Did nothing arrive, so that it is to be sent again?" if action is Action.RETRY else "End it?"
+            question = "Did nothing arrive, and should it be sent again?" if action is Action.RETRY else "End it?"
             if screen.ask(f"{question} [y/N]").lower() not in ("y", "yes"):
                 screen.say("Nothing was done.")
                 return
@@ -72,7 +73,7 @@ def put(
 ) -> None:
     """Change fields of one record in DrChrono.
 
-    By way of the outbox, as any other program does. Exit code 0: done. 1: not, or not yet.
+    Uses the outbox, as other programs do. Exit code 0: done. 1: rejected, or not done yet.
     """
     from ops.outbox import add, outbox_of, update_entry
 

@@ -22,7 +22,7 @@ class NotStored(SyncError):
 
 
 class BadKey(SyncError):
-    """The kind or the id is none."""
+    """The kind or the id is invalid."""
 
     reason = "bad_id"
 

@@ -1,4 +1,4 @@
-"""Whose copy this is, in words: for `authorize`, `doctor` and `status`."""
+"""Coverage in words: whose records the copy holds, for `authorize`, `doctor` and `status`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from shared.errors import QuotaExhausted, Throttled
 from shared.records.coverage import STATE, coverage_of
 from shared.records.prepared import path_of
 
-# The kind whose records say best whose the copy is: all others belong to patients, or are the whole practice's.
+# The kind that shows best whose records the copy holds: all others belong to patients or to the whole practice.
 TOLD_BY = "patients"
 
 
 @dataclass(frozen=True)
 class CoverageStatus:
-    """user: the DrChrono user's name where the copy has it, else the id; None where neither is known.
-
-    doctors_seen: how many of the practice's `doctors` the copy's patients name. missing, unknown: by scope or
-    permission, the kinds that need it. problem: why the user could not be asked at the last time.
+    """user: the DrChrono user's name if the copy has it, else the id; None if neither is known. doctors_seen: how many
+    of the practice's `doctors` the copy's patients name. missing, unknown: by scope or permission, the kinds that need
+    it. problem: why the last request for the user failed.
     """
 
     user: str | None
@@ -42,7 +41,7 @@ class CoverageStatus:
 
 
 def coverage_status(documents: Documents, now: datetime) -> CoverageStatus:
-    """From what the last daily look kept. Raises StoreUnavailable."""
+    """Return the coverage from the last daily request. Raises StoreUnavailable."""
     state = documents.get(STATE)
     each = {kind.name: coverage_of(kind, state, now) for kind in KINDS.values()}
     needs = {name: coverage.needs for name, coverage in each.items()}
@@ -60,7 +59,7 @@ def coverage_status(documents: Documents, now: datetime) -> CoverageStatus:
 
 
 def name_of(documents: Documents, user: str | None) -> str | None:
-    """The name by which the user signs in, from the copy; else the id."""
+    """Return the name by which the user signs in, from the copy; else the id."""
     if user is None:
         return None
     name = (documents.get(path_of(KINDS["users"], user)) or {}).get("username")
@@ -74,15 +73,15 @@ def counted(seen: int | None, doctors: int | None) -> str:
 
 
 def named(needs: Mapping[str, list[str]]) -> str:
-    """`share_patients (patients, appointments), calendar:read (appointments)`."""
+    """Return for example `share_patients (patients, appointments), calendar:read (appointments)`."""
     return ", ".join(f"{need} ({', '.join(kinds)})" for need, kinds in needs.items())
 
 
 def show_needs(screen: Screen, needs: Mapping[str, Needs]) -> None:
-    """For `authorize`: what is missing with its remedy, and what DrChrono does not state."""
+    """For `authorize`: show what is missing with its remedy, and what DrChrono does not state."""
     missing = kinds_by_need(needs, Statement.MISSING)
     if missing:
-        screen.say(f"Missing: {named(missing)}. DrChrono leaves such records out, or refuses.", BAD)
+        screen.say(f"Missing: {named(missing)}. DrChrono omits such records, or refuses the request.", BAD)
         screen.say(f"→ {remedy(missing)}.")
     unknown = kinds_by_need(needs, Statement.UNKNOWN)
     if unknown:
@@ -104,7 +103,7 @@ def show_coverage(screen: Screen, coverage: CoverageStatus, now: datetime) -> No
 
 
 def check_coverage(target: TargetSystem, now: Callable[[], datetime]) -> str:
-    """For `doctor`: asks DrChrono, by one request, and counts the doctors in the copy."""
+    """For `doctor`: request the user from DrChrono (one request), and count the doctors in the copy."""
     coverages = target.system.coverage()
     try:
         user, needs = coverages.look()

@@ -1,45 +1,37 @@
-"""`doctor`: whether each thing that the system stands on is as it must be, and if not, what to do.
+"""`doctor`: checks each dependency of the system, and says what to do about each that fails.
 
-A check returns what it found. It raises Failed with what is wrong and its remedy, Skipped with what it would need, or
-an error of the system, whose text says both. None changes anything, except that a token that is due is refreshed and
-that a document is written beside the others and removed again.
+A check returns what it found. It raises Failed with the problem and its remedy, Skipped with what it would need, or an
+error of the system, whose text says both. Checks change nothing, with two exceptions: a token that is due is refreshed,
+and one document is written and removed again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
-
-import requests
+from datetime import datetime
 
 from ops.coverage import check_coverage
-from ops.deployment import ENTRY_POINTS, SEND_WRITES, NotSeen
+from ops.drchrono_checks import check_clock, check_quota, check_token, check_token_secret
 from ops.foreign_documents import check_documents
 from ops.grants import check_grants, check_subscription
 from ops.outbox import outbox_status
 from ops.receiver import check_handshake, check_refusal, check_signature
+from ops.schedule import check_functions, check_jobs
 from ops.target_system import STORE_REMEDY, TargetSystem
 from ops.verdict import Failed, Skipped
-from shared.cloud.secret_manager import SecretVersions, connect
-from shared.errors import QuotaExhausted, SettingsError, StoreUnavailable, SyncError, Throttled
-from shared.jobs.leases import Leases
+from shared.errors import SettingsError, StoreUnavailable, SyncError
 from shared.settings import writes
-from workstation.authorization import scopes
 
 Now = Callable[[], datetime]
 
-ANSWER_SECONDS = 20.0
-MOST_CLOCK_DIFFERENCE_SECONDS = 60  # two minutes are what the token's token_refresher allows (shared.tokens.state)
-SYNC_SILENT = timedelta(hours=1)  # as the alert "job sync has not run"
 NEED_STORE = ("token", "coverage", "quota", "jobs", "documents", "outbox")
 PROBE = "sync_state/doctor"
 
 
 @dataclass(frozen=True)
 class Result:
-    """verdict: `passed`, `failed` or `skipped`. remedy: what to do about a failure, or so that it is not skipped."""
+    """verdict: `passed`, `failed` or `skipped`. remedy: how to repair a failure, or how to run a skipped check."""
 
     check: str
     verdict: str
@@ -48,7 +40,7 @@ class Result:
 
 
 def examine(target: TargetSystem, now: Now) -> Iterator[Result]:
-    """One result after the other, as they come. Where there is no store, what stands on it is not asked."""
+    """Yield the results one by one. If the store does not answer, skip the checks that need it."""
     store_answers = True
     for name, check in CHECKS.items():
         if not store_answers and name in NEED_STORE:
@@ -72,32 +64,19 @@ def _result(name: str, check: Callable[[TargetSystem, Now], str], target: Target
         return Result(name, "failed", str(error), STORE_REMEDY)
     except SyncError as error:
         found, _, remedy = str(error).rpartition(": ")
-        # Where there is no remedy in it, the last word is only the kind of error that Google answered.
+        # Without a remedy, the part after the last colon is only the type of Google's error.
         whole = not found or " " not in remedy
         return Result(name, "failed", *((str(error), "check the network, and try again") if whole else (found, remedy)))
 
 
-def settings(target: TargetSystem, now: Now) -> str:
+def check_settings(target: TargetSystem, now: Now) -> str:
     target.system.cloud()
     api = target.system.api()
     windows = ", ".join(f"{window.limit} in {window.seconds} s" for window in api.quota)
     return f"{api.url}, quota {windows}"
 
 
-def functions(target: TargetSystem, now: Now) -> str:
-    if target.deployment is None:
-        raise Skipped(target.unseen or "what runs on this machine is not deployed")
-    wanted = (*ENTRY_POINTS, SEND_WRITES) if writes(target.environ) else ENTRY_POINTS
-    missing = [name for name in wanted if name not in target.deployment.functions]
-    if missing:
-        raise Failed(f"not deployed: {', '.join(missing)}", "set secret_versions and `terraform apply`")
-    broken = [each.entry_point for each in target.deployment.functions.values() if each.state != "ACTIVE"]
-    if broken:
-        raise Failed(f"not active: {', '.join(broken)}", "look at the function's last build in Cloud Build, and deploy")
-    return f"all {len(wanted)} are active"
-
-
-def store(target: TargetSystem, now: Now) -> str:
+def check_store(target: TargetSystem, now: Now) -> str:
     documents = target.system.documents()
     documents.transact(lambda transaction: transaction.set(PROBE, {"at": now()}))
     if documents.get(PROBE) is None:
@@ -106,80 +85,8 @@ def store(target: TargetSystem, now: Now) -> str:
     return "documents can be written, read and removed"
 
 
-def token_secret(target: TargetSystem, now: Now) -> str:
-    cloud = target.system.cloud()
-    versions = SecretVersions(connect(cloud), project=cloud.project, secret=cloud.token_secret)
-    if not versions.writable():
-        raise Failed(
-            f"{cloud.token_secret} takes no new version from you, or is not there",
-            "`terraform apply`, and roles/secretmanager.secretVersionManager on it",
-        )
-    return f"{cloud.token_secret} takes new versions"
-
-
-def token(target: TargetSystem, now: Now) -> str:
-    """Whether DrChrono takes it, by one call."""
-    try:
-        target.system.drchrono().current_user()
-    except (QuotaExhausted, Throttled) as error:
-        raise Skipped(f"no request is allowed before {error.until:%H:%M:%S} UTC", "ask again then") from None
-    report = target.system.token_refresher().report()
-    wanted = scopes(writes=writes(target.environ))
-    missing = [scope for scope in wanted if scope not in report.scope.split()]
-    if report.scope and missing:
-        raise Failed(f"it lacks {', '.join(missing)}", f"{target.command('authorize')}, and allow all of it")
-    return f"DrChrono takes it; it is good until {report.expires_at:%Y-%m-%d %H:%M} UTC"
-
-
-def clock(target: TargetSystem, now: Now) -> str:
-    """This machine's beside DrChrono's, whose answers say the time; that is Google's, too, within milliseconds."""
-    url = target.system.api().url
-    try:
-        answer = requests.head(f"{url}/o/token/", timeout=ANSWER_SECONDS, allow_redirects=False)
-        theirs = parsedate_to_datetime(answer.headers["Date"])
-    except requests.RequestException as error:
-        raise Failed(f"{url} does not answer ({type(error).__name__})", "check DRCHRONO_URL and the network") from None
-    except (KeyError, ValueError):
-        raise Skipped("DrChrono's answer does not say the time") from None
-    difference = abs((now() - theirs.astimezone(timezone.utc)).total_seconds())
-    if difference > MOST_CLOCK_DIFFERENCE_SECONDS:
-        raise Failed(f"this machine's differs from DrChrono's by {difference:.0f} s", "set it (NTP)")
-    return "right to a minute"
-
-
-def quota(target: TargetSystem, now: Now) -> str:
-    state = target.system.rate_limiter().state()
-    if state.cooldown_until is not None:
-        raise Failed(
-            f"DrChrono has refused all requests until {state.cooldown_until:%H:%M:%S} UTC",
-            "it goes on by itself then; if this comes often, set drchrono_quota to what DrChrono grants",
-        )
-    return ", ".join(f"{each.used} of {each.limit} used in {each.seconds} s" for each in state.windows)
-
-
-def jobs(target: TargetSystem, now: Now) -> str:
-    """Whether the clock calls, and whether the last calls came to something."""
-    problems: list[str] = []
-    unseen: NotSeen | None = None
-    try:
-        problems += _scheduled(target)
-    except NotSeen as error:
-        unseen = error
-    last = Leases(target.system.documents(), now, lambda: "").last("sync") or {}
-    ended = last.get("ended")
-    if ended is None:
-        problems.append("sync has never come to its end")
-    elif now() - ended > SYNC_SILENT:
-        problems.append(f"sync last ended at {ended:%Y-%m-%d %H:%M} UTC")
-    if problems:
-        raise Failed("; ".join(problems), "look for job.failed and job.done in the log of run-job (docs/operating.md)")
-    if unseen is not None:
-        raise Skipped(*str(unseen).split(": ", 1))
-    return f"sync last ended at {ended:%H:%M:%S} UTC"
-
-
-def outbox(target: TargetSystem, now: Now) -> str:
-    """Whether what other programs asked for gets to DrChrono."""
+def check_outbox(target: TargetSystem, now: Now) -> str:
+    """Check that what other programs ask for reaches DrChrono."""
     if not writes(target.environ):
         raise Skipped("no program may write to DrChrono")
     found = outbox_status(target, now())
@@ -188,33 +95,21 @@ def outbox(target: TargetSystem, now: Now) -> str:
     return found.said(now())
 
 
-def _scheduled(target: TargetSystem) -> Iterator[str]:
-    """What is wrong with the calls of Cloud Scheduler. Raises NotSeen."""
-    function = target.deployment.functions.get("run_job") if target.deployment else None
-    if target.google is None or function is None:
-        return
-    for job in target.google.jobs(function.region):
-        if job.state != "ENABLED":
-            yield f"{job.name} is {job.state.lower()} (`gcloud scheduler jobs resume {job.name}`)"
-        elif job.code:
-            yield f"the last call of {job.name} failed (code {job.code})"
-
-
 CHECKS: Mapping[str, Callable[[TargetSystem, Now], str]] = {
-    "settings": settings,
-    "functions": functions,
-    "store": store,
-    "token's secret": token_secret,
-    "token": token,
+    "settings": check_settings,
+    "functions": check_functions,
+    "store": check_store,
+    "token's secret": check_token_secret,
+    "token": check_token,
     "coverage": check_coverage,
-    "clock": clock,
-    "quota": quota,
+    "clock": check_clock,
+    "quota": check_quota,
     "receiver": check_refusal,
     "handshake": check_handshake,
     "signature": check_signature,
-    "jobs": jobs,
+    "jobs": check_jobs,
     "documents": check_documents,
-    "outbox": outbox,
+    "outbox": check_outbox,
     "subscription": check_subscription,
     "grants": check_grants,
 }

@@ -1,4 +1,4 @@
-"""`backfill`: begin what was never done, and watch it. The work itself is done by the runs of `sync` in the cloud."""
+"""`backfill`: starts it and watches it. The runs of `sync` in the cloud do the work."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from shared.jobs.run import Parts
 from shared.jobs.watermark import EARLIEST
 
 LOOK_SECONDS = 1.0
-LINE_SECONDS = 10.0  # in a pipe, at most one line a kind in this time
+LINE_SECONDS = 10.0  # in a pipe, at most one line per kind in this time
 
-# Of what stops a run of sync (`shared.jobs.run.Stopped`), what does not pass with the next one by itself.
+# The reasons to stop a run of sync (`shared.jobs.run.Stopped`) that still hold at the next run.
 HELD_UP = ("quota", "revoked", "token", "unavailable")
 
 
 @dataclass(frozen=True)
 class Begun:
-    """Names of kinds. going: were under way already, and go on. done: were done before, and are left alone."""
+    """Names of kinds. going: already running, and continued. done: completed before, and not repeated."""
 
     started: tuple[str, ...]
     going: tuple[str, ...]
@@ -37,8 +37,9 @@ class Begun:
 
 
 def begin(parts: Parts, kinds: Sequence[str], since: date | None) -> Begun:
-    """Only what was never done is begun, unless a date says from when to do it again. What is under way goes on,
-    unless it was begun with another date. So asking twice does no harm.
+    """Start the backfill of the kinds that never had one, or of all if a date says from when to repeat it.
+
+    A running backfill continues, unless it was started with another date. So calling this twice does no harm.
     """
     positions = {name: parts.checkpoints.get(name) for name in kinds}
     going = tuple(name for name in kinds if _is_under_way(positions[name], since))
@@ -62,9 +63,9 @@ def follow(
     now: Callable[[], datetime],
     sleep: Callable[[float], None],
 ) -> bool:
-    """Until these kinds are done, or can only wait: True, or False where one cannot be listed for now.
+    """Watch until these kinds are done, or can only wait.
 
-    Raises StoreUnavailable.
+    Return True, or False if a kind cannot be listed for now. Raises StoreUnavailable.
     """
     positions = Checkpoints(target.system.documents())
     leases = Leases(target.system.documents(), now, lambda: "")
@@ -99,14 +100,14 @@ def _summary(screen: Screen, target: TargetSystem, found: dict[str, Checkpoint])
 
 @dataclass(frozen=True)
 class _Told:
-    """What is shown of a kind: share (0-1), and what there is to say."""
+    """The line of a kind: its share (0-1), and a text."""
 
     share: float
     said: str
 
 
 def _told(progress: Progress | None, sync: dict[str, Any] | None) -> _Told:
-    """sync: the last run's lease, whose report says what holds it up."""
+    """sync: the last run's lease, whose report names what delays it."""
     if progress is None:
         return _Told(1.0, "done")
     of = f" of {progress.total:,}" if progress.total is not None else ""
@@ -121,7 +122,7 @@ def _told(progress: Progress | None, sync: dict[str, Any] | None) -> _Told:
 
 
 class _Lines:
-    """In a pipe: a line when something has changed."""
+    """In a pipe: prints a line when something has changed."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen

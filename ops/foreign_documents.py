@@ -1,4 +1,4 @@
-"""`doctor`, on documents in the copy's collections that this system did not write. Every job skips them."""
+"""`doctor`, on documents in the collections of the copy that this system did not write. All jobs skip them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MOST_NAMED = 5
 
 
 def check_documents(target: TargetSystem, now: Callable[[], datetime]) -> str:
-    """Counts tell whether there are any; only a collection that has some is read."""
+    """Counts show whether there are any. Only a collection that has some is read."""
     found = list(islice(_foreign(target), MOST_NAMED + 1))
     if found:
         named = ", ".join(found[:MOST_NAMED]) + (" and others" if len(found) > MOST_NAMED else "")
         raise Failed(
             f"not written by this system, and skipped: {named}",
-            "find the program that writes them, and delete them; `backfill` stores what they may have replaced",
+            "find the program that writes them, and delete them; `backfill` restores the replaced records",
         )
-    return "every document in the copy is its own"
+    return "this system wrote every document in the copy"
 
 
 def _foreign(target: TargetSystem) -> Iterator[str]:

@@ -34,9 +34,14 @@ class Grant:
 
 def grants(topic: str) -> tuple[Grant, ...]:
     return (
-        Grant(f"topics/{topic}", "roles/pubsub.publisher", RECEIVER, "webhooks go to the work queue"),
-        Grant(f"topics/{DEAD_LETTERS}", "roles/pubsub.publisher", AGENT, "dead letters are not put aside"),
-        Grant(f"subscriptions/{SUBSCRIPTION}", "roles/pubsub.subscriber", AGENT, "dead letters are not put aside"),
+        Grant(f"topics/{topic}", "roles/pubsub.publisher", RECEIVER, "webhooks are refused"),
+        Grant(f"topics/{DEAD_LETTERS}", "roles/pubsub.publisher", AGENT, "dead letters are not moved"),
+        Grant(
+            f"subscriptions/{SUBSCRIPTION}",
+            "roles/pubsub.subscriber",
+            AGENT,
+            "dead letters are not moved",
+        ),
     )
 
 
@@ -74,7 +79,7 @@ def check_grants(target: TargetSystem, now: Callable[[], datetime]) -> str:
     if missing:
         lost = "; ".join(f"{grant.role} on {grant.resource} is missing: {grant.without}" for grant in missing)
         raise Failed(lost, "`terraform apply`")
-    return "the receiver may publish, Pub/Sub may put dead letters aside"
+    return "the receiver may publish, and Pub/Sub may move dead letters"
 
 
 def _is_granted(project: str, grant: Grant) -> bool:
@@ -105,6 +110,6 @@ def _translated(role: str) -> Iterator[None]:
     except PermissionDenied:
         raise Skipped("you may not look at it", f"ask for {role} on the project") from None
     except NotFound:
-        raise Failed("it is not there", "`terraform apply`") from None
+        raise Failed("it does not exist", "`terraform apply`") from None
     except (GoogleAPIError, GoogleAuthError) as error:
         raise Failed(f"Pub/Sub: {type(error).__name__}", "try again; see status.cloud.google.com") from None

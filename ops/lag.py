@@ -10,17 +10,16 @@ from datetime import datetime, timedelta
 from shared.documents import Documents, Where
 from shared.records.storable import META
 
-# Of a busy day only the latest part is read: so many documents tell a percentile well enough, and cost nearly nothing.
+# On a busy day, only the latest documents are read. This many give a good percentile and cost almost nothing.
 SPANS = (timedelta(days=1), timedelta(hours=6), timedelta(hours=1), timedelta(minutes=10), timedelta(minutes=1))
 MOST_DOCUMENTS = 300
 
 
 @dataclass(frozen=True)
 class Lag:
-    """p50, p95: seconds from the newest webhook about a record to its being stored.
-
-    Read from `_sync`: `stored_at` less `received_at`, of records that were fetched for an event, at once or after a
-    time in the work queue. records: how many it is of. span: how far back they go.
+    """p50, p95: seconds from the newest webhook about a record until it was stored. Computed from `_sync`: `stored_at`
+    less `received_at`, for records that were fetched for an event, at once or from the work queue. records: how many
+    were measured. span: how far back they go.
     """
 
     p50: float
@@ -30,7 +29,7 @@ class Lag:
 
 
 def lag(documents: Documents, kind: str, now: datetime) -> Lag | None:
-    """Of the last day, or of as much of it as holds not too many records. None where no webhook came."""
+    """Measure the last day, or as much of it as the limit of documents allows. Return None if no webhook came."""
     for span in SPANS:
         since = [Where(f"{META}.stored_at", ">=", now - span)]
         if documents.count(kind, since) <= MOST_DOCUMENTS:
@@ -46,5 +45,5 @@ def lag(documents: Documents, kind: str, now: datetime) -> Lag | None:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that is not exceeded by this share of them."""
+    """Return the smallest value that this share of the values does not exceed."""
     return ordered[math.ceil(len(ordered) * share) - 1]

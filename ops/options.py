@@ -14,24 +14,24 @@ Project = Annotated[
     str | None,
     typer.Option("--project", metavar="P", help="The Google Cloud project (default: GCP_PROJECT, else gcloud's)."),
 ]
-Local = Annotated[bool, typer.Option("--local", help="The system that `make run` keeps up on this machine.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")]
-KindName = Annotated[str | None, typer.Option("--kind", metavar="K", help="Only this kind, such as appointments.")]
+Local = Annotated[bool, typer.Option("--local", help="The system that `make run` runs on this machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
+KindName = Annotated[str | None, typer.Option("--kind", metavar="K", help="Only this kind, for example appointments.")]
 
 
 def chosen(kind: str | None, known: tuple[str, ...], hint: str = "--kind") -> tuple[str, ...]:
-    """The kinds that a command works on. known: those that it can. Raises BadParameter."""
+    """Return the kinds that a command works on. known: the kinds that it supports. Raises BadParameter."""
     if kind is None:
         return known
     if kind not in known:
         choose = f"choose one of {', '.join(known)}"
-        because = f"{kind} come with their patients: " if kind in KINDS else f"{kind} is not a kind of record: "
+        because = f"{kind} are fetched with their patients: " if kind in KINDS else f"{kind} is not a kind of record: "
         raise typer.BadParameter(because + choose, param_hint=hint)
     return (kind,)
 
 
 def past_day(text: str | None, today: date) -> date | None:
-    """Raises BadParameter where it is no date, or one after `today` (UTC)."""
+    """Return the date. Raises BadParameter if it is invalid or after `today` (UTC)."""
     try:
         day = date.fromisoformat(text) if text is not None else None
     except ValueError:
@@ -42,7 +42,7 @@ def past_day(text: str | None, today: date) -> date | None:
 
 
 def web_address(text: str | None) -> str | None:
-    """Raises BadParameter where a browser could not open it."""
+    """Return the address. Raises BadParameter if a browser could not open it."""
     try:
         parts = urlsplit(text or "https://none")
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -1,4 +1,4 @@
-"""`outbox` and `put`: what other programs asked DrChrono for, how it stands, and what a person decides about it."""
+"""`outbox` and `put`: the writes that other programs asked for, their state, and what a person decides about them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from shared.settings import writes
 
 MOST_SHOWN = 100
 
-# The alert says the same (terraform/alerts.tf): a search has had its time to prove an absence.
+# As the alert (terraform/alerts.tf): by then, a search has had time to prove an absence.
 STUCK_AFTER = timedelta(minutes=10)
 
 
@@ -36,7 +36,9 @@ class OutboxError(SyncError):
 
 @dataclass(frozen=True)
 class OutboxStatus:
-    """counts: of each state that is not final. unknown_since: since when the oldest is unknown; None without one."""
+    """counts: by state, of the states that are not final. unknown_since: since when the oldest unknown entry is
+    unknown.
+    """
 
     counts: dict[str, int]
     unknown_since: datetime | None
@@ -50,7 +52,7 @@ class OutboxStatus:
 
 
 def outbox_of(target: TargetSystem, now: datetime) -> Outbox:
-    """Raises SettingsError where no program may write."""
+    """Raises SettingsError if no program may write."""
     if not writes(target.environ):
         raise SettingsError(
             ["Writing to DrChrono is off: name the writers in terraform (variable writers), or set DRCHRONO_WRITES=on."]
@@ -67,12 +69,12 @@ def outbox_status(target: TargetSystem, now: datetime) -> OutboxStatus:
 
 
 def listed(outbox: Outbox) -> list[Entry]:
-    """What is not settled, oldest first, and then what was rejected."""
+    """Return the unsettled entries, oldest first, then the rejected ones."""
     return [*outbox.active(MOST_SHOWN), *outbox.all_in(State.REJECTED, MOST_SHOWN)]
 
 
 def summary(entry: Entry) -> dict[str, Any]:
-    """An entry without its content."""
+    """Return an entry without its content."""
     return {
         "entry": entry.key,
         "kind": entry.request.kind,
@@ -89,7 +91,7 @@ def summary(entry: Entry) -> dict[str, Any]:
 
 
 def document(outbox: Outbox, key: str) -> Data:
-    """The whole entry: its fields are patient data. Raises OutboxError."""
+    """Return the whole entry. Its fields are patient data. Raises OutboxError."""
     found = outbox.read(key)
     if found is None:
         raise OutboxError(f"there is no entry {key}: see `outbox list`")
@@ -106,14 +108,14 @@ def entry_of(outbox: Outbox, key: str) -> Entry:
 
 
 def send_again(outbox: Outbox, entry: Entry, now: datetime) -> Entry:
-    """Let an entry wait that is unknown or was rejected, or that waits for later. Raises OutboxError."""
+    """Make an entry wait again that is unknown, rejected or postponed. Raises OutboxError."""
     if entry.state in (State.SENDING, State.DONE):
         raise OutboxError(f"{entry.key} is {entry.state}: there is nothing to send again")
     return _changed(outbox, entry, lambda there: transitions.again(there, now))
 
 
 def cancel(outbox: Outbox, entry: Entry, now: datetime) -> Entry:
-    """Reject an entry that waits or is unknown. What DrChrono did stays. Raises OutboxError."""
+    """Reject an entry that waits or is unknown. This does not undo what DrChrono did. Raises OutboxError."""
     if entry.state not in (State.WAITING, State.UNKNOWN):
         raise OutboxError(f"{entry.key} is {entry.state}: it cannot be cancelled")
     return _changed(
@@ -129,7 +131,7 @@ def _changed(outbox: Outbox, entry: Entry, change: Any) -> Entry:
 
 
 def update_entry(kind: str, record: str, settings: Sequence[str], now: datetime) -> Data:
-    """The entry for `put`. settings: `name=value`. Raises OutboxError with what is wrong."""
+    """Return the entry for `put`. settings: `name=value`. Raises OutboxError with what is wrong."""
     fields: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -153,7 +155,7 @@ def update_entry(kind: str, record: str, settings: Sequence[str], now: datetime)
 
 
 def _value(kind: str, name: str, text: str) -> Any:
-    """A text where the field takes one, otherwise the JSON that it is."""
+    """Return a text if the field is one, otherwise the JSON value that it spells."""
     row = WRITABLE.get(kind, {}).get(name)
     if row is None or row.complaint(text) is None:
         return text
@@ -164,7 +166,7 @@ def _value(kind: str, name: str, text: str) -> Any:
 
 
 def add(target: TargetSystem, data: Data) -> str:
-    """Add an entry under a name that nobody has. Returns the name."""
+    """Add an entry under a new name. Return the name."""
     key = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
     target.system.outbox_documents().transact(lambda transaction: transaction.set(f"{COLLECTION}/{key}", data))
     return key

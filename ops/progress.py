@@ -1,4 +1,4 @@
-"""How far a backfill is, from the checkpoints that its runs leave, and when it may end."""
+"""The progress of a backfill, from the checkpoints of its runs, and an estimate of its end."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from datetime import datetime, timedelta
 
 from shared.jobs.checkpoints import Checkpoint
 
-# A guess from less than this is none.
+# No estimate before this much is done.
 LEAST_SHARE = 0.005
 
 
 @dataclass(frozen=True)
 class Progress:
-    """share: 0-1, of pages or of date windows. done: records seen. changed: when a page was last stored.
-
-    left: estimated from the pace since the beginning, pauses for the quota included; None while nothing can be said.
+    """share: 0-1, of pages or date windows. done: records seen. changed: when a page was last stored. left: estimated
+    from the pace since the start, including waits for the quota; None if no estimate is possible.
     """
 
     kind: str
@@ -28,7 +27,7 @@ class Progress:
 
 
 def progress(kind: str, position: Checkpoint, now: datetime) -> Progress | None:
-    """None where no backfill of the kind is under way."""
+    """Return None if no backfill of the kind is running."""
     state = position.backfill
     if state is None:
         return None

@@ -1,4 +1,4 @@
-"""Why entries wait in the work queue, in words: what each reason means, and what to do (docs/operating.md)."""
+"""The reasons of entries in the work queue, in words: what each means, and what to do (docs/operating.md)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Meaning:
-    """remedy: empty where nothing is to be done."""
+    """remedy: empty if nothing needs to be done."""
 
     means: str
     remedy: str = ""
 
 
-_LOOK = Meaning("to be looked at")
-_LAG = Meaning("DrChrono's answer may be some seconds old, and is asked for once more")
+_LOOK = Meaning("to be fetched")
+_LAG = Meaning("DrChrono's answer may be some seconds old, so the record is fetched once more")
 _NO_REQUEST = Meaning("no request was free", "if it lasts for hours, ask DrChrono for a larger quota")
 _DOWN = Meaning("DrChrono is down, or gives no usable answer", "try again when DrChrono is back")
 _NO_TOKEN = Meaning("there is no usable token", "authorize again")
-_LIST = Meaning("the pages of a list lead in a circle, or to another host", "report it")
+_LIST = Meaning("the pages of a list form a cycle, or lead to another host", "report it")
 
 MEANINGS = {
     "backfill": _LOOK,
@@ -44,7 +44,7 @@ MEANINGS = {
     "token_unavailable": _NO_TOKEN,
     "unauthorized": _NO_TOKEN,
     "forbidden": Meaning("the DrChrono user lacks a permission, or the token a scope", "give it, then try these again"),
-    "bad_request": Meaning("DrChrono does not like the request", "compare the record with DrChrono's, and report it"),
+    "bad_request": Meaning("DrChrono rejects the request", "compare the record with DrChrono's, and report it"),
     "too_large": Meaning("larger than a Firestore document may be", "shorten the chart, then try these again"),
     "list_empty": Meaning(
         "DrChrono lists none, though the copy has some: the DrChrono user lacks a permission",

@@ -1,4 +1,4 @@
-"""`doctor`, at the front door: the receiver over HTTP, as DrChrono sees it. PINGs are acknowledged and forgotten."""
+"""`doctor`, on the receiver: over HTTP, as DrChrono calls it. The receiver acknowledges PINGs and does nothing else."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from shared.settings import webhook_settings
 
 Now = Callable[[], datetime]
 
-ANSWER_SECONDS = 20.0  # a function that starts takes one or two
+ANSWER_SECONDS = 20.0  # a cold start takes one or two
 FORGED = "0" * 64
 
 
 def check_refusal(target: TargetSystem, now: Now) -> str:
-    """Whether the address is our receiver: it refuses what is not signed."""
+    """Check that the address is our receiver: it refuses an unsigned request."""
     status = _post(target, b'{"event": "PING"}', FORGED)
     if status == 500:
         raise Failed("it answers 500: it has no usable secret", "look for webhook.rejected in its log, and deploy")
@@ -34,7 +34,7 @@ def check_refusal(target: TargetSystem, now: Now) -> str:
 
 
 def check_handshake(target: TargetSystem, now: Now) -> str:
-    """What "Verify webhook" asks (DrChrono's API documentation, "Webhooks")."""
+    """Send the request of "Verify webhook" (DrChrono's API documentation, "Webhooks")."""
     url, secret = _url(target), _webhook_secret(target)
     message = secrets.token_hex(16)
     try:
@@ -53,7 +53,7 @@ def check_handshake(target: TargetSystem, now: Now) -> str:
 
 
 def check_signature(target: TargetSystem, now: Now) -> str:
-    """A PING in both forms; a deployment may take one of them only."""
+    """Send a PING in both forms of the signature. A deployment may accept only one of them."""
     secret = _webhook_secret(target)
     body = json.dumps({"event": "PING", "object_id": 0, "webhook_id": "doctor"}).encode()
     forms = {"as HMAC": _digest(secret, body), "with the secret itself": secret}
@@ -72,7 +72,7 @@ def _url(target: TargetSystem) -> str:
 
 
 def _webhook_secret(target: TargetSystem) -> str:
-    """The first of those that count: DrChrono may use any. From the environment, else the version that is deployed."""
+    """Return the first of the valid secrets, from the environment or else from the deployed version."""
     if not target.environ.get("DRCHRONO_WEBHOOK_SECRET"):
         name = target.deployment.secrets.get("DRCHRONO_WEBHOOK_SECRET", "") if target.deployment else ""
         path, _, number = name.rpartition("/versions/")
@@ -102,7 +102,7 @@ def _post(target: TargetSystem, body: bytes, signed: str) -> int:
 
 
 def _no_answer(target: TargetSystem, error: requests.RequestException) -> Failed:
-    """Where a person gave the address, that is what to look at first."""
+    """If a person gave the address, suggest checking it first."""
     if target.receiver:
         return Failed(f"{target.receiver} does not answer ({type(error).__name__})", "is --url the output webhook_url?")
     return Failed(f"it does not answer ({type(error).__name__})", "is the function deployed, and its URL right?")

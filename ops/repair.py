@@ -1,4 +1,4 @@
-"""`retry` and `accept-deletions`: what a person doubts is looked at again, and DrChrono's answer decides."""
+"""`retry` and `accept-deletions`: have records fetched again; DrChrono's answer decides."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NoSuchReason(SyncError):
 
 
 def retry_reason(queue: WorkQueue, reason: str | None, kind: str | None, now: datetime) -> int:
-    """Make what waits for this reason due. Returns how many entries were not. Raises NoSuchReason."""
+    """Make the entries with this reason due. Return how many were not due. Raises NoSuchReason."""
     if reason is not None and reason not in REASONS:
         there = ", ".join(row.reason for row in queue.backlog()) or "none, since nothing is pending"
         raise NoSuchReason(f"{reason} is not a reason for which entries wait; those in the queue now: {there}")
@@ -43,10 +43,10 @@ def retry_reason(queue: WorkQueue, reason: str | None, kind: str | None, now: da
 
 
 def look_again(system: System, kind: Kind, key: str, now: datetime) -> None:
-    """At one record, as if an event had come. One that the copy doesn't know is asked for first: without that, a
-    mistyped id would become a tombstone.
+    """Queue one record, as an event would.
 
-    Raises BadId, NoSuchRecord, and what the API raises.
+    If the copy does not have it, request it from DrChrono first: a mistyped id would otherwise become a tombstone.
+    Raises BadId, NoSuchRecord, and the errors of the API.
     """
     if not is_id(key):
         raise BadId("an id is a text that is neither empty nor too long")
@@ -59,9 +59,9 @@ def look_again(system: System, kind: Kind, key: str, now: datetime) -> None:
 
 
 def look_at_all(documents: Documents, queue: WorkQueue, kind: Kind, now: datetime) -> int:
-    """At every record that is not a tombstone, after everything else. Returns how many.
+    """Queue every record that is not a tombstone, after all other entries. Return how many.
 
-    One request for each: expensive, but it needs no complete list from DrChrono.
+    Costs one request per record, but needs no complete list from DrChrono.
     """
     keys = [key for key, _ in Records(documents, lambda: now).living(kind)]
     seen = shown_until(now)
@@ -70,7 +70,7 @@ def look_at_all(documents: Documents, queue: WorkQueue, kind: Kind, now: datetim
 
 
 def absent_ids(documents: Documents, kind: Kind) -> list[str]:
-    """The records of the kind that DrChrono did not show, and that wait to be marked as deleted."""
+    """Return the ids of the records of the kind that DrChrono did not show, and that wait to be marked as deleted."""
     found: list[str] = []
     for reason in ABSENT:
         where = [Where("kind", "==", kind.name), Where("by", "==", "id"), Where("reason", "==", reason)]
@@ -80,7 +80,7 @@ def absent_ids(documents: Documents, kind: Kind) -> list[str]:
 
 
 def accept(parts: Parts, kind: Kind) -> None:
-    """Take the absent records of the kind for deleted, and have a complete pass find those that were not queued."""
+    """Accept the absent records of the kind as deleted. Start a complete pass, to find those that were not queued."""
     parts.absences.accept(kind)
     if kind.name in KIND_NAMES:
         parts.checkpoints.change(kind.name, lambda old: old.mended("reconcile"))

@@ -1,4 +1,4 @@
-"""What a person sees: tables of 80 columns on a terminal, plain text in a pipe, JSON where it was asked for."""
+"""Output: tables of 80 columns on a terminal, plain text in a pipe, JSON on request."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ GOOD, BAD, DIM = "green", "bold red", "dim"
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Rich would look for the file of `sys.stdout`, which `session` has put something else in the place of."""
-        raise  # BrokenPipeError, which is being handled
+        """Rich would use the file of `sys.stdout`, which `session` has replaced."""
+        raise  # the BrokenPipeError that is being handled
 
 
 class Screen:
-    """Keeps the stream that it was made with: what the system's modules log to stdout meanwhile goes elsewhere."""
+    """Writes to the stream that existed when it was made. Log lines of the system go elsewhere."""
 
     def __init__(self) -> None:
         piped = not sys.stdout.isatty()
-        # With NO_COLOR rich would still write bold and dim; without a colour system it writes neither.
+        # With NO_COLOR, rich still writes bold and dim. Without a colour system, it writes neither.
         plain = piped or bool(os.environ.get("NO_COLOR"))
         self.console = _Console(file=sys.stdout, highlight=False, markup=False, color_system=None if plain else "auto")
         self.console.width = PIPED if piped else min(self.console.width, WIDEST)
@@ -37,22 +37,22 @@ class Screen:
         self.console.print(Text(text, style=style))
 
     def long(self, text: str) -> None:
-        """Something to copy: a URL, a command. Never broken into lines."""
+        """Print text to copy, such as a URL or a command, without line breaks."""
         self.console.print(Text(text), soft_wrap=True)
 
     def command(self, why: str, command: str) -> None:
-        """Something to type next."""
+        """Print the command to type next."""
         self.say(why)
         self.long(f"  {command}")
 
     def ask(self, what: str) -> str:
-        """A line that a person types; empty where nobody does."""
+        """Return a line that a person types; empty if there is no terminal input."""
         self.console.file.write(f"{what}: ")
         self.console.file.flush()
         return sys.stdin.readline().strip()
 
     def fields(self, first: str, style: str, second: str, rest: str) -> None:
-        """One line in three columns; the last goes on below itself."""
+        """Print one line in three columns. The last column wraps within itself."""
         row = Table.grid(padding=(0, 1, 0, 0))
         row.add_column(width=7, style=style)
         row.add_column(width=14)
@@ -61,14 +61,14 @@ class Screen:
         self.show(row)
 
     def show(self, table: Table) -> None:
-        """Without the blanks with which a table is filled up on the right."""
+        """Print without the blanks that pad a table on the right."""
         with self.console.capture() as shown:
             self.console.print(table)
         self.console.file.write("".join(f"{line.rstrip()}\n" for line in shown.get().splitlines()))
         self.console.file.flush()
 
     def json(self, value: Any) -> None:
-        """One document, for programs."""
+        """Print one JSON document."""
         text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False)
         self.console.file.write(text + "\n")
 
@@ -78,7 +78,7 @@ def _plain(value: Any) -> Any:
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """Without lines. `right`: the columns of numbers."""
+    """Return a table without lines. `right`: its columns of numbers."""
     made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -86,7 +86,7 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit that says enough: `0.8 s`, `45 s`, `12 min`, `5 h`, `3 days`."""
+    """Return the time in the largest suitable unit: `0.8 s`, `45 s`, `12 min`, `5 h`, `3 days`."""
     if seconds < 9.95:
         return f"{max(seconds, 0):.1f} s"
     if seconds < 100:
@@ -107,5 +107,5 @@ def clock(moment: datetime) -> str:
 
 
 def many(count: int, one: str, more: str | None = None) -> str:
-    """`1 record`, `1,234 records`."""
+    """Return for example `1 record`, `1,234 records`."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"

@@ -1,4 +1,4 @@
-"""One command's screen and system, and the one place where an error becomes a sentence and an exit code."""
+"""The screen and the system of one command. The only place that turns an error into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ops.target_system import STORE_REMEDY, TargetSystem, local_target, project_
 from shared.errors import SettingsError, StoreUnavailable, SyncError
 from workstation.authorization import AuthorizationFailed
 
-OUT_OF_ORDER = 1  # wrong use is click's 2
+OUT_OF_ORDER = 1  # click uses 2 for wrong usage
 
 
 def utc_now() -> datetime:
@@ -31,32 +31,32 @@ def utc_now() -> datetime:
 def session(
     project: str | None, local: bool, *, webhook_url: str | None = None
 ) -> Iterator[tuple[Screen, TargetSystem]]:
-    """The screen and the system for one command. What goes wrong in it becomes a sentence and exit code 1."""
+    """Yield the screen and the system for one command. An error in the block becomes a sentence and exit code 1."""
     if project and local:
-        raise typer.BadParameter("it is one or the other", param_hint="--project, --local")
+        raise typer.BadParameter("give only one of them", param_hint="--project, --local")
     screen = Screen()
     try:
-        # Log lines are for Cloud Logging; here they would be in the middle of a table, or of JSON.
+        # Log lines are for Cloud Logging. Here they would disturb tables and JSON.
         with contextlib.redirect_stdout(io.StringIO()):
             target = local_target() if local else project_target(project, environ)
             yield screen, replace(target, receiver=webhook_url or "")
-            screen.console.file.flush()  # here, where a reader that has gone is no defect
+            screen.console.file.flush()  # flush here, where a reader that has closed the pipe is not an error
     except SettingsError as error:
         _fail(*error.problems)
     except StoreUnavailable as error:
         _fail(f"{error}: {STORE_REMEDY}")
     except (SyncError, AuthorizationFailed) as error:
         _fail(str(error))
-    except BrokenPipeError:  # `ops status | head`: typer ends it quietly
+    except BrokenPipeError:  # `ops status | head`: typer exits quietly
         raise
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except Exception as error:  # a traceback would show what was being handled
-        _fail(f"{place(error)}: this is a defect of the program; please report this line")
+    except Exception as error:  # a traceback would show the data being handled
+        _fail(f"{place(error)}: this is a bug in the program; please report this line")
 
 
 def place(error: Exception) -> str:
-    """Of an error that is a defect: its type and where it was raised. Its text may hold what was being handled."""
+    """Return the type of an unexpected error and where it was raised. Its text may contain the data being handled."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
 

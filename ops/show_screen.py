@@ -1,4 +1,4 @@
-"""One stored record, or what differs from DrChrono's, on the screen."""
+"""Shows one stored record, or its differences from DrChrono's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ops.compare import Compared, Stored
 from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, table
 from ops.target_system import TargetSystem
 
-LONGEST_CELL = 200  # characters; a note's text would push everything else off the screen
+LONGEST_CELL = 200  # characters; the text of a note would fill the screen
 
 
 def show_stored(screen: Screen, stored: Stored, now: datetime, *, json: bool) -> None:
@@ -64,7 +64,7 @@ def show_compared(screen: Screen, target: TargetSystem, name: str, compared: Com
 
 
 def show_missing(screen: Screen, target: TargetSystem, name: str, said: str, *, there: bool, json: bool) -> None:
-    """Of a record that the copy doesn't have. said: what is known of it. there: whether DrChrono has it."""
+    """For a record that the copy doesn't have. said: what is known of it. there: whether DrChrono has it."""
     if json:
         screen.json({"stored": False, "gone": not there})
         return

@@ -1,4 +1,4 @@
-"""`status`: how complete the copy is, what waits and why, and how token, quota, jobs and dead letters are."""
+"""`status`: how complete the copy is, what is pending and why, and the state of token, quota, jobs and dead letters."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from shared.tokens.report import TokenReport
 
 T = TypeVar("T")
 
-# By the lease that each holds: a backfill is walked by the runs of sync, too.
+# By the name of its lease. Runs of sync continue a backfill as well.
 JOBS = {"sync": "sync", "backfill": "backfill-walk", "reconcile": "reconcile"}
-# More are not counted: it would take a pull for every few of them.
+# More are not counted, because each pull returns only a few.
 MOST_DEAD_LETTERS = 100
 
 
 @dataclass(frozen=True)
 class KindStatus:
     """complete_at: up to when every change is known to be in the copy or pending; None before the sync that follows a
-    backfill. backfilled_at: when the last backfill began that ended. filled_at: when a walk over everything ended.
-    problems: by job, why it cannot go on with the kind for now (`Checkpoint.problems`). deletions_held_since: since
-    when so many records are absent that none is marked as deleted.
+    backfill. backfilled_at: when the last completed backfill began. filled_at: when a complete walk over the kind
+    ended. problems: by job, why it cannot continue with the kind for now (`Checkpoint.problems`). deletions_held_since:
+    since when the deletions of the kind are held, because too many records are absent.
     """
 
     name: str
@@ -59,10 +59,8 @@ class KindStatus:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """ended: of the last run that ended; None before the first. running_since: of one that is under way.
-
-    stopped: what ended it before its end, None where it came there. seconds: how long it took; None where no report
-    was kept.
+    """ended: end of the last completed run; None before the first. running_since: start of a run in progress. stopped:
+    why the last run stopped early, or None. seconds: its duration; None if no report exists.
     """
 
     name: str
@@ -74,14 +72,14 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class Unknown:
-    """What could not be told, and why."""
+    """Something that could not be determined, and why."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Status:
-    """at: UTC. dead_letters: at least so many. outbox: None where no program may write."""
+    """at: UTC. dead_letters: a lower bound. outbox: None if no program may write."""
 
     target: str
     at: datetime
@@ -99,9 +97,8 @@ class Status:
 
 
 def status(target: TargetSystem, now: datetime, *, with_lag: bool = True) -> Status:
-    """with_lag: reading it takes up to 300 documents a kind; whoever asks every few seconds does without.
-
-    Raises StoreUnavailable; what else cannot be told is Unknown in it.
+    """with_lag: also measure the lag, which reads up to 300 documents per kind. Raises StoreUnavailable; anything else
+    that fails becomes an Unknown in the result.
     """
     documents = target.system.documents()
     return Status(

@@ -76,6 +76,6 @@ def _rest(status: Status, target: TargetSystem) -> Table:
 
 
 def _text(said: Told, target: TargetSystem | None = None) -> Text:
-    """target: by which a command is typed, where there may be one."""
+    """target: adds the command line of the suggested command, if there is one."""
     command = f": {target.command(said.command)}" if target and said.command else ""
     return Text(said.text + command, style=BAD if said.bad else GOOD if said.good else "")

@@ -1,4 +1,4 @@
-"""The status in words: what the screen and the console say of it, without how either shows it. Pure."""
+"""The status in words, as the screen and the console show it. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.tokens.state import Phase
 
 @dataclass(frozen=True)
 class Told:
-    """bad: somebody has to look at it. good: that all is well. command: what to type, without `python -m ops`."""
+    """bad: a person should look at it. good: everything is well. command: what to type after `python -m ops`."""
 
     text: str
     bad: bool = False
@@ -26,7 +26,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Problem:
-    """why: introduces the command, `ops`'s own arguments. Both are empty where it mends itself."""
+    """why: introduces the command. command: typed after `python -m ops`. Both are empty if no action is needed."""
 
     said: str
     why: str = ""
@@ -35,7 +35,7 @@ class Problem:
 
 _TOKEN_STATES = {
     Phase.OK: "",
-    Phase.SENT: ", a refresh has no end yet",
+    Phase.SENT: ", a refresh is unfinished",
     Phase.REFUSED: ", DrChrono refuses the client id or secret",
     Phase.REVOKED: ", and cannot be refreshed",
     Phase.LOST: ", and cannot be refreshed",
@@ -43,7 +43,7 @@ _TOKEN_STATES = {
 
 
 def complete(kind: KindStatus, now: datetime) -> Told:
-    """Until when the kind is complete, or what keeps it from being so."""
+    """Say until when the kind is complete, or why it is not."""
     if kind.deletions_held_since:
         return Told("deletions held", bad=True)
     if kind.problems:
@@ -60,7 +60,7 @@ def complete(kind: KindStatus, now: datetime) -> Told:
 
 
 def problems(status: Status) -> Iterator[Problem]:
-    """What keeps kinds from being complete, since when, and what is done about it."""
+    """Yield what keeps kinds from being complete, since when, and what is done about it."""
     for kind in status.kinds:
         for job, problem in sorted(kind.problems.items()):
             failed = f"{job} failed {many(problem['attempts'], 'time')} since {ago(problem['since'], status.at)}"
@@ -69,14 +69,14 @@ def problems(status: Status) -> Iterator[Problem]:
         held_since = kind.deletions_held_since
         if held_since is not None:
             yield Problem(
-                f"{kind.name}: so many are absent since {ago(held_since, status.at)} that none is deleted.",
-                "Look into DrChrono; if they are deleted there:",
+                f"{kind.name}: too many are absent since {ago(held_since, status.at)}, so deletions are held.",
+                "Look in DrChrono. If they are deleted there:",
                 f"accept-deletions {kind.name}",
             )
 
 
 def nothing_pending(status: Status) -> Told:
-    """Where the work queue is empty: whether the copy is complete then."""
+    """For an empty work queue: say whether the copy is complete."""
     sound = not any(kind.problems or kind.deletions_held_since for kind in status.kinds)
     whole = sound and all(kind.by_patient or (kind.complete_at and not kind.backfill) for kind in status.kinds)
     return Told("nothing: the copy is complete, of what the user may see", good=True) if whole else Told("nothing")

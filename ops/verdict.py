@@ -1,4 +1,4 @@
-"""How a check of `doctor` ends where it does not pass."""
+"""The two ways in which a check of `doctor` does not pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Failed(Exception):
 
 
 class Skipped(Exception):
-    """Why it could not be looked at, and what that would take."""
+    """Why the check could not run, and what it needs."""
 
     def __init__(self, because: str, remedy: str = "") -> None:
         super().__init__(because)

@@ -1,4 +1,4 @@
-"""Which version this is."""
+"""The version of the program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def version() -> str:
-    """Of the checkout that this runs in, else of the installed package."""
+    """Return the version of the checkout that this runs in, else of the installed package."""
     if PROJECT.is_file():
         return str(tomllib.loads(PROJECT.read_text())["project"]["version"])
     return metadata.version("drchrono-firestore")

@@ -16,11 +16,11 @@ Item = TypeVar("Item")
 
 
 class DocumentExists(Exception):
-    """A document that was to be created is there already. Nothing of the transaction was written."""
+    """A document to be created already exists. Nothing of the transaction was written."""
 
 
 class Serialized(dict[str, Any]):
-    """A document to be written of which most is there as text too, so that a store of texts need not make it again.
+    """A document to write, most of which also exists as text, so that a text store need not serialize it again.
 
     text: `fields` as JSON, without spaces. rest: the document's other fields.
     """

@@ -150,8 +150,8 @@ class TokenUnavailable(TokenError):
 class DrChronoError(SyncError):
     """A request to the API without a usable answer.
 
-    operation: method and path, without the query. status: None if there was no answer. complaints, of a refused write:
-    DrChrono's own texts by field. They may repeat values: they go into the entry that asked, and nowhere else.
+    operation: method and path, without the query. status: None if there was no answer. complaints: for a refused write,
+    DrChrono's own texts by field. They may repeat values, so they go only into the entry that asked.
     """
 
     reason = "api_error"

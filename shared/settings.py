@@ -1,18 +1,16 @@
 """Settings: environment variables. Each function reads only its own, and reports all problems at once.
 
-The names are the guide's (`GCP_PROJECT`, `DRCHRONO_*`). An unknown variable that begins with `DRCHRONO_` is an error
-too, so that a misspelt setting does not go unnoticed.
+The names are the guide's (`GCP_PROJECT`, `DRCHRONO_*`). `shared.environment` reads single variables.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from shared.errors import SettingsError
+from shared.environment import Reader
 from shared.log import SEVERITIES, Severity
 from shared.rate_limit.windows import Window, parse_windows
 
@@ -22,28 +20,12 @@ Environment = Mapping[str, str]
 # default.
 HISTORY_DAYS = 2192
 
-DRCHRONO_NAMES = (
-    "DRCHRONO_WEBHOOK_SECRET",
-    "DRCHRONO_WEBHOOK_SIGNATURE",
-    "DRCHRONO_WEBHOOK_HANDSHAKE",
-    "DRCHRONO_CLIENT_ID",
-    "DRCHRONO_CLIENT_SECRET",
-    "DRCHRONO_URL",
-    "DRCHRONO_QUOTA",
-    "DRCHRONO_BACKGROUND_SHARE",
-    "DRCHRONO_PASS_SHARE",
-    "DRCHRONO_REDIRECT_URI",
-    "DRCHRONO_WRITES",
-    "DRCHRONO_FEED",
-    "DRCHRONO_HISTORY",
-)
-
 
 @dataclass(frozen=True)
 class CloudSettings:
     """Names of the project's resources. The three hosts are local emulators; None in the cloud.
 
-    outbox_database: where other programs put what they want written; that of the records unless it has one of its own.
+    outbox_database: where other programs put their writes; the database of the records unless it has its own.
     """
 
     project: str
@@ -83,8 +65,8 @@ class ApiSettings:
 
 @dataclass(frozen=True)
 class JobSettings:
-    """deadline_seconds: how long one run may work; the next run continues. writes: whether other programs may have
-    records created and changed in DrChrono.
+    """deadline_seconds: how long one run may work; the next run continues. writes: whether other programs may create
+    and change records in DrChrono.
     """
 
     deadline_seconds: int
@@ -103,49 +85,6 @@ class FeedSettings:
     history_days: int | None
 
 
-class _Reader:
-    """Reads variables and collects the problems."""
-
-    def __init__(self, environ: Environment) -> None:
-        self._environ = environ
-        self.problems: list[str] = []
-
-    def text(self, *names: str, default: str | None = None, remedy: str = "") -> str:
-        for name in names:
-            value = self._environ.get(name, "").strip()
-            if value:
-                return value
-        if default is None:
-            self.problems.append(f"{' or '.join(names)} is not set: {remedy}.")
-            return ""
-        return default
-
-    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
-        value = self.text(name, default=allowed[0])
-        if value not in allowed:
-            self.problems.append(f"{name} must be one of {', '.join(allowed)}; it has another value.")
-        return value
-
-    def number(self, name: str, default: float, low: float, high: float) -> float:
-        value = self.text(name, default=str(default))
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high:
-            self.problems.append(f"{name} must be a number from {low:g} to {high:g}, for example {default:g}.")
-        return number
-
-    def finish(self) -> None:
-        for name in self._environ:
-            if name.startswith("DRCHRONO_") and name not in DRCHRONO_NAMES:
-                near = difflib.get_close_matches(name, DRCHRONO_NAMES, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(DRCHRONO_NAMES)}."
-                self.problems.append(f"{name} is not a setting: {hint}")
-        if self.problems:
-            raise SettingsError(self.problems)
-
-
 def log_level(environ: Environment) -> Severity:
     """Return LOG_LEVEL, the least severity that is written. An invalid value means INFO."""
     named = environ.get("LOG_LEVEL", "").strip().upper()
@@ -154,7 +93,7 @@ def log_level(environ: Environment) -> Severity:
 
 def cloud_settings(environ: Environment) -> CloudSettings:
     """Raises SettingsError, like the other functions here."""
-    read = _Reader(environ)
+    read = Reader(environ)
     database = read.text("FIRESTORE_DATABASE", default="(default)")
     settings = CloudSettings(
         project=read.text("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", remedy="set it to the id of the Google Cloud project"),
@@ -171,7 +110,7 @@ def cloud_settings(environ: Environment) -> CloudSettings:
 
 
 def webhook_settings(environ: Environment) -> WebhookSettings:
-    read = _Reader(environ)
+    read = Reader(environ)
     listed = read.text(
         "DRCHRONO_WEBHOOK_SECRET",
         remedy="set it to the secret token of the webhook in DrChrono's API console, "
@@ -192,7 +131,7 @@ def webhook_settings(environ: Environment) -> WebhookSettings:
 
 
 def api_settings(environ: Environment) -> ApiSettings:
-    read = _Reader(environ)
+    read = Reader(environ)
     url = read.text("DRCHRONO_URL", default="https://drchrono.com").rstrip("/")
     parts = urlsplit(url)
     loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
@@ -221,7 +160,7 @@ def api_settings(environ: Environment) -> ApiSettings:
 
 
 def job_settings(environ: Environment) -> JobSettings:
-    read = _Reader(environ)
+    read = Reader(environ)
     settings = JobSettings(
         deadline_seconds=int(read.number("JOB_DEADLINE_SECONDS", 840, 10, 3500)),
         writes=writes(environ, read),
@@ -230,13 +169,13 @@ def job_settings(environ: Environment) -> JobSettings:
     return settings
 
 
-def writes(environ: Environment, read: _Reader | None = None) -> bool:
-    """DRCHRONO_WRITES: whether anything is written to DrChrono, and its write scopes are asked for."""
-    return (read or _Reader(environ)).choice("DRCHRONO_WRITES", ("off", "on")) == "on"
+def writes(environ: Environment, read: Reader | None = None) -> bool:
+    """Return DRCHRONO_WRITES: whether anything is written to DrChrono, and the write scopes are requested."""
+    return (read or Reader(environ)).choice("DRCHRONO_WRITES", ("off", "on")) == "on"
 
 
 def feed_settings(environ: Environment) -> FeedSettings:
-    read = _Reader(environ)
+    read = Reader(environ)
     kept = read.text("DRCHRONO_HISTORY", default="off")
     settings = FeedSettings(
         mode=read.choice("DRCHRONO_FEED", ("off", "on", "all")),

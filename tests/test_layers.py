@@ -16,11 +16,13 @@ PURE = [
     ROOT / "shared" / f"{name}.py"
     for name in (
         "documents",
+        "environment",
         "errors",
         "exact_json",
         "settings",
         "drchrono/answers",
         "drchrono/calls",
+        "drchrono/cycles",
         "drchrono/hosts",
         "drchrono/ids",
         "drchrono/kinds",
@@ -48,6 +50,7 @@ PURE = [
         "rate_limit/windows",
         "records/changes",
         "records/deletion_limit",
+        "records/marks",
         "records/meta",
         "records/ordering",
         "records/results",

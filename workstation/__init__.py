@@ -1,1 +1,1 @@
-"""What `ops` and `local` share on a developer's machine. Nothing of it is deployed."""
+"""What `ops` and `local` share on a developer's machine. None of it is deployed."""

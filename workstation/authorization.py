@@ -1,6 +1,6 @@
-"""Authorizing this system with DrChrono: the URL to open, the redirect with the code, and the pair it is good for.
+"""Authorizes this system with DrChrono: the URL to open, the redirect with the code, and the exchange for a token pair.
 
-Guide, "Initial Authorization". A person does this once; after it the pair refreshes itself.
+Guide, "Initial Authorization". A person does this once. From then on, the pair is refreshed automatically.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import requests
 
 from shared.tokens.token import Answer, Granted
 
-# Guide, "Required Scopes": those for reading, and those without which nothing can be written.
+# Guide, "Required Scopes": the scopes for reading, and the additional ones for writing.
 READ_SCOPES = ("patients:read", "clinical:read", "calendar:read", "user:read")
 WRITE_SCOPES = ("patients:write", "calendar:write")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -29,22 +29,22 @@ _OF_ANOTHER = "This belongs to another authorization: open the address that the 
 
 
 class AuthorizationFailed(Exception):
-    """Says what happened and what to do."""
+    """The text says what happened and what to do."""
 
 
 class Endpoint(Protocol):
-    """Of `shared.tokens.endpoint.TokenEndpoint`."""
+    """The methods of `shared.tokens.endpoint.TokenEndpoint` that are needed here."""
 
     def exchange(self, code: str, redirect_uri: str) -> Answer: ...
 
 
 def new_state() -> str:
-    """What the redirect must bring back, so that nobody can slip in the code of another account."""
+    """Return a value that the redirect must contain, so that nobody can inject the code of another account."""
     return secrets.token_urlsafe(32)
 
 
 def check_reachable(url: str) -> None:
-    """Before a person is sent there: whether anybody answers at DrChrono's origin. Raises AuthorizationFailed."""
+    """Check that DrChrono's origin answers, before a person is sent there. Raises AuthorizationFailed."""
     try:
         requests.head(f"{url}/o/token/", timeout=REACH_SECONDS, allow_redirects=False)
     except requests.RequestException as error:
@@ -54,12 +54,12 @@ def check_reachable(url: str) -> None:
 
 
 def scopes(*, writes: bool) -> tuple[str, ...]:
-    """What is asked for. writes: whether other programs may have records created and changed."""
+    """Return the scopes to request. writes: whether other programs may have records created and changed."""
     return READ_SCOPES + WRITE_SCOPES if writes else READ_SCOPES
 
 
 def authorization_url(url: str, *, client_id: str, redirect_uri: str, state: str, writes: bool = False) -> str:
-    """Where a person allows the access. url: DrChrono's origin. writes: see `scopes`."""
+    """Return the URL at which a person allows the access. url: DrChrono's origin. writes: see `scopes`."""
     query = {
         "response_type": "code",
         "client_id": client_id,
@@ -71,7 +71,7 @@ def authorization_url(url: str, *, client_id: str, redirect_uri: str, state: str
 
 
 def read_redirect(redirected: str, state: str) -> str:
-    """The code of the URL (or path) that DrChrono sent the browser to. Raises AuthorizationFailed."""
+    """Return the code from the URL (or path) to which DrChrono redirected the browser. Raises AuthorizationFailed."""
     fields = parse_qs(urlsplit(redirected).query)
     if not _is_of(redirected, state):
         raise AuthorizationFailed("the redirect belongs to another authorization: open the printed URL again")
@@ -101,20 +101,20 @@ def adopt(code: str, redirect_uri: str, endpoint: Endpoint, adopt: Callable[[Gra
     return answer
 
 
-# By the reason of what the token endpoint answered (`shared.tokens.endpoint`).
+# By the reason of the token endpoint's refusal (`shared.tokens.endpoint`).
 _REFUSALS = {
-    "invalid_grant": "DrChrono refused the code: it lives a minute, works once, and only with the redirect URI that it "
-    "was asked for with; authorize again, and do not wait",
+    "invalid_grant": "DrChrono refused the code: it expires after a minute, works once, and only with the redirect "
+    "URI that it was requested with; authorize again, and do not wait",
     "invalid_client": "DrChrono does not know this client id with this client secret: compare DRCHRONO_CLIENT_ID and "
     "DRCHRONO_CLIENT_SECRET with its API console",
-    "throttled": "DrChrono takes no more requests for now: authorize again in an hour",
+    "throttled": "DrChrono accepts no more requests for now: authorize again in an hour",
     "unreachable": "DrChrono was not reached: check the network and DRCHRONO_URL, and authorize again",
 }
 _OTHER_REFUSAL = "DrChrono gave no token for the code ({}): authorize again"
 
 
 def _port_of(url: str) -> int:
-    """0 where there is none that can be listened on."""
+    """Return 0 if the address has no port that can be listened on."""
     try:
         return urlsplit(url).port or 0
     except ValueError:
@@ -122,10 +122,11 @@ def _port_of(url: str) -> int:
 
 
 class RedirectListener:
-    """Waits on this machine for the browser: `with RedirectListener(uri) as listener: listener.wait(state)`.
+    """Waits on this machine for the redirect: `with RedirectListener(uri) as listener: listener.wait(state)`.
 
-    redirect_uri: an `http://127.0.0.1:<port>/…` that is registered with DrChrono. Raises AuthorizationFailed where it
-    is none, or its port is in use. Any web page can call the port: only what brings the state ends the wait.
+    redirect_uri: an `http://127.0.0.1:<port>/…` that is registered with DrChrono. Raises AuthorizationFailed for
+    another address, or if its port is in use. Any web page can call the port, so only a request with the state ends the
+    wait.
     """
 
     def __init__(self, redirect_uri: str) -> None:
@@ -154,7 +155,7 @@ class RedirectListener:
         self._server.server_close()
 
     def wait(self, state: str) -> str:
-        """The code, as soon as the redirect has come. Raises AuthorizationFailed."""
+        """Return the code as soon as the redirect arrives. Raises AuthorizationFailed."""
         self._state = state
         while self._redirected.empty():
             self._server.handle_request()
@@ -173,27 +174,27 @@ class RedirectListener:
                 self.send_header("Content-Length", str(len(page)))
                 self.end_headers()
                 self.wfile.write(page)
-                if awaited:  # the browser has its page: the process may end now
+                if awaited:  # the browser has received its page, so the process may end now
                     listener._redirected.put(self.path)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the inherited name
-                """The path holds the code."""
+                """Log nothing: the path contains the code."""
 
         return Handler
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    """A thread for each connection, so that one that sends nothing keeps nobody waiting."""
+    """One thread per connection, so that an idle connection does not block others."""
 
     daemon_threads = True
-    timeout = 0.1  # of `handle_request`: how often `wait` looks whether a thread got the redirect
+    timeout = 0.1  # of `handle_request`: how often `wait` checks whether a thread received the redirect
 
     def __init__(self, address: tuple[str, int], *args: Any, **options: Any) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, *args, **options)
 
     def server_bind(self) -> None:
-        # The inherited method looks the host's name up, which takes seconds on machines without DNS.
+        # The inherited method resolves the host name, which takes seconds on machines without DNS.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()

@@ -9,14 +9,13 @@ _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
 
 class DotenvError(Exception):
-    """Says which line is none."""
+    """The text says which line is invalid."""
 
 
 def read(file: Path) -> dict[str, str]:
-    """The variables of `file`, or none where there is no such file. Raises DotenvError.
+    """Return the variables of `file`; none if the file does not exist. Raises DotenvError.
 
-    Empty lines and lines that begin with # are passed over; a value may stand in single or double quotes, and is
-    taken as it is: nothing is expanded in it.
+    Skips empty lines and lines that begin with #. A value may be in single or double quotes. Nothing in it is expanded.
     """
     if not file.is_file():
         return {}

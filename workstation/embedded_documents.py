@@ -1,7 +1,7 @@
 """The embedded store: `shared.documents.Documents` on one SQLite file, for machines without Google's emulators.
 
-Several processes share the file (write-ahead log, immediate transactions). One contract suite runs on it and on
-Firestore, so what holds here holds there.
+Several processes share the file (write-ahead log, immediate transactions). The same contract tests run on it and on
+Firestore. `embedded_sql` writes the queries.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from shared.documents import Data, DocumentExists, Snapshot, Transaction, Where
 from shared.errors import StoreUnavailable
-from workstation.embedded_json import Encoder, instant, loads
+from workstation.embedded_json import Encoder
+from workstation.embedded_sql import document, extract, select, where_clauses
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -40,19 +41,19 @@ def utc_now() -> datetime:
 
 class EmbeddedDocuments:
     def __init__(self, file: Path, now: Callable[[], datetime] = utc_now) -> None:
-        """`now` is the store's time; processes that share the file share the machine's clock."""
+        """now: the store's time. Processes that share the file share the machine's clock."""
         self._file = file
         self._now = now
         self._threads = threading.local()
         with self._connection() as connection:
-            # A new file only: with SQLite's own 4 KiB, most records would be spread over several pages.
+            # Applies to a new file only. At SQLite's default of 4 KiB, most records would span several pages.
             connection.execute("pragma page_size=16384")
             connection.execute("pragma journal_mode=wal")
             connection.executescript(_SCHEMA)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """This thread's own connection; SQLite's errors as ours."""
+        """Yield this thread's connection. Translate SQLite's errors to StoreUnavailable."""
         try:
             connection = getattr(self._threads, "connection", None)
             if connection is None:
@@ -99,27 +100,27 @@ class EmbeddedDocuments:
         after_id: str | None = None,
         fields: Sequence[str] = (),
     ) -> Iterator[tuple[str, Data]]:
-        conditions, values = _conditions(collection, where)
+        conditions, values = where_clauses(collection, where)
         if after_id is not None:
             conditions.append("id > ?")
             values.append(after_id)
-        # As in Firestore, a document without the field is not in an order by that field.
-        conditions += [f"{_extract(name)} is not null" for name in order_by]
-        order = ", ".join([*map(_extract, order_by), "id"])
-        sql = f"{_select(fields)} where {' and '.join(conditions)} order by {order} limit ?"
+        # As in Firestore, ordering by a field leaves out the documents without it.
+        conditions += [f"{extract(name)} is not null" for name in order_by]
+        order = ", ".join([*map(extract, order_by), "id"])
+        sql = f"{select(fields)} where {' and '.join(conditions)} order by {order} limit ?"
         with self._connection() as connection:
             for key, *found in connection.execute(sql, [*values, -1 if limit is None else limit]):
-                yield key, _document(found, fields)
+                yield key, document(found, fields)
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
-        conditions, values = _conditions(collection, where)
+        conditions, values = where_clauses(collection, where)
         sql = f"select count(*) from documents where {' and '.join(conditions)}"  # noqa: S608 (built from own names)
         with self._connection() as connection:
             return int(connection.execute(sql, values).fetchone()[0])
 
 
 class _EmbeddedTransaction:
-    """What is written is kept until the work is done, and goes to SQLite in one statement for each sort of write."""
+    """Collects the writes until the work is done. `write` then executes one statement for each type of write."""
 
     def __init__(self, connection: sqlite3.Connection, now: Callable[[], datetime]) -> None:
         self._connection = connection
@@ -145,14 +146,14 @@ class _EmbeddedTransaction:
     def update(self, path: str, data: Data) -> None:
         stored = self._changed[path] if path in self._changed else self.get(path)
         if stored is None:
-            raise StoreUnavailable("embedded store: update of a document that is not there")
+            raise StoreUnavailable("embedded store: update of a document that does not exist")
         self._changed[path] = {**stored, **data}
 
     def delete(self, path: str) -> None:
         self._changed[path] = None
 
     def write(self) -> None:
-        """Raises DocumentExists."""
+        """Execute the writes. Raises DocumentExists."""
         encoder = Encoder()
 
         def rows(documents: Iterable[tuple[str, Data]]) -> Iterator[tuple[str, str, str]]:
@@ -183,49 +184,9 @@ def _read(connection: sqlite3.Connection, paths: Sequence[str], fields: Sequence
     for path in paths:
         collection, key = _split(path)
         keys[collection].append(key)
-    sql = f"{_select(fields)} where collection = ? and id in (select value from json_each(?))"  # noqa: S608
+    sql = f"{select(fields)} where collection = ? and id in (select value from json_each(?))"  # noqa: S608
     return {
-        f"{collection}/{key}": _document(found, fields)
+        f"{collection}/{key}": document(found, fields)
         for collection, names in keys.items()
         for key, *found in connection.execute(sql, (collection, json.dumps(names)))
     }
-
-
-def _select(fields: Sequence[str]) -> str:
-    """The columns are the id, then the document; or, where fields are given, an array of their values, and the type of
-    each, which is null where the document has no such field.
-    """
-    if not fields:
-        return "select id, data from documents"
-    paths = [_json_path(name) for name in fields]
-    values = ", ".join([*paths, paths[0]])  # of two paths or more SQLite makes an array
-    types = ", ".join(f"json_type(data, {path})" for path in paths)
-    return f"select id, json_extract(data, {values}), {types} from documents"  # noqa: S608 (built from own names)
-
-
-def _document(found: Sequence[Any], fields: Sequence[str]) -> Data:
-    text, *types = found
-    loaded = loads(text)
-    return {name: loaded[at] for at, name in enumerate(fields) if types[at] is not None} if fields else loaded
-
-
-def _conditions(collection: str, where: Sequence[Where]) -> tuple[list[str], list[Any]]:
-    conditions, values = ["collection = ?"], [collection]
-    for field, op, value in where:
-        path = _extract(field)
-        if isinstance(value, datetime):
-            path, value = _extract(f"{field}.$time"), instant(value)
-        # As in Firestore, values of another type never match.
-        kind = "'text'" if isinstance(value, str) else "'integer', 'real'"
-        conditions.append(f"typeof({path}) in ({kind}) and {path} {op.replace('==', '=')} ?")
-        values.append(value)
-    return conditions, values
-
-
-def _extract(field: str) -> str:
-    return f"json_extract(data, {_json_path(*field.split('.'))})"
-
-
-def _json_path(*names: str) -> str:
-    path = "".join(f'."{name}"' for name in names)
-    return f"'${path}'"

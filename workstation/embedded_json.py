@@ -1,4 +1,4 @@
-"""Documents as the JSON text that the embedded store keeps, and back. JSON has no instants: they are tagged. Pure."""
+"""Documents as the JSON text that the embedded store keeps, and back. Instants, which JSON lacks, are tagged. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from shared.documents import Data, Serialized
 
 
 def instant(value: datetime) -> str:
-    """In UTC and of fixed width, so that text compares as time does."""
+    """Return the instant in UTC with a fixed width, so that texts sort as times do."""
     return _text(value.astimezone(timezone.utc))
 
 
-@lru_cache(maxsize=256)  # the documents of a page share theirs
+@lru_cache(maxsize=256)  # the documents of a page share instants
 def _text(utc: datetime) -> str:
     return utc.isoformat(timespec="microseconds").removesuffix("+00:00")
 
 
 class Encoder(json.JSONEncoder):
-    """JSON has no instants: they become {"$time": text}. A record's own key that begins with $ gets a second one."""
+    """Encodes instants as {"$time": text}. A key of a record that begins with $ gets a second $."""
 
     def __init__(self) -> None:
         super().__init__(separators=(",", ":"))
@@ -38,7 +38,7 @@ class Encoder(json.JSONEncoder):
             return f"{data.text[:-1]},{self.text_of(data.rest)[1:]}"
         self._tags = 0
         text = self.encode(data)
-        # Nearly all documents have no such key, and are written without a look at each of theirs.
+        # Nearly all documents have no such key, so their keys are not checked one by one.
         return text if text.count('"$') == self._tags else self.encode(_tagged(data))
 
 

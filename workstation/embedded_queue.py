@@ -1,39 +1,29 @@
-"""The embedded queue: what Pub/Sub does for the system, on one SQLite file and one thread.
+"""The embedded queue: a replacement for Pub/Sub on one SQLite file.
 
-A message is published once its row is committed to disk. It is pushed to the subscriber as Pub/Sub would push it, again
-with growing pauses while the answer is not 2xx, and is kept apart as dead after too many attempts.
+A message is published when its row is committed to disk. `embedded_push` delivers it. A refused message is due again
+after a growing pause, and becomes a dead letter after MOST_ATTEMPTS.
 """
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlsplit
 
 from shared.errors import PublishFailed
 
-# As the subscription in the cloud (terraform/pubsub.tf).
+# The values of the subscription in the cloud (terraform/pubsub.tf).
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 600.0
 MOST_ATTEMPTS = 20
 ACKNOWLEDGE_SECONDS = 180.0
 
-PUSHERS = 8
-LOOK_SECONDS = 0.02  # a look costs some microseconds
 BUSY_SECONDS = 10.0
-
-SUBSCRIPTION = "projects/local/subscriptions/drchrono-events-store-record"
 
 _SCHEMA = """
 create table if not exists messages (
@@ -70,16 +60,16 @@ class EmbeddedQueue:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """This thread's own."""
+        """Yield this thread's connection."""
         connection = getattr(self._threads, "connection", None)
         if connection is None:
             connection = sqlite3.connect(self._file, timeout=BUSY_SECONDS, isolation_level=None)
-            connection.execute("pragma synchronous=full")  # a commit outlives the machine's power
+            connection.execute("pragma synchronous=full")  # a commit survives a power failure
             self._threads.connection = connection
         yield connection
 
     def publish(self, data: bytes, attributes: Mapping[str, str]) -> None:
-        """Returns when the message is on disk. Raises PublishFailed."""
+        """Return when the message is on disk. Raises PublishFailed."""
         now = self._now()
         row = (data, json.dumps(dict(attributes)), now, now)
         try:
@@ -91,7 +81,7 @@ class EmbeddedQueue:
             raise PublishFailed(f"embedded queue: {type(error).__name__}") from None
 
     def take(self, most: int) -> list[Message]:
-        """Messages that are due. Who takes one has ACKNOWLEDGE_SECONDS before it comes again."""
+        """Take up to `most` due messages. Each is due again after ACKNOWLEDGE_SECONDS."""
         now = self._now()
         with self._connection() as connection:
             rows = connection.execute(
@@ -110,16 +100,16 @@ class EmbeddedQueue:
             connection.execute("delete from messages where id = ?", (message.id,))
 
     def refuse(self, message: Message) -> None:
-        """It was not taken: again after a pause, or never."""
+        """Make the message due again after a pause, or a dead letter after too many attempts."""
         if message.attempt >= MOST_ATTEMPTS:
-            self._bury(message)
+            self._move_to_dead_letters(message)
             return
         with self._connection() as connection:
             connection.execute(
                 "update messages set due = ? where id = ?", (self._now() + pause(message.attempt), message.id)
             )
 
-    def _bury(self, message: Message) -> None:
+    def _move_to_dead_letters(self, message: Message) -> None:
         with self._connection() as connection:
             connection.execute("begin immediate")
             connection.execute(
@@ -141,75 +131,6 @@ class EmbeddedQueue:
 
 
 def pause(attempt: int) -> float:
-    """Seconds between the `attempt`-th attempt (from 1) and the next."""
+    """Return the seconds between attempt number `attempt` (from 1) and the next."""
     growing: float = min(FIRST_PAUSE_SECONDS * 2 ** min(attempt - 1, 16), LONGEST_PAUSE_SECONDS)
     return growing
-
-
-def envelope(message: Message) -> bytes:
-    """The body of a push (cloud.google.com/pubsub/docs/push)."""
-    published = datetime.fromtimestamp(message.published_at, timezone.utc).isoformat().replace("+00:00", "Z")
-    body: dict[str, Any] = {
-        "message": {
-            "attributes": message.attributes,
-            "data": base64.b64encode(message.data).decode(),
-            "messageId": str(message.id),
-            "message_id": str(message.id),
-            "publishTime": published,
-            "publish_time": published,
-        },
-        "subscription": SUBSCRIPTION,
-        "deliveryAttempt": message.attempt,
-    }
-    return json.dumps(body).encode()
-
-
-class Pusher:
-    """`with Pusher(queue, url):` pushes what is due to `url` until the block ends, from threads of its own."""
-
-    def __init__(self, queue: EmbeddedQueue, url: str) -> None:
-        self._queue = queue
-        self._url = url
-        self._free = threading.Semaphore(PUSHERS)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pusher", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        with ThreadPoolExecutor(PUSHERS, thread_name_prefix="pusher") as pool:
-            while not self._ended.wait(LOOK_SECONDS):
-                # No message is taken before there is somebody to push it: its time would run meanwhile.
-                while self._free.acquire(blocking=False):
-                    taken = self._queue.take(1)
-                    if not taken:
-                        self._free.release()
-                        break
-                    pool.submit(self._push, taken[0])
-
-    def _push(self, message: Message) -> None:
-        try:
-            if 200 <= post(self._url, envelope(message)) < 300:
-                self._queue.acknowledge(message)
-            elif not self._ended.is_set():
-                self._queue.refuse(message)
-        finally:
-            self._free.release()
-
-
-def post(url: str, body: bytes) -> int:
-    """The status, or 0 where no answer came."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ACKNOWLEDGE_SECONDS)
-    with closing(connection):
-        try:
-            connection.request("POST", parts.path or "/", body, {"Content-Type": "application/json"})
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return 0

@@ -1,4 +1,4 @@
-"""What a program says that is started before its packages are there. Standard library only."""
+"""The message of a program that is started before its packages are installed. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ OWN = ("main", "functions", "shared", "workstation", "ops", "console", "local", 
 
 
 def explained(missing: ModuleNotFoundError) -> str:
-    """One line for a person. Raises `missing` itself where the module is one of ours: that is a defect."""
+    """Return one line for a person. Raises `missing` itself if the module is one of ours: that is a bug."""
     if (missing.name or "").partition(".")[0] in OWN:
         raise missing
     return (

@@ -1,4 +1,4 @@
-"""The system of `main.py`, with the embedded store and queue in place of Google's where EMBEDDED_FOLDER says so."""
+"""The system of `main.py`. If EMBEDDED_FOLDER is set, the embedded store and queue replace Google's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workstation.embedded_queue import EmbeddedQueue
 
 FOLDER = "EMBEDDED_FOLDER"
 
-# By this, `make run` tells the console that it starts with which key the page is to be opened.
+# `make run` passes the key of the page to the console that it starts in this variable.
 CONSOLE_KEY = "CONSOLE_KEY"
 
 

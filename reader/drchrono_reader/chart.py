@@ -1,4 +1,4 @@
-"""All that the copy holds of one patient."""
+"""All records of one patient in the copy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHART_KINDS = ("appointments", "clinical_notes", "medications", "problems", "all
 
 @dataclass(frozen=True)
 class Chart:
-    """patient: None where the copy has no such patient. statuses: by kind, read before the records were."""
+    """patient: None if the copy has no such patient. statuses: by kind, read before the records."""
 
     patient: Record | None
     appointments: list[Record]
@@ -31,7 +31,7 @@ class Chart:
 
     @property
     def complete_until(self) -> datetime | None:
-        """Every change of any kind made at DrChrono before then (UTC) is in the chart. None where that is not known."""
+        """Every change of any kind made at DrChrono before this time (UTC) is in the chart. None if unknown."""
         moments = [status.proven_until for status in self.statuses.values()]
         known = [moment for moment in moments if moment is not None]
         return min(known) if known and len(known) == len(moments) else None

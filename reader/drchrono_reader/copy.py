@@ -39,8 +39,8 @@ class Copy:
     def from_environment(cls, environ: Mapping[str, str]) -> Copy:
         """Return the copy that the settings of the functions name.
 
-        EMBEDDED_FOLDER: of `make run` in the embedded form. Otherwise GCP_PROJECT or GOOGLE_CLOUD_PROJECT, and
-        FIRESTORE_DATABASE; the client itself reads FIRESTORE_EMULATOR_HOST.
+        EMBEDDED_FOLDER: set by `make run` in the embedded form. Otherwise GCP_PROJECT or GOOGLE_CLOUD_PROJECT, and
+        FIRESTORE_DATABASE. The client itself reads FIRESTORE_EMULATOR_HOST.
         """
         if folder := environ.get("EMBEDDED_FOLDER"):
             return cls(EmbeddedFile(Path(folder) / "documents.sqlite3"))
@@ -52,14 +52,14 @@ class Copy:
         return Records(self._store, name)
 
     def status(self, kind: str) -> Status:
-        """Return what the copy knows of its completeness. Read it before the records that it shall speak of."""
+        """Return what the copy states about its completeness. Read it before the records that it should cover."""
         return status_of(kind, self._store.get(COLLECTION, kind))
 
     def is_complete(self, kind: str, *, at: datetime) -> bool:
         """Return whether every change made at DrChrono before `at` (aware) is in the copy.
 
-        It speaks of what the user who authorized the copy may see; `status(kind).coverage` says what that is.
-        Ask before reading the records. False where it is not known.
+        This covers what the user who authorized the copy may see; see `status(kind).coverage`. Ask before reading the
+        records. Returns False if it is not known.
         """
         return self.status(kind).is_complete(at=at)
 

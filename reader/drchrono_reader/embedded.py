@@ -1,4 +1,4 @@
-"""The SQLite file that `make run` keeps where Google's emulators are not installed, as a `Store`. Read-only."""
+"""The SQLite file of `make run` without Google's emulators, as a `Store`. Read-only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUSY_SECONDS = 15.0
 
 
 class EmbeddedFile:
-    """`documents.sqlite3` in the folder that `make run` prints. Raises FileNotFoundError where there is none."""
+    """`documents.sqlite3` in the folder that `make run` prints. Raises FileNotFoundError if it does not exist."""
 
     def __init__(self, file: Path) -> None:
         if not file.is_file():
@@ -97,7 +97,7 @@ def _path(field: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Instants in their fixed width: text compares as time does."""
+    """Return instants in their fixed width: their texts sort as times do."""
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return value

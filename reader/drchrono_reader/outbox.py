@@ -99,7 +99,8 @@ class Outbox:
     ) -> str:
         """Ask for a change of these fields, and return the name of the entry.
 
-        expected_updated_at: the record's `updated_at` that you saw; if it is another by then, nothing is changed.
+        expected_updated_at: the `updated_at` of the version that you read. If the record has another by then, nothing
+        is changed.
         """
         data = {"kind": kind, "action": "update", "id": id, "fields": dict(fields)}
         if expected_updated_at is not None:
@@ -107,14 +108,14 @@ class Outbox:
         return self._add(entry, {**data, "allow_overlapping": allow_overlapping})
 
     def get(self, entry: str) -> Written | None:
-        """Return how an entry stands, None where there is none (any more)."""
+        """Return the state of an entry; None if it does not exist (any more)."""
         found = self._entries.document(entry).get().to_dict()
         return None if found is None else written_of(entry, found)
 
     def wait(self, entry: str, *, seconds: float = 30.0) -> Written:
-        """Return the entry when it is done or rejected, or as it is after so many seconds. Raises KeyError.
+        """Return the entry once it is done or rejected, or its state after so many seconds. Raises KeyError.
 
-        One that is `unknown` may have been done: ask again later, and do not ask for the same under another name.
+        An `unknown` entry may have been done: look at it later, and do not add the same request under another name.
         """
         deadline = self._now() + seconds
         while True:

@@ -94,7 +94,7 @@ class Query:
                 return Page(records, None)
 
     def first(self) -> Record | None:
-        """Return the first record, None where there is none."""
+        """Return the first record, or None."""
         return next(iter(self.page(size=1).records), None)
 
     def count(self) -> int:

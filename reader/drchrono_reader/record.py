@@ -45,7 +45,7 @@ class Record(Mapping[str, Any]):
 
 
 def record_of(kind: str, name: str, document: Document | None) -> Record | None:
-    """Return the record that a document holds; None where there is none, or one that the copy did not write."""
+    """Return the record that a document holds; None if there is no document, or the copy did not write it."""
     meta: Any = (document or {}).get(META)
     if document is None or not isinstance(meta, dict):
         return None

@@ -1,4 +1,4 @@
-"""What the copy says about its own completeness: the documents `sync_status/<kind>`. Pure."""
+"""What the copy states about its own completeness: the documents `sync_status/<kind>`. Pure."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Status:
 
 
 def status_of(kind: str, document: Document | None) -> Status:
-    """Return what can be read of the document; the rest is not known."""
+    """Return the readable fields of the document. The others are unknown."""
     found = document or {}
     return Status(
         kind=kind,

@@ -18,7 +18,7 @@ class Condition(NamedTuple):
 
 
 class Position(NamedTuple):
-    """The last document of a page. value: its field of the order, None where the order is by name."""
+    """The last document of a page. value: its value in the order's field; None if the order is by name."""
 
     name: str
     value: Any = None

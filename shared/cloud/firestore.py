@@ -22,17 +22,17 @@ from shared.settings import CloudSettings
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-# Of N instances that write one document at once, one wins each round: enough for some dozens, within seconds.
+# If N instances write one document at once, one succeeds in each round. This is enough for some dozens, in seconds.
 MOST_LOSSES = 20
 FIRST_PAUSE_SECONDS = 0.02
 
-# A call with a chunk of documents is mostly waiting. Two at once keep Firestore busy; more would only make each of
-# them slower, and a call must end within ATTEMPT_SECONDS.
+# A call with a chunk of documents mostly waits. Two at once keep Firestore busy. More would slow down each of them,
+# and a call must end within ATTEMPT_SECONDS.
 CALLS_AT_ONCE = 2
 
 
 def connect(settings: CloudSettings) -> FirestoreDocuments:
-    """The client itself turns to FIRESTORE_EMULATOR_HOST where that is set. Raises StoreUnavailable."""
+    """Return the store. The client uses FIRESTORE_EMULATOR_HOST if that is set. Raises StoreUnavailable."""
     with translated():
         return FirestoreDocuments(firestore.Client(project=settings.project, database=settings.database))
 
@@ -58,10 +58,10 @@ class FirestoreDocuments:
             return _existing(self._calls.read(paths, fields))
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Optimistic: what `work` read carries its version into the commit, and a commit that met another is run again.
+        """Optimistic: the commit carries the versions that `work` read. If another commit was first, `work` runs again.
 
-        Firestore's own transactions lock what they read. A document that every instance writes (the quota) then makes
-        them queue, or time out; here the loser of a race pays one read.
+        Firestore's own transactions lock what they read. On a document that every instance writes (the quota), they
+        queue or time out. Here the loser of a race pays one more read.
         """
         with translated():
             for loss in range(MOST_LOSSES):
@@ -78,7 +78,7 @@ class FirestoreDocuments:
         raise StoreUnavailable("Firestore: too much contention on a document")
 
     def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
-        """CALLS_AT_ONCE at a time. Those that have not begun when one fails are left out."""
+        """Run CALLS_AT_ONCE at a time. If one fails, those that have not begun are left out."""
         todo = list(items)
         if len(todo) < 2:
             return [work(item) for item in todo]
@@ -87,7 +87,7 @@ class FirestoreDocuments:
         for future in futures:
             future.cancel()
         wait(futures)
-        # They begin in their order: whatever was left out comes after what failed.
+        # They begin in order, so all items that are left out come after the one that failed.
         return [future.result() for future in futures]
 
     def _threads(self) -> ThreadPoolExecutor:
@@ -117,7 +117,7 @@ class FirestoreDocuments:
         if limit is not None:
             query = query.limit(limit)
         with translated():
-            # The library begins a stream that broke again after the last document, with the whole limit.
+            # The library resumes a broken stream after the last document, with the full limit.
             for snapshot in islice(query.stream(**self._patience), limit):
                 yield snapshot.id, cast("Data", snapshot.to_dict())
 
@@ -132,7 +132,7 @@ class _FirestoreTransaction:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._writes = calls.writes()
-        self._versions: dict[str, Any] = {}  # of what was read; None: it did not exist
+        self._versions: dict[str, Any] = {}  # versions of the documents read; None: it did not exist
         self.creates = False
 
     def get(self, path: str) -> Data | None:
@@ -164,7 +164,7 @@ class _FirestoreTransaction:
         self._guard(path, self._writes.delete(path))
 
     def _guard(self, path: str, write: Any) -> None:
-        """A document that was read is written only if it is as it was then."""
+        """Make the write conditional on the version of the document that was read, if it was read."""
         if path not in self._versions:
             return
         if (version := self._versions[path]) is None:

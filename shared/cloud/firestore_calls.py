@@ -1,6 +1,6 @@
-"""Firestore's calls with the bare protobuf messages, their deadlines, and their errors as ours.
+"""Firestore calls with bare protobuf messages, their deadlines, and the translation of their errors.
 
-The library's client sends them: its channel, its credentials and its translation of statuses are used as they are.
+The library's client sends them, with its channel, credentials and translation of statuses.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from shared.cloud.firestore_values import decode, encode, instant
 from shared.documents import Data
 from shared.errors import RecordTooLarge, StoreUnavailable
 
-# One attempt of a call, and all attempts together. The library's own patience is a minute and more, and whoever calls
-# has something better to do then: DrChrono and Pub/Sub deliver again.
+# One attempt of a call, and all attempts together. The library would wait for a minute and more. The callers need not:
+# DrChrono and Pub/Sub deliver again.
 ATTEMPT_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
 _PASSING = if_exception_type(ServiceUnavailable, InternalServerError, DeadlineExceeded)
@@ -43,18 +43,18 @@ _PLAIN_NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Google's errors as ours; their texts may hold a document's content, so nothing of them is kept."""
+    """Translate Google's errors. Their texts may contain a document's content, so they are dropped."""
     try:
         yield
     except InvalidArgument as error:
-        # The only argument of ours that Firestore can find wrong is a document over its limits.
+        # The only argument of this module that Firestore can reject is a document over its limits.
         raise RecordTooLarge(f"Firestore refused a document ({type(error).__name__})") from None
     except (GoogleAPICallError, GoogleAuthError, RetryError) as error:
         raise StoreUnavailable(f"Firestore: {type(error).__name__}") from None
 
 
 class Patience(TypedDict):
-    """How long a call may take: an argument of every call of the library."""
+    """The time limits of a call, for the arguments that every call of the library takes."""
 
     retry: Retry
     timeout: float
@@ -66,7 +66,7 @@ def patience(seconds: float) -> Patience:
 
 
 class Found(NamedTuple):
-    """One document as it was read. data, version: None where it doesn't exist. read_at: Firestore's time, UTC."""
+    """A document as it was read. data, version: None if it doesn't exist. read_at: Firestore's time, UTC."""
 
     path: str
     data: Data | None
@@ -75,7 +75,7 @@ class Found(NamedTuple):
 
 
 class Calls:
-    """Raises Google's errors: to be called inside `translated`."""
+    """Raises Google's errors, so callers wrap the methods in `translated`."""
 
     def __init__(self, client: firestore.Client, patience: Patience) -> None:
         self._client = client
@@ -84,7 +84,7 @@ class Calls:
         self._prefix = f"{self._database}/documents/"
 
     def read(self, paths: Sequence[str], fields: Sequence[str]) -> list[Found]:
-        """All of these documents in any order, each once; only the top-level `fields` of each where given."""
+        """Return these documents in any order, each once; if `fields` are given, only these top-level fields."""
         if not paths:
             return []
         request = _Get(database=self._database, documents=[self._prefix + path for path in paths])
@@ -112,7 +112,7 @@ class Calls:
 
 
 class Writes:
-    """The writes of one commit, in their order. Each method gives the bare `Write`, for its precondition."""
+    """The writes of one commit, in order. Each method returns the bare `Write`, so that a precondition can be added."""
 
     def __init__(self, request: Any, prefix: str) -> None:
         self.request = request
@@ -140,7 +140,7 @@ class Writes:
 
 
 def field_path(name: str) -> str:
-    """The path of the top-level field `name` (firebase.google.com/docs/firestore/reference/rest/v1/Document)."""
+    """Return the path of the top-level field `name` (firebase.google.com/docs/firestore/reference/rest/v1/Document)."""
     if _PLAIN_NAME.fullmatch(name):
         return name
     escaped = name.replace("\\", "\\\\").replace("`", "\\`")

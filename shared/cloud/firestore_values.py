@@ -1,7 +1,7 @@
 """Values as Firestore's protobuf messages, and back.
 
-The bare messages are used. The library's wrappers around them take about twenty times as long, and
-`tests/cloud/test_firestore_values.py` checks that both give the same bytes.
+Uses the bare messages: the library's wrappers around them take about twenty times as long.
+`tests/cloud/test_firestore_values.py` checks that both produce the same bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from shared.documents import Data
 
-# A `google.firestore.v1.Value`, whose class is made when the library is loaded; type checkers know the wrapper only.
+# A `google.firestore.v1.Value`. Its class is created when the library is loaded; type checkers know only the wrapper.
 Value = Any
 Fields = MutableMapping[str, Value]
 
@@ -22,12 +22,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def encode(fields: Fields, data: Mapping[str, Any]) -> None:
-    """Write `data` into `fields`, those of a document or of a map.
+    """Write `data` into `fields`, the fields of a document or a map.
 
-    Raises TypeError for what is neither JSON nor an aware datetime, ValueError for what Firestore cannot hold.
+    Raises TypeError for values that are neither JSON nor an aware datetime, ValueError for those that Firestore cannot
+    hold.
     """
     for name, item in data.items():
-        # The five frequent types are told here, without a call for each.
+        # The five frequent types are handled here, without a function call.
         kind = type(item)
         if kind is str:
             fields[name].string_value = item
@@ -57,7 +58,7 @@ def _encode_item(value: Value, item: object) -> None:
     elif isinstance(item, datetime):
         value.timestamp_value.CopyFrom(timestamp(item))
     elif isinstance(item, Mapping):
-        value.map_value.SetInParent()  # an empty map is a map all the same
+        value.map_value.SetInParent()  # marks an empty map as a map
         encode(value.map_value.fields, item)
     elif isinstance(item, Sequence) and not isinstance(item, bytes):
         value.array_value.SetInParent()
@@ -69,20 +70,20 @@ def _encode_item(value: Value, item: object) -> None:
 
 
 def timestamp(instant: datetime) -> Timestamp:
-    """Raises TypeError where `instant` has no time zone."""
+    """Raises TypeError if `instant` has no time zone."""
     since = instant - _EPOCH
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def instant(stamp: Timestamp) -> datetime:
-    """In UTC, to the microsecond, as Firestore keeps it."""
+    """Return the instant in UTC, to the microsecond, as Firestore stores it."""
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
 def decode(fields: Mapping[str, Value]) -> Data:
-    """The document or map of these fields.
+    """Return the document or map with these fields.
 
-    What this system never writes becomes what is nearest: a reference its name, a point a map of two numbers.
+    Types that this system never writes are approximated: a reference becomes its name, a point a map of two numbers.
     """
     return {name: _decode_item(value) for name, value in fields.items()}
 

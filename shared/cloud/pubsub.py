@@ -1,4 +1,4 @@
-"""The topic that carries changes from the front door to the store."""
+"""The Pub/Sub topic that carries changes from `receive_webhook` to `store_record`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
 from shared.errors import PublishFailed
 from shared.settings import CloudSettings
 
-# As long as a sender may be kept waiting: the bound of the whole call, the wait for a publish before it included.
+# The longest time that a sender waits: the whole call, including the wait for the publish before it.
 PUBLISH_SECONDS = 3.0
-# Limits of one request: 1,000 messages and 10 MB (cloud.google.com/pubsub/quotas), less room for what surrounds them.
+# Limits of one request: 1,000 messages and 10 MB (cloud.google.com/pubsub/quotas), less the overhead.
 MOST_MESSAGES = 1000
 MOST_BYTES = 9_000_000
 
-# A server that moves, a connection that broke: gone with the next attempt, or not soon.
+# A restarted server or a broken connection: the next attempt succeeds, or none does soon.
 _PASSING = (Aborted, InternalServerError, ServiceUnavailable)
 
-# The bare protobuf types: building a request with the library's wrappers costs half as much as sending it.
+# The bare protobuf types: building a request with the library's wrappers takes half as long as sending it.
 _Message = PubsubMessage.pb()
 _Request = PublishRequest.pb()
 
 
 def connect(settings: CloudSettings) -> Publisher:
-    """The client itself turns to PUBSUB_EMULATOR_HOST where that is set. Raises PublishFailed without credentials."""
+    """Return the publisher. The client uses PUBSUB_EMULATOR_HOST if that is set. Raises PublishFailed without
+    credentials.
+    """
     try:
         client = PublisherClient()
     except GoogleAuthError as error:
@@ -37,7 +39,7 @@ def connect(settings: CloudSettings) -> Publisher:
 
 
 class _Batch:
-    """Messages that go together. Once `done`, a place that is not in `published` has failed."""
+    """Messages of one publish. After `done`, a message whose index is not in `published` has failed."""
 
     def __init__(self) -> None:
         self.messages: list[PubsubMessage] = []
@@ -50,19 +52,19 @@ class _Batch:
         return len(self.messages) < MOST_MESSAGES and self.bytes + message.ByteSize() <= MOST_BYTES
 
     def add(self, message: PubsubMessage) -> int:
-        """Its place."""
+        """Return the index of the message in the batch."""
         self.messages.append(message)
         self.bytes += message.ByteSize()
         return len(self.messages) - 1
 
 
 class Publisher:
-    """Publishes at once when idle; what arrives while a publish is under way goes together in the next one.
+    """Publishes at once when idle. Messages that arrive during a publish form the next batch.
 
-    The library's default publisher waits 10 ms for company that a lone webhook never gets, and a call for each message
-    is dear when many come at once. Here whoever finds no batch to join leads a new one: it waits for the publish
-    before, closes its batch and sends it, in its own thread; those who joined meanwhile wait for its answer. No thread
-    is started, so nothing is left to do between requests, when the platform takes the processor away.
+    The library's default publisher waits 10 ms to fill a batch, which is useless for a lone webhook; one call per
+    message is expensive when many arrive at once. Here, a thread that finds no open batch leads a new one: it waits for
+    the publish before, closes its batch and sends it. Threads that joined the batch wait for the result. No background
+    thread is started, so no work is left between requests, when the platform withdraws the CPU.
     """
 
     def __init__(self, client: PublisherClient, topic: str) -> None:
@@ -73,10 +75,10 @@ class Publisher:
         self._sending = threading.Lock()  # held during a publish
 
     def publish(self, data: bytes, attributes: Mapping[str, str]) -> None:
-        """Returns when the broker has the message.
+        """Return when the broker has the message. Raises PublishFailed after PUBLISH_SECONDS at the latest.
 
-        Raises PublishFailed, after PUBLISH_SECONDS at the latest. The message may have arrived all the same, if only
-        the answer was late: a change that is announced twice does no harm.
+        Even then the message may have arrived, if only the answer was late. A change that is announced twice does no
+        harm.
         """
         message = _Message(data=data, attributes=dict(attributes))
         deadline = time.monotonic() + PUBLISH_SECONDS
@@ -114,13 +116,13 @@ class Publisher:
             except _PASSING:
                 self._call(request, deadline)
             batch.published.update(places)
-        except Exception as error:  # whatever it is, those who wait are to know; its text may hold the message
+        except Exception as error:  # any error must reach the waiting threads; its text may contain the message
             batch.failure = type(error).__name__
-            # Pub/Sub refuses all for one that is wrong: then each goes alone.
+            # Pub/Sub refuses the whole batch if one message is invalid. Send each alone then.
             if isinstance(error, InvalidArgument) and len(places) > 1:
                 for place in places:
                     self._send(batch, [place], deadline)
 
     def _call(self, request: PublishRequest, deadline: float) -> None:
-        # Without the library's retry, whose last attempt may take the whole timeout once more.
+        # No retry by the library: its last attempt may take the whole timeout once more.
         self._client.publish(PublishRequest.wrap(request), retry=None, timeout=deadline - time.monotonic())

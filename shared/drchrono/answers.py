@@ -33,7 +33,7 @@ from shared.errors import (
 # The `status` of a bulk list that DrChrono gave up (documentation of `patients_list` and `line_items_list`).
 GIVEN_UP = frozenset({"Error", "Failed", "Canceled"})
 
-# The texts that errors are recognized by stand within this many bytes.
+# The texts that identify errors are within this many bytes.
 TEXT_BYTES = 2000
 
 MOST_NAMED_FIELDS = 5
@@ -112,9 +112,9 @@ def _complaint(body: bytes) -> str:
 
 
 def complaints_of(body: bytes) -> dict[str, list[str]]:
-    """The complaints of a refused write by field; what is said of no field is under `detail`.
+    """Return the complaints of a refused write by field; complaints about no field are under `detail`.
 
-    `{"field": ["message"]}` or a bare `["message"]` (recorded answers).
+    Forms: `{"field": ["message"]}` or a bare `["message"]` (recorded answers).
     """
     data = _parsed(body)
     found: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The requests that the API is asked: paths, filters and page sizes, from the table of kinds. Pure.
+"""Builds the requests to the API: paths, filters and page sizes, from the table of kinds. Pure.
 
 Endpoints: guide, "API Endpoints"; where the live service differs, DrChrono's API documentation and its support page on
 bulk lists.
@@ -17,10 +17,10 @@ from shared.drchrono.ids import document_id, is_id
 from shared.drchrono.kinds import Kind
 from shared.drchrono.windows import days_in
 
-# How a bulk list is begun: with a GET as the guide says, or with a POST as the live service wants it.
+# How a bulk list is begun: with a GET (guide) or a POST (live service).
 GUIDE, LIVE = "guide", "live"
 
-# Lists that are not bulk lists: "default and maximum 250"; with `verbose` DrChrono gives fewer by itself.
+# Lists that are not bulk lists: "default and maximum 250". With `verbose`, DrChrono returns fewer.
 PLAIN_PAGE_SIZE = 250
 
 _VERBOSE = {"verbose": "true"}
@@ -32,10 +32,9 @@ _LOCAL_TIME = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2})?", re.ASCII)
 class Call:
     """One request to the API, without its token.
 
-    path: from `/api/` on. query: encoded, without `?`. scope: what the token needs for it. kind, id: for the log.
-    body: the JSON of a write, None for everything else (starting a bulk list is a POST, but writes nothing).
-    before_sending: called before each request of the call, when nothing is left to wait for; what it raises keeps the
-    request from being sent.
+    path: from `/api/` on. query: encoded, without `?`. scope: the scope that the token needs. kind, id: for the log.
+    body: the JSON of a write; None for all other calls (beginning a bulk list is a POST, but writes nothing).
+    before_sending: called immediately before each request of the call; if it raises, the request is not sent.
     """
 
     method: str
@@ -64,7 +63,7 @@ class Call:
         return f"{self.method} {self.path}"
 
 
-# Live it is answered by a redirect to `/api/users/{id}`.
+# The live service answers with a redirect to `/api/users/{id}`.
 CURRENT_USER = Call(method="GET", path="/api/users/current", scope="user:read", kind="users")
 
 
@@ -84,18 +83,22 @@ def plain_list(kind: Kind, **filters: str) -> Call:
 
 
 def list_of(kind: Kind, owner: str, id: str) -> Call:  # noqa: A002
-    """The list of what belongs to one `patient` or `appointment`."""
+    """Return the call for the list of one `patient` or `appointment`."""
     return replace(plain_list(kind, **{owner: _checked(id)}), id=id)
 
 
 def practice_list(kind: Kind, doctor: str | None, page_size: int) -> Call:
-    """The list of a kind that is listed by patient, of all patients, or of those records that name `doctor`."""
+    """Return the call for the list of all patients, or of the records that name `doctor`. The kind is listed by
+    patient.
+    """
     filters = {"doctor": _checked(doctor)} if doctor is not None else {}
     return _list(kind, kind.name, {**filters, "page_size": str(page_size)})
 
 
 def matching(kind: Kind, filters: Mapping[str, str]) -> Call:
-    """The plain list of what meets the filters. A service that does not know one ignores it, and gives more."""
+    """Return the call for the plain list with these filters. A service ignores a filter it does not know, and returns
+    more.
+    """
     return plain_list(kind, **filters)
 
 
@@ -111,9 +114,9 @@ def change(kind: Kind, id: str, fields: Mapping[str, Any]) -> Call:  # noqa: A00
 def changes(
     kind: Kind, *, since: str | None, window: tuple[str, str] | None, archived: bool, bulk: bool
 ) -> Mapping[str, Call]:
-    """The first call of a list of changes, by the way in which the service answers.
+    """Return the first call of a list of changes for each list protocol.
 
-    Raises ValueError for a list that DrChrono refuses, or answers as if there were nothing.
+    Raises ValueError for a list that DrChrono refuses, or wrongly answers as empty.
     """
     if kind.whole:
         if since is not None or window is not None:
@@ -130,7 +133,7 @@ def changes(
     guide = _list(kind, kind.changes, {**filters, **size})
     if not bulk:
         return {GUIDE: guide, LIVE: plain_list(kind, **filters)}
-    # `since` of the live `patients_list` is documented as a date. An earlier bound only brings more.
+    # `since` of the live `patients_list` is documented as a date. An earlier bound only returns more.
     days = {"since": since[:10]} if since else {}
     steady = {"order_by": kind.order_by} if kind.order_by else {}
     live = _list(kind, kind.changes, {**filters, **days, **steady, **size})
@@ -150,7 +153,7 @@ def _path(kind: Kind) -> str:
 
 
 def _segment(id: str) -> str:  # noqa: A002
-    """`id` as one segment of a path."""
+    """Return `id` as one segment of a path."""
     return document_id(_checked(id))
 
 
@@ -161,13 +164,13 @@ def _checked(id: str) -> str:  # noqa: A002
 
 
 def _list(kind: Kind, name: str, query: Mapping[str, str]) -> Call:
-    """A GET. Without `verbose` DrChrono leaves out insurances, vitals and the lock state of notes."""
+    """Return a GET. Without `verbose`, DrChrono omits insurances, vitals and the lock state of notes."""
     query = {**query, **(_VERBOSE if kind.verbose else {})}
     return Call(method="GET", path=f"/api/{name}", scope=kind.scope, kind=kind.name, query=urlencode(query))
 
 
 def _write(method: str, path: str, kind: Kind, fields: Mapping[str, Any]) -> Call:
-    """Raises ValueError for a kind that is not written, and for numbers that JSON does not know."""
+    """Raises ValueError for a kind that is not writable, and for numbers that JSON does not have."""
     if not kind.writable:
         raise ValueError(f"{kind.name} are only read")
     body = json.dumps(dict(fields), allow_nan=False).encode()

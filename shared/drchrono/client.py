@@ -1,7 +1,7 @@
 """The client of the DrChrono API: methods return records, and raise one typed error for every other answer.
 
-`calls` builds the requests, `sender` sends them, `lists` walks the pages of a list. The client detects which list
-protocol the service speaks, the guide's or the live one.
+`calls` builds the requests, `sender` sends them, `lists` walks the pages of a list, and `list_protocol` detects whether
+the service speaks the guide's list protocol or the live one.
 """
 
 from __future__ import annotations
@@ -15,20 +15,18 @@ from typing import Any
 import requests
 
 from shared.drchrono import calls
-from shared.drchrono.calls import GUIDE, Call
+from shared.drchrono.calls import GUIDE
 from shared.drchrono.ids import id_of
 from shared.drchrono.kinds import KINDS, Kind, is_of
+from shared.drchrono.list_protocol import ListProtocol
 from shared.drchrono.lists import Lists
 from shared.drchrono.records import Cursor, Fetched, Page
 from shared.drchrono.sender import RateLimiter, Sender, Tokens
 from shared.drchrono.wire import Patience
-from shared.errors import BadRequest, BulkNotReady, DrChronoError, MalformedAnswer, NotFound, ServerError
+from shared.errors import MalformedAnswer
 from shared.rate_limit.ledger import Lane
 
 __all__ = ["DrChrono", "Page", "Patience"]
-
-# How a service answers a list protocol that it doesn't know. While none is known to work, ServerError counts as well.
-REFUSALS = (BadRequest, NotFound, MalformedAnswer)
 
 
 class DrChrono:
@@ -64,12 +62,12 @@ class DrChrono:
             patience=patience,
         )
         self._now, self._sleep = now, sleep
-        self._list_protocol = dict(list_protocol or {})
+        self._list_protocol = ListProtocol(list_protocol)
 
     @property
     def list_protocol(self) -> Mapping[str, str] | None:
         """The detected list protocol in JSON values, for another client's `list_protocol=`; None if unknown."""
-        return dict(self._list_protocol) or None
+        return self._list_protocol.detected
 
     def in_lane(self, lane: Lane, limiter: RateLimiter | None = None) -> DrChrono:
         """Return a client for another lane that shares the connections. It uses `limiter`, by default the same one."""
@@ -100,7 +98,8 @@ class DrChrono:
     ) -> dict[str, Any]:
         """Create a record and return it. After OutcomeUnknown it may exist: sending again could create a second one.
 
-        allow_duplicates: of patients with the names, birth date and gender of another. before_sending: see `Call`.
+        allow_duplicates: accept a patient with the same names, birth date and gender as another. before_sending: see
+        `Call`.
         """
         call = calls.creation(kind, fields, allow_duplicates=allow_duplicates)
         data, _ = self._sender.send(replace(call, before_sending=before_sending))
@@ -118,7 +117,7 @@ class DrChrono:
         self._sender.send(replace(calls.change(kind, id, fields), before_sending=before_sending))
 
     def list_matching(self, kind: Kind, filters: Mapping[str, str]) -> Iterator[Page]:
-        """Yield what matches DrChrono's own filters of the list (its API documentation), and perhaps more."""
+        """Yield the records that match DrChrono's own list filters (see its API documentation), and perhaps others."""
         return self._lists().pages(calls.matching(kind, filters))
 
     def list_by_patient(self, kind: Kind, patient: str) -> Iterator[Page]:
@@ -130,10 +129,10 @@ class DrChrono:
     def list_practice(
         self, kind: Kind, *, doctor: str | None = None, page_size: int, resume: Cursor | None = None
     ) -> Iterator[Page]:
-        """The records of all patients, of a kind that is listed by patient; of one doctor if given.
+        """Yield the records of all patients, or of one doctor if given, of a kind that is listed by patient.
 
-        The guide names no such list, so a service may refuse it. Live it is answered, in an order that is not
-        documented, and production programs report that the widest lists time out.
+        The guide names no such list, so a service may refuse it. The live service answers it, in an undocumented order.
+        Production programs report that the widest lists time out.
         """
         if kind.listed_by != "patient":
             raise ValueError(f"{kind.name} is not listed by patient")
@@ -176,47 +175,15 @@ class DrChrono:
         """
         protocols = calls.changes(kind, since=since, window=window, archived=archived, bulk=bulk)
         if resume is None:
-            return self._detected(protocols)
+            return self._list_protocol.pages(protocols, lambda call: self._lists().pages(call))
         # A `next` link is complete by itself. A page number belongs to the method that requested the page before.
         method = resume.get("method", "GET")
         return self._lists().pages(
             next((call for call in protocols.values() if call.method == method), protocols[GUIDE]), resume
         )
 
-    def _detected(self, protocols: Mapping[str, Call]) -> Iterator[Page]:
-        """Yield the list by the known protocol, by default the guide's. If the service refuses, try the other one."""
-        refusals: list[DrChronoError] = []
-        refused = REFUSALS if self._list_protocol else (*REFUSALS, ServerError)
-        for name in sorted(protocols, key=lambda name: name != self._list_protocol.get("lists", GUIDE)):
-            begun = False
-            try:
-                for page in self._lists().pages(protocols[name]):
-                    begun = True
-                    self._remember(name, protocols)
-                    yield page
-                return
-            except BulkNotReady:
-                self._remember(name, protocols)
-                raise
-            except refused as error:
-                if begun:
-                    raise
-                refusals.append(error)
-        raise min(refusals if self._list_protocol else refusals[::-1], key=_rank)
-
-    def _remember(self, name: str, protocols: Mapping[str, Call]) -> None:
-        if len(protocols) > 1:
-            self._list_protocol["lists"] = name
-
     def _lists(self) -> Lists:
         return Lists(send=self._sender.send, locate=self._sender.locate, now=self._now, sleep=self._sleep)
-
-
-def _rank(refusal: DrChronoError) -> int:
-    """Which of two refusals to raise: one that may pass by itself, else one that rejects the request's content."""
-    if isinstance(refusal, ServerError):
-        return 0
-    return 1 if refusal.status == 400 else 2
 
 
 def _is_of(appointment: str, note: Mapping[str, Any]) -> bool:

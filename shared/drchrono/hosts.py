@@ -6,7 +6,7 @@ from urllib.parse import urljoin, urlsplit
 
 from shared.errors import ForeignHost
 
-# Both are the same service, and links of one may name the other (DrChrono's support page on its change of domain).
+# Both are the same service. Links from one may name the other (DrChrono's support page on its change of domain).
 DRCHRONO = frozenset({"https://drchrono.com", "https://app.drchrono.com"})
 
 

@@ -30,9 +30,10 @@ def id_of(value: object) -> str | None:
 
 
 def spellings(id: str) -> list[int | str]:  # noqa: A002 (DrChrono's word)
-    """The values by which a record may name another one with this id: DrChrono writes numbers in some, text in others.
+    """Return the values by which another record may name this id: DrChrono writes ids as numbers in some places, as
+    text in others.
 
-    Whole numbers over 64 bits are not kept as such.
+    Whole numbers over 64 bits have no number form in the copy.
     """
     return [int(id), id] if id.isascii() and id.isdigit() and len(id) < 19 and str(int(id)) == id else [id]
 
@@ -47,7 +48,7 @@ def is_id(text: str) -> bool:
 def document_id(id: str) -> str:  # noqa: A002 (DrChrono's word)
     """Return the name of the document of `id`. May raise UnicodeEncodeError if `is_id` is false."""
     if id.isascii() and id.isalnum():
-        return id  # nearly all
+        return id  # the common case
     name = quote(id, safe="")
     if _RESERVED.fullmatch(name):
         return f"%{ord(name[0]):02X}{name[1:]}"

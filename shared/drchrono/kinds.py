@@ -1,6 +1,6 @@
-"""The kinds of record that are kept, one row each. A new kind is one row and one fixture.
+"""The kinds of records in the copy, one row each. A new kind is one row and one fixture.
 
-Paths, filters and scopes: guide, "API Endpoints" and "OAuth 2.0 Flow"; page sizes and `verbose`: DrChrono's API
+Paths, filters and scopes: guide, "API Endpoints" and "OAuth 2.0 Flow". Page sizes and `verbose`: DrChrono's API
 documentation (app.drchrono.com/api-docs), where it differs from the guide.
 """
 
@@ -19,22 +19,22 @@ class Kind:
 
     name: the collection in Firestore and the path segment under `/api/`.
     scope: the OAuth scope that reading needs.
-    changes: the list that takes `since` (`patients_list`), or None where there is no such list.
-    permissions: those of the DrChrono user that reading needs, and practice_access: the one without which lists hold
-      only the user's own records; as the schema names them (`x-permissions`, `x-practice-access`).
-    listed_by: the filter of the list that holds the full set of its owner (`patient`), or None.
-    whole: whether its one list, which has neither `since` nor webhooks, is read whole, once a day. A record that the
-      list no longer shows is kept: DrChrono archives these kinds and deletes none.
-    page_size: what to ask for; never trusted to be honoured.
-    order_by: an order of the bulk list in which an edited record stays where it is. Live pages are cut by number, each
-      from the list as it is then: by `updated_at` an edited record would go to the end, and the first record of the
-      next page would be in no page at all.
-    verbose: whether `verbose=true` adds a field. It lowers a page from 250 records to 50.
-    window_days: the longest date window the list takes, or None where `since` alone is enough.
-    key_fields: the first of these that a record has is its id.
+    changes: the list that takes `since` (`patients_list`), or None if there is no such list.
+    permissions: the DrChrono user's permissions that reading needs. practice_access: the permission without which lists
+      contain only the user's own records. Both as the schema names them (`x-permissions`, `x-practice-access`).
+    listed_by: the filter of the list that contains all records of an owner (`patient`), or None.
+    whole: whether the kind has one list, without `since` and webhooks, which is read once a day. A record that the list
+      no longer shows is kept: DrChrono archives these kinds and deletes none.
+    page_size: the size to request. The service may return other sizes.
+    order_by: an order of the bulk list in which edits do not move records. Live pages are cut by number, each from the
+      list as it is then. By `updated_at`, an edited record would move to the end, and the first record of the next page
+      would be on no page.
+    verbose: whether `verbose=true` adds a field. It reduces a page from 250 records to 50.
+    window_days: the longest date window that the list accepts, or None if `since` alone is enough.
+    key_fields: the first of these fields that a record has is its id.
     children: kinds whose per-patient lists may have changed with a record of this kind.
     writable: whether this system may create and update it.
-    sync_minutes: how often `run_job sync` asks for changes, or for the whole list.
+    sync_minutes: how often `run_job sync` requests the changes, or the whole list.
     """
 
     name: str
@@ -74,7 +74,7 @@ def _of_patient(name: str, *, verbose: bool = False) -> Kind:
 
 
 def _whole(name: str, scope: str, permissions: tuple[str, ...] = (), practice_access: str | None = None) -> Kind:
-    """A kind of the practice itself: few records, which rarely change."""
+    """Return a kind of the practice itself: few records, which rarely change."""
     return Kind(
         name=name,
         scope=scope,
@@ -123,7 +123,7 @@ KINDS: Mapping[str, Kind] = {
             changes="clinical_notes",
             listed_by="appointment",
             page_size=20,  # guide: "Paginated at 5 per page (max 20)"
-            # Live notes carry no id of their own; there the appointment is the key.
+            # Live notes have no id of their own; the appointment is the key.
             key_fields=("id", "appointment"),
             children=_CHILDREN,
             sync_minutes=60,
@@ -133,7 +133,7 @@ KINDS: Mapping[str, Kind] = {
         _of_patient("allergies", verbose=True),  # adds `description`
         _whole("doctors", "user:read"),
         _whole("offices", "user:read"),
-        _whole("users", "user:read"),  # no scope is documented for it; the guide reads `/users/current` with this one
+        _whole("users", "user:read"),  # its scope is not documented; the guide reads `/users/current` with this one
         # The schema's second permission, `settings`, goes with its second scope, `settings:read`.
         _whole("appointment_profiles", "calendar:read", ("scheduling",), "share_appointment_profiles"),
     )
@@ -141,14 +141,14 @@ KINDS: Mapping[str, Kind] = {
 
 
 def key_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
-    """The document id of `record`, or None where it has none that can be used."""
+    """Return the document id of `record`, or None if it has no usable one."""
     return next((key for field in kind.key_fields if (key := id_of(record.get(field)))), None)
 
 
 def is_of(kind: Kind, key: str, record: Mapping[str, Any]) -> bool:
-    """Whether `record` can be what a request for `key` is answered with.
+    """Return whether `record` can be the answer to a request for `key`.
 
-    Which key the live service takes for a note, which has no id of its own there, is not documented.
+    Live notes have no id of their own, and it is not documented which key the live service accepts for one.
     """
     first, *_ = kind.key_fields
     return key_of(kind, record) is not None and (
@@ -157,10 +157,10 @@ def is_of(kind: Kind, key: str, record: Mapping[str, Any]) -> bool:
 
 
 def patient_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
-    """Whose lists may have changed with this record: None where it is of no kind or of no patient that has any."""
+    """Return the patient whose lists may have changed with this record; None if there is none, or no such lists."""
     return id_of(record.get("id" if kind.name == "patients" else "patient")) if kind.children else None
 
 
 def is_deleted(record: Mapping[str, Any]) -> bool:
-    """Deleted appointments are shown to who asks with `show_archived=true`, and carry this flag."""
+    """Return whether the record has the flag of deleted appointments, which `show_archived=true` includes."""
     return record.get("deleted_flag") is True

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from shared.drchrono.calls import Call, query_of, with_query
+from shared.drchrono.cycles import next_mark
 from shared.drchrono.records import Cursor, Page
 from shared.errors import (
     BadRequest,
@@ -24,7 +25,6 @@ from shared.errors import (
     BulkFailed,
     BulkNotReady,
     DrChronoError,
-    ListRepeats,
     MalformedAnswer,
     NotFound,
 )
@@ -59,7 +59,7 @@ class Lists:
         The fields of a position:
         - `next`: the target of a link; or `page` and `method`: the number of a page, and the method that requests it;
         - `uuid` and `born`: the list that DrChrono is making, and when it was requested;
-        - `mark`, `steps`, `most`: state of the search for a cycle of links;
+        - `mark`, `steps`, `most`: state of the search for a cycle of links (`shared.drchrono.cycles`);
         - `stepped_back`: the page before this position was read because the one after it is missing.
         An empty position is the start of the list. Raises BulkNotReady with the position to resume from.
         """
@@ -97,13 +97,13 @@ class Lists:
             raise error  # the last page announces a next page that does not exist
         for number in range(_number(call) - 1, max(0, _number(call) - 1 - MOST_STEPS_BACK), -1):
             earlier = with_query(call, page=str(number))
-            place = {name: value for name, value in position.items() if name not in ("uuid", "next")}
-            place |= {"next": earlier.target} if "next" in position else {"page": number, "method": call.method}
+            at = {name: value for name, value in position.items() if name not in ("uuid", "next")}
+            at |= {"next": earlier.target} if "next" in position else {"page": number, "method": call.method}
             try:
-                data, began = self._answer(earlier, place)
+                data, began = self._answer(earlier, at)
             except (NotFound, BadRequest):
                 continue
-            page = self._read(earlier, place, data, began)
+            page = self._read(earlier, at, data, began)
             return replace(page, resume={**page.resume, "stepped_back": True}) if page.resume else page
         raise error
 
@@ -171,7 +171,7 @@ class Lists:
         link = data.get("next")
         if link:
             target = self._locate(str(link), call.operation)
-            followed = {"next": target, **_steps(call, position, target)}
+            followed = {"next": target, **next_mark(call, position, target)}
             # The pages of a list with a uuid are all as old as the list.
             return followed | {"born": began.isoformat()} if "uuid" in data else followed
         pages, number = counts.get("pages"), position.get("page", 1)
@@ -185,21 +185,6 @@ def _number(call: Call) -> int:
     """Return the page number that `call` requests; 1 if it names none."""
     number = query_of(call).get("page", "1")
     return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 1
-
-
-def _steps(call: Call, position: Cursor, target: str) -> dict[str, Any]:
-    """Return the state that detects a cycle of links (Brent's algorithm): a link seen before, kept for twice as many
-    steps each time.
-
-    A cycle of n links that begins after m links is detected within 3 (m + n) requests, across runs too. Raises
-    ListRepeats.
-    """
-    mark, steps, most = position.get("mark", call.target), position.get("steps", 0), position.get("most", 1)
-    if target in (mark, call.target):
-        raise ListRepeats(call.operation, status=200, remedy="its pages lead back to one that was read")
-    if steps + 1 < most:
-        return {"mark": mark, "steps": steps + 1, "most": most}
-    return {"mark": target, "steps": 0, "most": 2 * most}
 
 
 def _records(data: dict[str, Any]) -> list[Any] | None:

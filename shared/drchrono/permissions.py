@@ -1,11 +1,11 @@
-"""What a token and its DrChrono user may see, beside what each kind needs. Pure.
+"""What a token and its DrChrono user may see, compared with what each kind needs. Pure.
 
-Two gates stand before each list: the token's scope and the permissions of the user who authorized it. A list without a
-permission may be refused (403), or be shorter or empty with status 200. What DrChrono does not state is unknown, and
-never counts as granted.
+Each list depends on the token's scope and on the permissions of the user who authorized it. Without a permission,
+DrChrono may refuse a list (403), or return it shorter or empty with status 200. Whatever DrChrono does not state is
+unknown and never counts as granted.
 
-Names of permissions: DrChrono's schema (`x-permissions`, `x-practice-access`). `GET /api/users/current` has them in
-`permissions`; whether it has all of them, such as `share_patients`, is not documented.
+Names of permissions: DrChrono's schema (`x-permissions`, `x-practice-access`). `GET /api/users/current` returns some of
+them in `permissions`; whether it returns all, such as `share_patients`, is not documented.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from shared.drchrono.ids import id_of
 from shared.drchrono.kinds import KINDS, Kind
 
-# What DrChrono's screen calls them (support.drchrono.com, "Staff and Provider Permissions").
+# Their names on DrChrono's screen (support.drchrono.com, "Staff and Provider Permissions").
 TITLES = {
     "manage-patients": "Create and Update Patients",
     "scheduling": "Access Scheduling",
@@ -41,7 +41,7 @@ Needs = Mapping[str, Statement]
 
 @dataclass(frozen=True)
 class User:
-    """Of `users/current`, without names; None for what it does not say."""
+    """The fields of `users/current` that matter, without names. None for what it does not state."""
 
     id: str | None
     is_doctor: bool | None
@@ -62,8 +62,9 @@ def user_of(record: Mapping[str, Any]) -> User:
 
 
 def needs_of(kind: Kind, user: User, scopes: str) -> dict[str, Statement]:
-    """What reading all records of the kind needs, and whether it is there. scopes: of the token, separated by spaces;
-    empty where they are not known.
+    """Return what reading all records of the kind needs, and whether it is granted.
+
+    scopes: of the token, separated by spaces; empty if they are unknown.
     """
     scope = Statement.UNKNOWN
     if scopes.split():
@@ -73,12 +74,14 @@ def needs_of(kind: Kind, user: User, scopes: str) -> dict[str, Statement]:
 
 
 def relevant(needs: Needs, doctors: int | None) -> dict[str, Statement]:
-    """`needs` without the access to other doctors' records, if the practice has one doctor."""
+    """Return `needs`, without access to other doctors' records if the practice has one doctor."""
     return {name: said for name, said in needs.items() if doctors != 1 or name not in PRACTICE_ACCESS}
 
 
 def stated(permissions: object, name: str) -> Statement:
-    """What `permissions` says of one: an object of booleans, or an array of the granted ones. `-` and `_` are alike."""
+    """Return what `permissions`, an object of booleans or an array of the granted ones, states of `name`. `-` equals
+    `_`.
+    """
     if isinstance(permissions, Mapping):
         values = {_plain(key): value for key, value in permissions.items() if isinstance(key, str)}
         value = values.get(_plain(name))
@@ -90,7 +93,7 @@ def stated(permissions: object, name: str) -> Statement:
 
 
 def kinds_by_need(needs: Mapping[str, Needs], statement: Statement) -> dict[str, list[str]]:
-    """The kinds (of `needs`, by kind) for each scope or permission of which this is stated."""
+    """Return, for each scope or permission of which this is stated, the kinds that need it. `needs`: by kind."""
     found: dict[str, list[str]] = {}
     for kind, each in needs.items():
         for name, said in each.items():
@@ -100,7 +103,7 @@ def kinds_by_need(needs: Mapping[str, Needs], statement: Statement) -> dict[str,
 
 
 def remedy(names: Iterable[str]) -> str:
-    """What a person does about these missing scopes and permissions; empty where there are none."""
+    """Return what a person can do about these missing scopes and permissions; empty if there are none."""
     scopes = {kind.scope for kind in KINDS.values()}
     missing = list(names)
     steps = []

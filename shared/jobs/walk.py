@@ -11,7 +11,7 @@ from shared.drchrono.records import Page
 from shared.errors import BulkNotReady, ListRepeats
 from shared.jobs.ahead import PagesAhead
 from shared.jobs.run import Run, stops
-from shared.records.refresh import store_page
+from shared.records.pages import store_page
 from shared.records.store import PageResult, Source
 
 Save = Callable[[Mapping[str, Any] | None], object]

@@ -101,31 +101,22 @@ class WorkQueue(QueueQueries):
         return self._documents.transact(work)
 
     def complete_listed(self, kind: str, shown: Mapping[str, Evidence]) -> int:
-        """Remove the entries whose events a list has proved. `shown`: evidence by id. Returns how many."""
-        completed = 0
-        for chunk in _chunks([Target(kind, key) for key in shown]):
-
-            def work(transaction: Transaction, chunk: Sequence[Target] = chunk) -> int:
-                entries = self._entries(transaction, chunk).values()
-                done = [entry.target for entry in entries if is_done(entry, shown[entry.target.id])]
-                for target in done:
-                    transaction.delete(path_of(target))
-                return len(done)
-
-            completed += self._documents.transact(work)
-        return completed
+        """Remove the entries whose events a list has proved. `shown`: evidence by id. Return how many."""
+        return self._complete_all({Target(kind, key): evidence for key, evidence in shown.items()})
 
     def complete_lists(self, kind: str, evidence: Evidence) -> int:
-        """Take out the lists of single patients that a list of the whole practice replaces. Returns how many."""
+        """Remove the entries for lists of single patients, replaced by one of the whole practice. Return how many."""
         where = [Where("kind", "==", kind), Where("by", "==", "patient")]
         found = self._documents.query(COLLECTION, where, fields=["kind"])
-        targets = [target for key, _ in found if (target := target_of(key)) is not None]
+        return self._complete_all({target: evidence for key, _ in found if (target := target_of(key)) is not None})
+
+    def _complete_all(self, proved: Mapping[Target, Evidence]) -> int:
         completed = 0
-        for chunk in _chunks(targets):
+        for chunk in _chunks(list(proved)):
 
             def work(transaction: Transaction, chunk: Sequence[Target] = chunk) -> int:
                 entries = self._entries(transaction, chunk)
-                done = [target for target, entry in entries.items() if is_done(entry, evidence)]
+                done = [target for target, entry in entries.items() if is_done(entry, proved[target])]
                 for target in done:
                     transaction.delete(path_of(target))
                 return len(done)

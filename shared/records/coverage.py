@@ -1,10 +1,10 @@
-"""Whose records the copy holds: what the DrChrono user who authorized it may see.
+"""Coverage of the copy: what the DrChrono user who authorized it may see.
 
 State: `sync_state/coverage`, {asked_at, user, is_doctor, doctor, practice_group, needs, problem, counted_at, whole,
-doctors, seen}. asked_at: when `users/current` was asked, and what it said then: needs has, by kind, what is stated of
-each scope and permission. problem: {reason, at} of the last look, None where it was answered. counted_at: when the
-doctors were counted: `doctors` are listed, and of these `seen`, by kind, are named by living records; whole: after the
-backfill of every kind.
+doctors, seen}. asked_at: when `users/current` was requested; the following fields are from its answer. needs: by kind,
+what is stated of each scope and permission. problem: {reason, at} of the last request, None if it was answered.
+counted_at: when the doctors were counted. doctors: how many are listed. seen: by kind, how many of them living records
+name. whole: whether every kind had been backfilled by then.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from shared.records.storable import META
 
 STATE = "sync_state/coverage"
 
-# A statement that is older says nothing of today: the daily look has failed for a day.
+# An older statement no longer counts: the daily request has failed for a day.
 STATEMENTS_TRUSTED = timedelta(days=2)
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Of one kind, at one time. user: the id of the DrChrono user, None where it is not known. needs: what is stated of
-    each scope and permission that reading all of its records needs. doctors: how many the practice has, and
-    doctors_seen: how many of them the copy's living records of this kind name; None where that was not counted, or no
-    record names any.
+    """The coverage of one kind at one time. user: id of the DrChrono user, None if unknown. needs: what is stated of
+    each scope and permission that reading all its records needs. doctors: how many the practice has. doctors_seen: how
+    many of them the living records of this kind name; None if that was not counted or no record names any.
     """
 
     user: str | None
@@ -44,14 +43,14 @@ class Coverage:
 
     @property
     def verdict(self) -> Statement:
-        """Granted only where everything is stated to be."""
+        """Return `granted` only if everything is stated to be granted."""
         said = set(self.needs.values())
         if Statement.MISSING in said:
             return Statement.MISSING
         return Statement.GRANTED if said == {Statement.GRANTED} else Statement.UNKNOWN
 
     def as_document(self) -> Data:
-        """For a document that readers get."""
+        """Return the coverage for a document that readers get."""
         return asdict(self) | {
             "verdict": self.verdict.value,
             "needs": {name: said.value for name, said in self.needs.items()},
@@ -59,9 +58,9 @@ class Coverage:
 
 
 def coverage_of(kind: Kind, state: Mapping[str, Any] | None, now: datetime) -> Coverage:
-    """Return the coverage of a kind from the document `sync_state/coverage` (None: there is none). Pure.
+    """Return the coverage of a kind from the document `sync_state/coverage` (None: it does not exist). Pure.
 
-    What cannot be read, or is too old, is unknown.
+    Unreadable or outdated statements count as unknown.
     """
     found = state or {}
     asked_at, user = found.get("asked_at"), found.get("user")
@@ -90,9 +89,8 @@ def _statement(value: object) -> Statement:
 
 
 class Coverages:
-    """current_user: asks DrChrono for the user, by one request. scopes: of the token, empty where they are not known.
-
-    Methods may raise what these two raise, and StoreUnavailable.
+    """current_user: requests the user from DrChrono (one request). scopes: of the token; empty if unknown. Methods may
+    raise the errors of both, and StoreUnavailable.
     """
 
     def __init__(
@@ -115,13 +113,13 @@ class Coverages:
         return coverage_of(kind, self.state(), self._now())
 
     def look(self) -> tuple[User, dict[str, dict[str, Statement]]]:
-        """Ask DrChrono, and keep nothing. Returns the user, and by kind what is stated of what it needs."""
+        """Ask DrChrono without storing anything. Return the user, and what is stated of the needs of each kind."""
         user = user_of(self._current_user())
         scopes = self._scopes()
         return user, {name: needs_of(kind, user, scopes) for name, kind in KINDS.items()}
 
     def ask(self) -> tuple[User, dict[str, dict[str, Statement]]]:
-        """Ask DrChrono, and keep what it says."""
+        """Ask DrChrono and store what it states."""
         began = self._now()
         user, needs = self.look()
         missing = kinds_by_need(needs, Statement.MISSING)
@@ -140,7 +138,7 @@ class Coverages:
         return user, needs
 
     def failed(self, reason: str) -> None:
-        """The user could not be asked; what was said before is kept, and ages."""
+        """Note that the user could not be requested. The earlier statements stay and become outdated."""
         log("coverage.failed", "WARNING", reason=reason)
         self._change({"problem": {"reason": reason, "at": self._now()}})
 
@@ -150,9 +148,9 @@ class Coverages:
         self._change({"counted_at": self._now(), "whole": whole, "doctors": doctors, "seen": seen})
 
     def doctors(self) -> tuple[int, dict[str, int]]:
-        """How many doctors the copy has, and how many of them its living records name, by kind.
+        """Return how many doctors the copy has, and by kind how many of them living records name.
 
-        A kind of whose records none names a doctor is left out. It costs a query for each kind and doctor.
+        Omits kinds whose records name no doctor. Costs a query per kind and doctor.
         """
         found = self._documents.query("doctors", fields=[META])
         ids = [id_of_document(name) for name, document in found if copy_of(document) is not None]

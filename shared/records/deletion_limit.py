@@ -1,7 +1,7 @@
-"""How many records of a kind may be absent at once before the absence is not believed. Pure.
+"""How many records of a kind may be absent at once before the absences are not believed. Pure.
 
-A practice deletes a few records in an hour. When more are absent, the likelier reason is a fault: a permission that was
-lost, a filter that was ignored, an empty answer.
+A practice deletes a few records in an hour. If more are absent, a fault is more likely: a lost permission, an ignored
+filter, an empty answer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 WINDOW = timedelta(hours=1)
 
-# Of a large kind, both must be exceeded; of a small one, the share alone decides.
+# For a large kind, both limits must be exceeded. For a small kind, only the share counts.
 MOST_RECORDS = 25
 MOST_SHARE = 0.02
 SMALLEST_KIND = 5
@@ -19,8 +19,8 @@ MOST_SHARE_OF_SMALL = 0.5
 
 
 def is_exceeded(absent: int, kept: int) -> bool:
-    """absent: records of the kind that are absent, or were marked as deleted for that in the last hour. kept: how many
-    the copy held before.
+    """absent: records of the kind that are absent, or were marked as deleted in the last hour because they were. kept:
+    how many the copy had before.
     """
     if absent > MOST_RECORDS and absent > MOST_SHARE * kept:
         return True
@@ -28,7 +28,7 @@ def is_exceeded(absent: int, kept: int) -> bool:
 
 
 def counted(recent: Mapping[str, int], now: datetime) -> dict[str, int]:
-    """The deletions of the last hour: how many by minute (ISO time). What cannot be read is left out."""
+    """Return the deletions of the last hour by minute (ISO time). Unreadable entries are left out."""
     kept: dict[str, int] = {}
     for minute, count in recent.items():
         try:

@@ -1,4 +1,4 @@
-"""What a fetch means for the stored copy, and when an event is settled by what the copy shows. Pure.
+"""What a fetch means for the stored copy, and whether the copy already settles an event. Pure.
 
 The order of our own fetches decides, DrChrono's `updated_at` guards, and `shared.drchrono.lag` says what an answer
 cannot prove. Two rules keep the copy right however answers arrive:
@@ -41,20 +41,20 @@ class Outcome(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What to do with what one fetch saw."""
+    """What to do with an observation."""
 
     STORE = "store"
-    UNSURE = "unsure"  # store it, and look again: it may be older than what it replaces
+    UNSURE = "unsure"  # store it, and fetch again: it may be older than what it replaces
     SAME = "same"
     TOMBSTONE = "tombstone"
     LATE = "late"  # a fetch that began later is already stored
-    LAGGING = "lagging"  # the API answered with an older state: look again
+    LAGGING = "lagging"  # the API answered with an older state: fetch again
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What one fetch saw. began: when it was sent (UTC). digest: None for a deletion. stated: DrChrono said that the
-    record is deleted (`deleted_flag`); otherwise it was merely absent.
+    """What one fetch saw. began: when the request was sent (UTC). digest: None for a deletion. stated: DrChrono stated
+    the deletion (`deleted_flag`); otherwise the record was merely absent.
     """
 
     began: datetime
@@ -65,8 +65,8 @@ class Observation:
 
 @dataclass(frozen=True)
 class Copy:
-    """What is known of the stored copy. events_until: every change made up to then is in it. deliveries: the latest
-    webhook deliveries that it settled. unsure: it may be older than what it replaced.
+    """What is known of the stored copy. events_until: every change up to this instant is included. deliveries: the
+    latest webhook deliveries that it settled. unsure: it may be older than what it replaced.
     """
 
     fetched_at: datetime
@@ -79,14 +79,14 @@ class Copy:
 
     @property
     def evidence(self) -> Evidence:
-        """Of a tombstone no version is left that could be an old one."""
+        """A tombstone names no version, because it cannot be an outdated one."""
         return Evidence(self.events_until, None if self.deleted else self.updated_at)
 
 
 def copy_of(document: Mapping[str, Any] | None) -> Copy | None:
-    """From a stored document, of which only `_sync` and `updated_at` need have been read.
+    """Return the copy from a stored document, of which `_sync` and `updated_at` suffice.
 
-    None where there is none, or one that this system did not write: the next fetch replaces it.
+    None if there is no document, or this system did not write it: the next fetch replaces it.
     """
     if document is None:
         return None
@@ -120,11 +120,11 @@ def judge(copy: Copy | None, observation: Observation) -> Verdict:
         return _judge_deletion(copy, observation, late=late)
     newer = is_older(copy.updated_at, observation.updated_at)
     if late:
-        # The later fetch met an older replica: what is in hand is the newer version.
+        # The later fetch met an older replica. This observation is the newer version.
         return Verdict.STORE if newer and not copy.deleted else Verdict.LATE
     recent = observation.began - copy.fetched_at <= LONGEST_LAG + CLOCK_SKEW
     if copy.deleted:
-        # A replica may still show what was there before the deletion.
+        # A replica may still show the record from before the deletion.
         return Verdict.LAGGING if recent else Verdict.STORE
     if observation.digest == copy.digest and not copy.unsure:
         return Verdict.SAME
@@ -139,13 +139,13 @@ def _judge_deletion(copy: Copy, observation: Observation, *, late: bool) -> Verd
     if late:
         return Verdict.LATE
     if not observation.stated and observation.began < provable_from(copy.fetched_at):
-        # The record was seen so shortly before that the replica may not have heard of it yet.
+        # The record was seen so recently that the replica may not have it yet.
         return Verdict.LAGGING
     return Verdict.TOMBSTONE
 
 
 def already_settled(change: Change, copy: Copy | None) -> Outcome | None:
-    """Whether the event needs no request, and why."""
+    """Return whether the event needs no request, and why."""
     if copy is None:
         return None
     if change.has_delivery_id and change.delivery in copy.deliveries:
@@ -158,8 +158,10 @@ def already_settled(change: Change, copy: Copy | None) -> Outcome | None:
 
 
 def shares_fetch(change: Change, copy: Copy) -> bool:
-    """Whether the copy was fetched after the event was received and shows no older version than the event names. Then
-    the look that is needed in any case, once the lag is over, serves both.
+    """Return whether the copy was fetched after the event was received and is no older than the version that the event
+    names.
+
+    Then the confirming fetch after the lag, which is needed anyway, covers both events.
     """
     since = copy.fetched_at - CLOCK_SKEW >= change.received_at
     return since and not change.deletes and not is_older(copy.updated_at, change.updated_at)

@@ -25,26 +25,26 @@ from shared.drchrono.kinds import Kind
 ZONE = "timezone"
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
-# Leaves out what the database has beside zones: `localtime` (this machine's own), `posixrules`, `right/…`, `Factory`.
+# Excludes other names of the time zone database: `localtime` (this machine's zone), `posixrules`, `right/…`, `Factory`.
 _ZONE = re.compile(r"(?!Factory$)[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
 
 
 def zone_path(kind: Kind, record: Mapping[str, Any]) -> str | None:
-    """The path of the document whose `timezone` the record's `scheduled_time` is in; None for other kinds."""
+    """Return the path of the doctor whose `timezone` applies to the record's `scheduled_time`; None for other kinds."""
     doctor = id_of(record.get("doctor")) if kind.name == "appointments" else None
     return None if doctor is None else f"doctors/{document_id(doctor)}"
 
 
 def zone_of(doctor: Mapping[str, Any] | None) -> str:
-    """The name of a doctor's time zone; empty where it is not known, or is no zone."""
+    """Return the name of a doctor's time zone; empty if it is unknown or not a zone."""
     name = (doctor or {}).get(ZONE)
     return name if isinstance(name, str) and _zone(name) is not None else ""
 
 
 def scheduled_at(scheduled_time: object, zone: str) -> datetime | None:
-    """The instant (UTC) of a local time in `zone`; None where the text is no time, or the zone is not known.
+    """Return a local time in `zone` as an instant (UTC); None if the text is not a time or the zone is unknown.
 
-    A text with an offset of its own, which DrChrono has not been seen to send, needs no zone.
+    A text with its own offset, which DrChrono has not been seen to send, needs no zone.
     """
     if not isinstance(scheduled_time, str) or not _TIME.fullmatch(scheduled_time):
         return None
@@ -54,7 +54,7 @@ def scheduled_at(scheduled_time: object, zone: str) -> datetime | None:
             known = _zone(zone)
             if known is None:
                 return None
-            time = time.replace(tzinfo=known)  # with fold=0, which gives both rules
+            time = time.replace(tzinfo=known)  # fold=0 implements both rules
         return time.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
@@ -65,5 +65,5 @@ def _zone(name: str) -> ZoneInfo | None:
         return None
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown; not a zone's file; the name of a folder
+    except (KeyError, ValueError, OSError):  # unknown zone; not a zone file; a folder
         return None

@@ -1,8 +1,8 @@
-"""Signed URLs in JSON: what of them differs with every read. Pure.
+"""Signed URLs in JSON: removes the parts that differ with every read. Pure.
 
-A storage service signs a link anew each time it is read, so two reads of an unchanged record show two links. The
-parameters that carry the signature, its expiry and the signer's credential say nothing about the record. All else
-does: the host, the path, the other parameters, the fragment, and the text around the URL.
+A storage service signs a link anew at each read, so two reads of an unchanged record show two links. The parameters
+with the signature, its expiry and the signer's credential say nothing about the record. Everything else does: host,
+path, other parameters, fragment, and the text around the URL.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 
 class Scheme(NamedTuple):
-    """required: a URL with all of these parameters is signed this way. ignored: those that differ with every read."""
+    """required: a URL with all of these parameters uses this scheme. ignored: the parameters that differ with every
+    read.
+    """
 
     required: frozenset[str]
     ignored: frozenset[str]
@@ -37,24 +39,23 @@ SCHEMES = {
     "Azure": _scheme("sig se", "st skoid sktid skt ske sks skv"),
 }
 
-# A URL in JSON that is written without spaces, where it can stand in a string only. It ends where no URL goes on: at a
-# space, a bracket of HTML, a quote, a control.
+# A URL in JSON without spaces between tokens, so it can only be inside a string. It ends at a character that no URL
+# contains: a space, an HTML bracket, a quote, a control character.
 _URL = re.compile(r'https?://(?:[^"\\\s<>]|\\u[0-9a-f]{4})+', re.IGNORECASE)
-# The rest of the string that a URL stands in, and the colon by which it is a key. Inside of a string every quote
-# follows a backslash.
+# The rest of the string with the URL, and the colon if the string is a key. Inside a string, a backslash precedes
+# every quote.
 _REST = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"(:?)')
-# What the value of a signature can be made of. Where a URL stands in a sentence or in HTML, what follows it is no part
-# of it: a bracket, a comma, or the full stop.
+# The characters of a signature's value. A bracket, comma or full stop after it belongs to the surrounding sentence or
+# HTML.
 _VALUE = re.compile(r"[A-Za-z0-9%_~/+=:@-]*(?:\.+[A-Za-z0-9%_~/+=:@-]+)*")
-# Most records hold none.
+# most records have none
 _HINTS = ("ignature=", "sig=")
 
 
 def without_signatures(text: str) -> str:
-    """The JSON `text`, as `json.dumps` writes it with separators "," and ":", with no signature in the URLs of its
-    values, also where they stand in a longer text.
+    """Return the JSON `text` without the signatures of the URLs in its values, also within longer texts.
 
-    A query that held nothing else goes with its question mark.
+    text: from `json.dumps` with the separators "," and ":". A query that becomes empty loses its question mark.
     """
     if not any(hint in text for hint in _HINTS):
         return text
@@ -86,7 +87,7 @@ def _name(parameter: str) -> str:
 
 
 def _left(parameter: str, ignored: set[str]) -> str | None:
-    """What of a parameter counts: all, nothing (None), or what follows the URL that it is the last one of."""
+    """Return what counts of a parameter: all of it, nothing (None), or the text after the URL that it ends."""
     if _name(parameter) not in ignored:
         return parameter
     value = parameter.partition("=")[2]

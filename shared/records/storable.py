@@ -21,17 +21,16 @@ from shared.records.signed_urls import without_signatures
 META = "_sync"
 
 LARGEST_DOCUMENT_BYTES = 1_048_576
-META_BYTES = 2_048  # room for `_sync` without its JSON text, and for the document's name
+META_BYTES = 2_048  # reserved for `_sync` without its JSON text, and for the document's name
 DEEPEST_LEVEL = 19  # Firestore allows 20 levels of maps and arrays; the document is the first
 LONGEST_NAME_BYTES = 1_500
 MAP_BYTES = 32
-MOST_NAMES = 10_000  # names to remember: a map may have ids for names
+MOST_NAMES = 10_000  # names to cache: a map may use ids as names
 
 
 class Parts(NamedTuple):
-    """native: the fields that Firestore holds as they are. json: the others as JSON text, None where there are none.
-
-    size: bytes of the whole document as Firestore counts them.
+    """native: the fields that Firestore holds as they are. json: the others as JSON text, or None. size: bytes of the
+    whole document, as Firestore counts them.
     """
 
     native: Mapping[str, Any]
@@ -56,7 +55,7 @@ def _parts(native: Mapping[str, Any], others: Data, size: int) -> Parts:
 
 
 def _separated(record: Mapping[str, Any]) -> tuple[Data, Data, int]:
-    """The native fields, the others, and the bytes of the native ones."""
+    """Return the native fields, the others, and the bytes of the native ones."""
     native: Data = {}
     others: Data = {}
     size = MAP_BYTES
@@ -70,24 +69,24 @@ def _separated(record: Mapping[str, Any]) -> tuple[Data, Data, int]:
 
 
 def join(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The record as DrChrono sent it, from a stored document."""
+    """Return the record as DrChrono sent it, from a stored document."""
     text = document.get(META, {}).get("json")
     native = {name: value for name, value in document.items() if name != META}
     return native | exact_json.loads(text) if text else native
 
 
 def canonical(record: Mapping[str, Any]) -> str:
-    """The record as JSON without spaces and with its names sorted: equal records have equal texts."""
+    """Return the record as JSON without spaces and with sorted names: equal records have equal texts."""
     return exact_json.dumps(record, sort_keys=True, separators=(",", ":"))
 
 
 def digest(record: Mapping[str, Any]) -> str:
-    """SHA-256 of the record: equal exactly when nothing but the signatures of its URLs differs."""
+    """Return the SHA-256 of the record. Two are equal exactly if the records differ only in the signatures of URLs."""
     return digest_of(canonical(record))
 
 
 def digest_of(text: str) -> str:
-    """The digest of the record whose canonical text this is."""
+    """Return the digest of the record with this canonical text."""
     return hashlib.sha256(without_signatures(text).encode()).hexdigest()
 
 
@@ -96,7 +95,7 @@ class _NotNative(Exception):
 
 
 class _NameBytes(dict[str, int]):
-    """Bytes by field name. The same few hundred names come in every record, so they are looked at once."""
+    """Bytes by field name. The same few hundred names occur in every record, so each is measured once."""
 
     def __missing__(self, name: str) -> int:
         size = _text_bytes(name)
@@ -112,13 +111,13 @@ _name_bytes = _NameBytes()
 
 
 def _map_bytes(values: Mapping[str, Any], level: int) -> int:
-    """Size as Firestore counts it (cloud.google.com/firestore/docs/storage-size). Raises _NotNative."""
+    """Return the size as Firestore counts it (cloud.google.com/firestore/docs/storage-size). Raises _NotNative."""
     if level >= DEEPEST_LEVEL:
         raise _NotNative
     size = MAP_BYTES
     for name, value in values.items():
         size += _name_bytes[name]
-        # Texts are most of a record: told here, without a call for each.
+        # Texts are most of a record, so they are measured here, without a function call.
         if type(value) is str:
             size += len(value) + 1 if value.isascii() else _text_bytes(value)
         else:

@@ -1,8 +1,8 @@
-"""The instants of stored appointments after the time zone of their doctor became known, or changed.
+"""Recomputes the instants of stored appointments after the time zone of their doctor became known or changed.
 
-An appointment gets `_sync.scheduled_at` when it is written, from the zone that its doctor has then. What was written
-before is brought up to date here, a page of one doctor's appointments at a time. `_sync.scheduled_at` is no part of the
-record: neither the digest nor `stored_at` change.
+An appointment gets `_sync.scheduled_at` when it is written, from its doctor's zone at that time. This module updates
+appointments that were written before, one page of one doctor's appointments at a time. `_sync.scheduled_at` is not part
+of the record: neither the digest nor `stored_at` changes.
 
 State: `sync_state/zones`, {applied, walk, checked}.
 """
@@ -30,7 +30,7 @@ _NEEDED = (META, "doctor", "scheduled_time", ZONE)
 
 @dataclass(frozen=True)
 class Doctor:
-    """zone: the name of the time zone, empty where it is not known. stored_at: when the doctor's record was written."""
+    """zone: name of the time zone, empty if unknown. stored_at: when the doctor's record was written."""
 
     id: str
     zone: str
@@ -39,11 +39,9 @@ class Doctor:
 
 @dataclass(frozen=True)
 class ZonesState:
-    """applied: by doctor, the zone that all of their stored appointments have been given.
-
-    walk: the doctor whose appointments are being gone through, {doctor, zone, value, after}: those of which the field
-    `doctor` is `value`, behind the document `after`. checked: the list of doctors, by when it began, whose zones all
-    have been applied.
+    """applied: by doctor, the zone that all of their stored appointments have. walk: the doctor whose appointments are
+    being updated, {doctor, zone, value, after}: those whose field `doctor` is `value`, from the document `after` on.
+    checked: when the newest list of doctors whose zones are all applied was begun.
     """
 
     applied: Mapping[str, str] = field(default_factory=dict)
@@ -63,9 +61,9 @@ class Zones:
                 yield Doctor(id_of_document(name), zone_of(document), document[META]["stored_at"])
 
     def reschedule(self, doctor: int | str, after: str | None) -> tuple[int, str | None]:
-        """Go through the next page of the appointments whose field `doctor` is this value.
+        """Update the next page of the appointments whose field `doctor` is this value.
 
-        Returns how many were changed, and behind which document the next page begins; None at the end.
+        Return how many changed, and the document after which the next page begins; None at the end.
         """
         where = [Where("doctor", "==", doctor)]
         page = self._documents.query("appointments", where, limit=CHUNK_RECORDS, after_id=after, fields=_NEEDED)
@@ -93,7 +91,7 @@ class Zones:
         return changed, last
 
     def state(self) -> ZonesState:
-        """What of it can be read; the rest counts as not done."""
+        """Return the readable parts of the state. The rest counts as not done."""
         found = self._documents.get(STATE) or {}
         applied, walk, checked = found.get("applied"), found.get("walk"), found.get("checked")
         return ZonesState(

@@ -76,7 +76,7 @@ class TokenRefresher:
         """Return another access token than `access_token`, which the API answered 401 to. Raises as `current` does."""
         cached = self._cached
         if cached is None or cached.token.access_token == access_token:
-            # Until there is another token, `current` must not hand this one to more callers.
+            # Until there is another token, `current` must not return this one to more callers.
             self._rejected = access_token
         return self._from_memory(rejected=access_token) or self._obtain(rejected=access_token)
 

@@ -30,7 +30,7 @@ from shared.cloud.secret_manager import connect
 from shared.tokens.token import Granted
 from simulator import Config, Simulator
 from simulator.messages import Request, Response
-from workstation.embedded_queue import Pusher
+from workstation.embedded_push import Pusher
 from workstation.wiring import FOLDER, local_system, queue
 
 NAME = "Zebulon-Quackenbush"

@@ -1,4 +1,4 @@
-"""A Pub/Sub on loopback that answers as a test wants: what the emulator cannot be made to do."""
+"""A Pub/Sub on loopback that answers as a test specifies, including answers that the emulator cannot give."""
 
 from __future__ import annotations
 

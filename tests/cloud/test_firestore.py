@@ -1,4 +1,4 @@
-"""The Firestore adapter where it differs from the contract: a service that is away, and documents it refuses."""
+"""The Firestore adapter beyond the contract tests: an unreachable service, refused documents, broken streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.documents import Documents
 from shared.errors import RecordTooLarge, StoreUnavailable
 
 
-def test_a_service_that_is_away_is_told_within_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_is_reported_within_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
     documents = FirestoreDocuments(firestore.Client(project="away"), patience_seconds=0.2)
     for call in (
@@ -36,7 +36,7 @@ def test_a_document_over_the_limit_is_refused_by_name(firestore_documents: Docum
 
 
 @pytest.mark.emulator
-def test_a_query_whose_stream_broke_gives_no_more_than_its_limit(
+def test_a_query_whose_stream_broke_returns_at_most_its_limit(
     emulators: Emulators, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = firestore.Client(project=project)

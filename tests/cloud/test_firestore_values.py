@@ -1,4 +1,4 @@
-"""What is written to Firestore is byte for byte what the library would write, and is read as the library reads it."""
+"""Messages to Firestore equal those of the library byte for byte, and are read as the library reads them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_deletion_is_the_library_s() -> None:
 
 
 @given(documents)
-def test_what_is_encoded_is_decoded_again_and_as_the_library_does(data: dict[str, Any]) -> None:
+def test_encoded_values_are_decoded_again_as_the_library_does(data: dict[str, Any]) -> None:
     document = Document.pb()()
     encode(document.fields, data)
     assert repr(decode(document.fields)) == repr(ordered(decode(document.fields), in_utc(data)))
@@ -90,7 +90,7 @@ def in_utc(value: Any) -> Any:
 
 
 def ordered(like: Any, value: Any) -> Any:
-    """`value` with its names in the order that they have in `like`."""
+    """Return `value` with its names in the order of `like`."""
     if isinstance(value, dict):
         assert value.keys() == like.keys()
         return {name: ordered(item, value[name]) for name, item in like.items()}
@@ -109,18 +109,18 @@ def test_an_instant_keeps_its_microseconds(when: datetime) -> None:
     assert instant(timestamp(when)) == when
 
 
-def test_subclasses_are_what_they_derive_from() -> None:
+def test_subclasses_are_encoded_as_their_base_types() -> None:
     data = {"priority": Priority.CONFIRM, "nested": {"priority": [Priority.EVENT]}, "tuple": (1, 2)}
     assert ours(writes().set("c/d", data)) == library_s(_helpers.pbs_for_set_no_merge(f"{PREFIX}c/d", data))
 
 
 @pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, datetime(2026, 3, 1)])  # noqa: DTZ001 (without a zone)
-def test_what_no_document_of_ours_holds_is_an_error(value: object) -> None:
+def test_values_that_documents_never_hold_are_an_error(value: object) -> None:
     with pytest.raises(TypeError):
         writes().set("c/d", {"field": value})
 
 
 @pytest.mark.parametrize("value", [2**63, "\ud800"])
-def test_what_firestore_cannot_hold_is_an_error(value: object) -> None:
+def test_values_that_firestore_cannot_hold_are_an_error(value: object) -> None:
     with pytest.raises(ValueError, match=r"out of range|surrogates"):
         writes().set("c/d", {"field": value})

@@ -1,4 +1,4 @@
-"""The publisher: the real client, against a Pub/Sub that does what a test asks of it, and against the emulator."""
+"""The publisher: the real client, against a scripted Pub/Sub and against the emulator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def publisher(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Publisher:
 
 @dataclass
 class Calls:
-    """Publishes from threads of their own; what each ended with, by message."""
+    """Publishes from several threads, and keeps the outcome of each message."""
 
     publisher: Publisher
     outcomes: dict[bytes, PublishFailed | None] = field(default_factory=dict)
@@ -75,13 +75,13 @@ def waiting(publisher: Publisher) -> int:
     return len(batch.messages) if batch is not None else 0
 
 
-def test_a_lone_message_goes_at_once_and_returns_when_the_broker_has_it(broker: Broker, publisher: Publisher) -> None:
+def test_a_lone_message_is_published_at_once(broker: Broker, publisher: Publisher) -> None:
     publisher.publish(b"a", ATTRIBUTES)
     publisher.publish(b"b", ATTRIBUTES)
     assert broker.requests == [[b"a"], [b"b"]]
 
 
-def test_what_arrives_during_a_publish_goes_together_in_the_next(broker: Broker, publisher: Publisher) -> None:
+def test_messages_that_arrive_during_a_publish_form_the_next_batch(broker: Broker, publisher: Publisher) -> None:
     gate = threading.Event()
 
     def hold_the_first(messages: list[bytes]) -> None:
@@ -121,7 +121,7 @@ def test_many_at_once_are_each_published_exactly_once(broker: Broker, publisher:
         grpc.StatusCode.INVALID_ARGUMENT,
     ],
 )
-def test_a_refusal_is_told_at_once_without_the_brokers_words(
+def test_a_refusal_is_raised_at_once_without_the_brokers_text(
     broker: Broker, publisher: Publisher, status: grpc.StatusCode
 ) -> None:
     broker.answer = lambda messages: status
@@ -131,7 +131,7 @@ def test_a_refusal_is_told_at_once_without_the_brokers_words(
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED])
-def test_what_may_pass_is_tried_once_more(broker: Broker, publisher: Publisher, status: grpc.StatusCode) -> None:
+def test_a_temporary_failure_is_tried_once_more(broker: Broker, publisher: Publisher, status: grpc.StatusCode) -> None:
     broker.answer = lambda messages: status if len(broker.requests) == 1 else None
     publisher.publish(b"a", ATTRIBUTES)
     assert broker.requests == [[b"a"], [b"a"]]
@@ -141,7 +141,7 @@ def test_what_may_pass_is_tried_once_more(broker: Broker, publisher: Publisher, 
     assert broker.requests[2:] == [[b"b"], [b"b"]]
 
 
-def test_all_of_a_batch_that_fails_are_told_and_the_next_is_tried_anew(broker: Broker, publisher: Publisher) -> None:
+def test_a_failed_batch_fails_all_its_messages_and_not_the_next_batch(broker: Broker, publisher: Publisher) -> None:
     gate = threading.Event()
 
     def fail_the_second(messages: list[bytes]) -> grpc.StatusCode | None:
@@ -184,7 +184,7 @@ def test_one_bad_message_fails_alone(broker: Broker, publisher: Publisher) -> No
     assert outcomes == {b"first": None, b"good": None, b"fine": None}
 
 
-def test_a_broker_that_does_not_answer_keeps_nobody_longer_than_the_bound(
+def test_a_silent_broker_blocks_no_caller_beyond_the_limit(
     broker: Broker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pubsub, "PUBLISH_SECONDS", 0.5)
@@ -207,7 +207,7 @@ def test_a_broker_that_does_not_answer_keeps_nobody_longer_than_the_bound(
     publisher.publish(b"recovered", ATTRIBUTES)
 
 
-def test_without_a_broker_it_fails_at_once_and_works_again_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publishing_fails_at_once_without_a_broker_and_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
     with Broker() as broker:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{broker.port}")
         publisher = connect(cloud_settings({"GCP_PROJECT": "test-project"}))
@@ -246,7 +246,7 @@ def test_a_request_stays_under_pubsubs_limit_of_bytes(broker: Broker, publisher:
     assert max(sum(map(len, request)) for request in broker.requests) <= 8_000_000
 
 
-def test_a_process_without_credentials_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_fail_the_publish(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
         raise DefaultCredentialsError("no credentials")  # type: ignore[no-untyped-call]
 
@@ -276,6 +276,6 @@ def test_the_emulator_delivers_data_and_attributes_as_published(emulators: Emula
 
 
 @pytest.mark.emulator
-def test_a_topic_that_is_missing_is_a_failed_publish(emulators: Emulators, project: str) -> None:
+def test_a_missing_topic_fails_the_publish(emulators: Emulators, project: str) -> None:
     with pytest.raises(PublishFailed, match="NotFound"):
         connect(cloud_settings({"GCP_PROJECT": project})).publish(b"a", ATTRIBUTES)

@@ -1,4 +1,4 @@
-"""The versions of a secret, read and written by the official client against the stand-in; the stand-in's own rules."""
+"""The versions of a secret through the official client against the stand-in, and the rules of the stand-in."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_trouble_is_read_aloud_when_it_begins_and_when_it_ends(browser: Browser,
     documents.transact(lambda transaction: transaction.set("sync_state/deletions-patients", {"held_since": now()}))
     console.watch.refresh()
     browser.until(lambda: browser.text("#news") == "1 problem", "the trouble is not told")
-    assert "so many are absent since" in browser.text(".problems")
+    assert "too many are absent since" in browser.text(".problems")
     assert browser.run("return document.querySelector('.problems a').getAttribute('href')").endswith("?kind=patients")
     documents.transact(lambda transaction: transaction.delete("sync_state/deletions-patients"))
     console.watch.refresh()

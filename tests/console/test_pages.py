@@ -115,7 +115,7 @@ def test_dead_letters_are_chosen_sent_again_and_gone(console: Console) -> None:
     for data in (b"readable?", NAME.encode()):
         queue.publish(data, {"event": "PATIENT_MODIFY", "kind": NAME})
     for message in queue.take(2):
-        queue._bury(message)
+        queue._move_to_dead_letters(message)
     console.watch.refresh()
     assert "dead letters: at least 2 messages" in console.get("/")
     page = console.get("/dead-letters")

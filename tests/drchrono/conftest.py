@@ -1,4 +1,4 @@
-"""The client against the simulator over real HTTP, and against small servers that answer whatever a test wants."""
+"""The client against the simulator over real HTTP, and against small servers with scripted answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {"clock": "virtual", "patients": 12, "seed": 7, "token_s
 
 @dataclass
 class TestTokens:
-    """The first token, and then those that `newer` holds."""
+    """The first token, then those of `newer`."""
 
     __test__ = False
 
@@ -42,7 +42,7 @@ class TestTokens:
 
 @dataclass
 class TestLimiter:
-    """As many as wanted, counted."""
+    """Permits every request, and counts."""
 
     __test__ = False
 
@@ -58,7 +58,7 @@ class TestLimiter:
 
 @dataclass
 class Desk:
-    """A client and what it was given. Its sleep moves only the simulator's clock, and is written down."""
+    """A client with its dependencies. Its sleep moves only the simulator's clock, and is recorded."""
 
     simulator: Simulator
     list_protocol: Mapping[str, str] | None = None
@@ -152,7 +152,7 @@ class Scripted:
             daemon_threads = True
 
             def handle_error(self, *_: object) -> None:
-                """A client that hangs up is meant to."""
+                """Clients disconnect on purpose."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -165,7 +165,7 @@ class Scripted:
 
 
 def client_of(url: str, **given: Any) -> DrChrono:
-    """A client of a scripted server, on the machine's own clock."""
+    """Return a client of a scripted server, on the machine's clock."""
     parts: dict[str, Any] = {
         "tokens": TestTokens("a-token"),
         "limiter": TestLimiter(),

@@ -1,4 +1,4 @@
-"""Any status with any body is data or one error, and says nothing of the body."""
+"""Every status with every body becomes data or one error, which contains nothing of the body."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ bodies = st.one_of(
 
 
 @given(st.sampled_from([READ, CREATION, UPDATE, LIST]), st.integers(100, 599), bodies, st.none() | st.text(max_size=20))
-def test_there_is_no_answer_without_a_meaning(
+def test_every_status_and_body_becomes_data_or_one_typed_error(
     call: calls.Call, status: int, body: bytes, retry_after: str | None
 ) -> None:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
@@ -66,7 +66,7 @@ def test_there_is_no_answer_without_a_meaning(
         (CREATION, 408, b"", OutcomeUnknown),
     ],
 )
-def test_what_a_list_or_a_write_is_answered_has_its_own_meaning(
+def test_answers_to_lists_and_writes_become_their_own_errors(
     call: calls.Call, status: int, body: bytes, kind: type[DrChronoError]
 ) -> None:
     with pytest.raises(kind) as raised:
@@ -74,7 +74,7 @@ def test_what_a_list_or_a_write_is_answered_has_its_own_meaning(
     assert type(raised.value) is kind
 
 
-def test_a_status_of_an_appointment_is_no_failure_of_a_list() -> None:
+def test_the_status_of_an_appointment_is_not_taken_for_a_failed_list() -> None:
     assert data_of(calls.one(KINDS["appointments"], "1"), Answer(200, {}, b'{"status": "Failed"}'), NOON)
 
 
@@ -105,7 +105,7 @@ def test_an_update_is_answered_with_nothing_or_with_the_record() -> None:
         assert data_of(UPDATE, Answer(status, {}, body), NOON) is None
 
 
-def test_a_429_says_until_when() -> None:
+def test_a_429_states_when_requests_are_allowed_again() -> None:
     body = b'{"detail": "Request was throttled. Expected available in 2710.0 seconds."}'
     with pytest.raises(Throttled) as throttled:
         data_of(CREATION, Answer(429, {}, body), NOON)

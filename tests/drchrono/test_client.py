@@ -1,4 +1,4 @@
-"""Single records, writes, tokens, permits and redirects, in every form that DrChrono is known or said to have."""
+"""Single records, writes, tokens, the rate limiter and redirects, in every known or documented form of DrChrono."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATIENTS, APPOINTMENTS = KINDS["patients"], KINDS["appointments"]
 
 
 def unsigned(record: dict[str, Any]) -> dict[str, Any]:
-    """Without the link to the PDF, which is signed anew with every read."""
+    """Return the record without the link to the PDF, whose signature differs at every read."""
     note = record.get("clinical_note")
     return {**record, "clinical_note": {**note, "pdf": None}} if isinstance(note, dict) else record
 
@@ -44,14 +44,14 @@ def test_a_record_is_fetched_as_it_is_with_its_verbose_fields(desk: Desk, name: 
         assert fetched.began == before
 
 
-def test_a_record_that_is_not_there_is_not_found(desk: Desk) -> None:
+def test_a_missing_record_raises_not_found(desk: Desk) -> None:
     with pytest.raises(NotFound, match="GET /api/patients/999 answered 404"):
         desk.client.get(PATIENTS, "999")
     assert desk.slept == []
 
 
 @pytest.mark.parametrize("id", ["", "\ud800", "x" * 2000])
-def test_what_is_no_id_is_never_sent(desk: Desk, id: str) -> None:  # noqa: A002
+def test_an_invalid_id_is_never_sent(desk: Desk, id: str) -> None:  # noqa: A002
     for ask in (
         lambda: desk.client.get(PATIENTS, id),
         lambda: desk.client.update(PATIENTS, id, {}),
@@ -103,7 +103,7 @@ def test_the_list_of_a_patient_is_that_patients_full_set(desk: Desk, name: str) 
         assert {str(record["id"]): record for record in listed} == own
 
 
-def test_only_kinds_that_are_listed_by_patient_are(desk: Desk) -> None:
+def test_other_kinds_cannot_be_listed_by_patient(desk: Desk) -> None:
     with pytest.raises(ValueError, match="appointments is not listed by patient"):
         desk.client.list_by_patient(APPOINTMENTS, "1")
 
@@ -116,14 +116,14 @@ def test_the_notes_of_an_appointment_are_found_even_where_the_filter_is_ignored(
         assert listed == [other for other in truth.values() if str(other["appointment"]) == appointment]
 
 
-def test_an_ignored_filter_does_not_make_every_note_of_the_practice_be_read() -> None:
+def test_an_ignored_filter_does_not_read_every_note_of_the_practice() -> None:
     with desk_of(form="live", patients=300) as desk:
         note = list(desk.simulator.truth("clinical_notes").values())[-1]
         list(desk.client.list_notes(str(note["appointment"])))
         assert desk.requests() == 3  # one page that shows it, the appointment, the patient's notes
 
 
-def test_the_user_is_found_by_way_of_a_redirect(desk: Desk) -> None:
+def test_the_current_user_is_read_through_a_redirect(desk: Desk) -> None:
     assert desk.client.current_user()["practice_group"]
     assert len(desk.limiter.taken) == (2 if desk.simulator.config.live else 1)
 
@@ -156,7 +156,7 @@ def test_an_overlapping_appointment_is_a_conflict(desk: Desk) -> None:
         desk.client.create(APPOINTMENTS, {**wanted, "patient": patient})
 
 
-def test_what_is_not_written_here_is_not_sent(desk: Desk) -> None:
+def test_kinds_that_are_not_writable_are_not_sent(desk: Desk) -> None:
     with pytest.raises(ValueError, match="clinical_notes are only read"):
         desk.client.create(KINDS["clinical_notes"], {})
     with pytest.raises(ValueError, match="JSON"):
@@ -164,7 +164,7 @@ def test_what_is_not_written_here_is_not_sent(desk: Desk) -> None:
     assert desk.limiter.taken == []
 
 
-def test_every_request_takes_a_permit_of_its_lane(desk: Desk) -> None:
+def test_every_request_is_counted_by_the_rate_limiter_in_its_lane(desk: Desk) -> None:
     patient = next(iter(desk.simulator.truth("patients")))
     before = desk.requests()
     desk.client.get(PATIENTS, patient)
@@ -174,7 +174,7 @@ def test_every_request_takes_a_permit_of_its_lane(desk: Desk) -> None:
     assert desk.requests() - before == 3
 
 
-def test_without_a_permit_nothing_is_sent(practice: Simulator) -> None:
+def test_nothing_is_sent_if_the_rate_limiter_refuses(practice: Simulator) -> None:
     desk = Desk(practice)
 
     class NoReservation(TestLimiter):
@@ -223,7 +223,9 @@ def test_a_revoked_token_is_the_error_that_the_tokens_raise(practice: Simulator)
 
 
 @pytest.mark.parametrize("style", ["seconds", "date", "none"])
-def test_a_429_is_told_to_everyone_and_not_waited_for(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_429_starts_a_cooldown_and_the_call_does_not_wait_for_it(
+    style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with desk_of(form="live", quota="2/hour", retry_after=style) as desk:
         patient = next(iter(desk.simulator.truth("patients")))
         desk.client.get(PATIENTS, patient)
@@ -306,7 +308,7 @@ def test_no_cookie_is_kept_and_the_version_of_the_api_is_named() -> None:
     assert asked[1]["X-DRC-API-Version"] == "v4"
 
 
-def test_integers_keep_every_digit_and_nan_is_no_reason_to_fail() -> None:
+def test_integers_keep_every_digit_and_nan_is_accepted() -> None:
     digits = "9" * 40
     with Scripted(
         lambda target, headers: (200, {}, f'{{"id": 1, "balance": {digits}, "weight": NaN}}'.encode())
@@ -317,7 +319,7 @@ def test_integers_keep_every_digit_and_nan_is_no_reason_to_fail() -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"id": 2}', b'{"id": null}', b'{"first_name": "Ada"}'])
-def test_another_record_than_the_one_that_was_asked_for_is_no_answer(body: bytes) -> None:
+def test_an_answer_with_another_record_is_malformed(body: bytes) -> None:
     with (
         Scripted(lambda target, headers: (200, {}, body)) as server,
         pytest.raises(MalformedAnswer, match="not the requested record"),

@@ -1,4 +1,4 @@
-"""Whatever can go wrong on the way: one error each, one repetition where it is right, and nothing of a record in it."""
+"""Faults of connection and service: one error each, one repetition where it is allowed, and no record content."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FINAL = {"401": Unauthorized, "403": Forbidden, "429": Throttled}
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_a_fault_that_passes_costs_a_read_one_short_pause(desk: Desk, fault: str) -> None:
+def test_a_temporary_fault_costs_a_read_one_short_pause(desk: Desk, fault: str) -> None:
     patient = next(iter(desk.simulator.truth("patients")))
     desk.fault(fault=fault, times=1, seconds=0.6)
     assert desk.client.get(PATIENTS, patient).record["id"] == int(patient)
@@ -55,9 +55,7 @@ def test_a_fault_that_passes_costs_a_read_one_short_pause(desk: Desk, fault: str
 
 
 @pytest.mark.parametrize(("fault", "kind"), PASSING.items())
-def test_a_fault_that_stays_is_the_callers_after_two_requests(
-    desk: Desk, fault: str, kind: type[DrChronoError]
-) -> None:
+def test_a_lasting_fault_is_raised_after_two_requests(desk: Desk, fault: str, kind: type[DrChronoError]) -> None:
     patient = next(iter(desk.simulator.truth("patients")))
     desk.fault(fault=fault, **({"seconds": 0.6} if fault in ("slow", "timeout") else {}))
     with pytest.raises(kind, match=f"GET /api/patients/{patient}"):
@@ -106,7 +104,7 @@ def test_a_write_that_was_certainly_not_sent_is_repeated() -> None:
 
 @contextmanager
 def raw_server(send: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Answers every connection with whatever bytes `send` writes."""
+    """Answers every connection with the bytes that `send` writes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -143,7 +141,7 @@ def test_a_connection_that_was_closed_while_idle_does_not_make_a_write_uncertain
             closed.clear()
 
 
-def test_an_answer_that_trickles_is_given_up_in_bounded_time() -> None:
+def test_a_trickling_answer_is_abandoned_in_bounded_time() -> None:
     def trickle(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         for _ in range(1000):
@@ -166,7 +164,7 @@ def test_a_chunked_answer_that_breaks_off_is_malformed_even_if_what_came_would_p
         client_of(url).get(PATIENTS, "1")
 
 
-def test_a_body_beyond_the_bound_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_over_the_limit_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "MOST_BYTES", 3 * 1024**2)
     bomb = gzip.compress(b" " * 200 * 1024**2, 1)
     with (
@@ -197,14 +195,14 @@ CANARY = "planted-Zebulon"
 
 
 def planted(target: str) -> tuple[int, dict[str, str], bytes]:
-    """Answers that repeat what was sent, and hold a record, each with another status."""
+    """Answers with different statuses that repeat the request and contain a record."""
     status = int(target.split("/")[3].split("?")[0])
     record = f'{{"detail": "{CANARY}", "{CANARY}": ["{CANARY}"], "first_name": "{CANARY}"'
     return status, {"Location": f"http://{CANARY.lower()}.example/api/?q={CANARY}"}, record.encode()
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 405, 409, 418, 429, 500, 502, 599])
-def test_no_error_and_no_log_line_holds_anything_of_an_answer_a_query_a_body_or_a_token(
+def test_errors_and_log_lines_contain_no_answer_query_body_or_token(
     status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.log._least", ["DEBUG"])

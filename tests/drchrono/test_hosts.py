@@ -1,4 +1,4 @@
-"""Where the token goes, and where it never goes."""
+"""The addresses that receive the token, and those that never do."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_links_to_drchrono_are_followed_whichever_of_its_hosts_they_name(link: s
         "https://[",
     ],
 )
-def test_links_to_anywhere_else_are_not(link: str) -> None:
+def test_links_to_other_hosts_are_refused(link: str) -> None:
     with pytest.raises(ForeignHost):
         place(link)
 
 
-def test_a_configured_origin_is_the_only_one() -> None:
+def test_a_configured_origin_is_the_only_allowed_one() -> None:
     here = "http://127.0.0.1:8090"
     assert place("http://127.0.0.1:8090/api/x", here) == (here, "/api/x")
     for link in ("http://127.0.0.1:8091/api/x", "https://drchrono.com/api/x", "https://127.0.0.1:8090/api/x"):
@@ -68,7 +68,7 @@ def test_a_configured_origin_is_the_only_one() -> None:
 
 
 @given(st.text(max_size=80))
-def test_no_text_whatever_leads_off_the_allowed_origins(link: str) -> None:
+def test_no_text_leads_off_the_allowed_origins(link: str) -> None:
     try:
         origin, target = place(link)
     except ForeignHost:
@@ -129,7 +129,7 @@ def test_a_write_that_is_answered_with_see_other_may_have_happened() -> None:
         client_of(server.url).create(PATIENTS, {})
 
 
-def test_redirects_are_followed_only_so_often() -> None:
+def test_the_number_of_redirects_is_limited() -> None:
     with Scripted(lambda target, headers: (302, {"Location": "/api/round"}, b"")) as server:
         with pytest.raises(MalformedAnswer, match="redirected"):
             client_of(server.url).current_user()

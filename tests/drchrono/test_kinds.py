@@ -1,4 +1,4 @@
-"""Which ids are believed, and which record is the one that was asked for."""
+"""Valid ids, and answers that must be the requested record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_whole_numbers_and_texts_are_ids(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, "", "x" * 1401, 10**200, "\ud800", {}, [7]])
-def test_anything_else_is_none(value: object) -> None:
+def test_other_values_are_no_ids(value: object) -> None:
     assert id_of(value) is None
 
 
@@ -29,7 +29,7 @@ def test_a_plain_id_is_the_name_of_its_document(plain: str) -> None:
 @example(".", "%2E")
 @example("__a__", "%5F_a__")
 @example("a/b", "a%2Fb")
-def test_every_id_has_a_name_of_its_own_that_firestore_takes(one: str, other: str) -> None:
+def test_every_id_has_its_own_valid_document_name(one: str, other: str) -> None:
     name = document_id(one)
     assert id_of_document(name) == one
     assert "/" not in name
@@ -52,7 +52,7 @@ def test_the_answer_to_a_single_read_must_be_the_record_that_was_asked_for() -> 
     assert is_of(notes, "9", {"appointment": "70"})
 
 
-def test_whose_lists_may_have_changed_with_a_record() -> None:
+def test_a_record_names_the_patient_whose_lists_may_have_changed() -> None:
     assert patient_of(KINDS["patients"], {"id": 7}) == "7"
     assert patient_of(KINDS["clinical_notes"], {"id": 7, "patient": "a/b"}) == "a/b"
     assert patient_of(KINDS["clinical_notes"], {"id": 7, "patient": 1.5}) is None

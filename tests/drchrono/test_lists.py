@@ -1,4 +1,4 @@
-"""Lists in every way they are answered: complete, resumable at each page, bounded in memory and in waiting."""
+"""Lists in all forms of answers: complete, resumable at each page, bounded in memory and waiting."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def keys(kind: str, pages: Iterator[Page] | list[Page]) -> list[str]:
 
 
 def small_pages(monkeypatch: pytest.MonkeyPatch, size: int = 5) -> None:
-    """Pages of the simulator as if a page held few: it decides the size of a page itself, as DrChrono does."""
+    """Make the simulator use small pages. It decides the size of a page itself, as DrChrono does."""
     monkeypatch.setattr("simulator.api.lists.PAGE_SIZE", size)
     monkeypatch.setattr("simulator.api.bulk.PAGE_SIZE", size)
 
@@ -65,7 +65,7 @@ def test_appointments_are_listed_in_windows_deleted_ones_only_if_wanted(monkeypa
             assert sorted(listed(archived=True)) == sorted(everything)
 
 
-def test_notes_come_by_twenty(desk: Desk) -> None:
+def test_pages_of_notes_have_twenty_records(desk: Desk) -> None:
     pages = list(desk.client.list_changed(NOTES, since="2020-01-01"))
     assert sorted(keys("clinical_notes", pages)) == sorted(desk.simulator.truth("clinical_notes"))
     assert all(len(page.records) <= 20 for page in pages)
@@ -82,7 +82,7 @@ def test_only_what_changed_since_is_listed(form: str, bulk: bool) -> None:
 
 @pytest.mark.parametrize("name", ["patients", "appointments", "clinical_notes"])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_list_without_changes_costs_one_request_once_the_way_is_known(form: str, name: str) -> None:
+def test_a_list_without_changes_costs_one_request_once_the_protocol_is_known(form: str, name: str) -> None:
     with desk_of(form=form, polls_until_complete=0) as desk:
         list(desk.client.list_changed(PATIENTS, since="2026-04-01", bulk=False))
         before = desk.requests()
@@ -90,7 +90,7 @@ def test_a_list_without_changes_costs_one_request_once_the_way_is_known(form: st
         assert desk.requests() - before == (2 if form == "guide-uuid" and name != "clinical_notes" else 1)
 
 
-def test_the_way_is_found_out_once_and_can_be_handed_on(practice: Simulator) -> None:
+def test_the_list_protocol_is_detected_once_and_can_be_passed_to_another_client(practice: Simulator) -> None:
     first = Desk(practice)
     assert first.client.list_protocol is None
     list(first.client.list_changed(PATIENTS, since=None))
@@ -102,7 +102,7 @@ def test_the_way_is_found_out_once_and_can_be_handed_on(practice: Simulator) -> 
 
 
 @pytest.mark.parametrize("wrong", ["guide", "live"])
-def test_a_way_that_no_longer_works_is_unlearned(wrong: str) -> None:
+def test_a_list_protocol_that_stops_working_is_detected_anew(wrong: str) -> None:
     """A server that knows one method only, whatever is remembered of it."""
     right = "POST" if wrong == "guide" else "GET"
     pages = json.dumps({"results": [{"id": 1}], "next": None}).encode()
@@ -115,7 +115,7 @@ def test_a_way_that_no_longer_works_is_unlearned(wrong: str) -> None:
         assert client.list_protocol == {"lists": "live" if wrong == "guide" else "guide"}
 
 
-def test_a_service_that_fails_over_a_plain_get_is_asked_the_other_way() -> None:
+def test_the_other_list_protocol_is_tried_if_a_plain_get_fails() -> None:
     pages = json.dumps({"results": [], "next": None}).encode()
     with Scripted(lambda target, headers: (500, {}, b"")) as server:
         server.script = lambda target, headers: (
@@ -129,7 +129,7 @@ def test_a_service_that_fails_over_a_plain_get_is_asked_the_other_way() -> None:
 @pytest.mark.parametrize(
     ("get", "post", "expected"), [(400, 405, 400), (405, 400, 400), (500, 405, 500), (404, 405, 405)]
 )
-def test_of_two_refusals_the_telling_one_is_raised(get: int, post: int, expected: int) -> None:
+def test_of_two_refusals_the_more_specific_one_is_raised(get: int, post: int, expected: int) -> None:
     with Scripted(lambda target, headers: (200, {}, b"")) as server:
         server.script = lambda target, headers: (post if server.seen[-1][0].startswith("POST") else get, {}, b"")
         client = client_of(server.url)
@@ -140,7 +140,7 @@ def test_of_two_refusals_the_telling_one_is_raised(get: int, post: int, expected
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("bulk", [True, False])
-def test_a_list_goes_on_in_another_process_at_every_page(
+def test_a_list_can_be_resumed_in_another_process_at_every_page(
     form: str, bulk: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_pages(monkeypatch)
@@ -156,7 +156,7 @@ def test_a_list_goes_on_in_another_process_at_every_page(
 
 
 @pytest.mark.parametrize("form", ["guide-uuid", "live"])
-def test_a_list_that_takes_long_is_left_and_taken_up_again(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_bulk_list_is_left_and_resumed_later(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
     with desk_of(form=form, polls_until_complete=5) as desk:
         found: list[str] = []
@@ -189,7 +189,7 @@ def test_waiting_for_a_list_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("form", ["guide-uuid", "live"])
-def test_an_expired_list_is_asked_for_again_at_the_same_page(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_list_is_requested_again_at_the_same_page(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
     with desk_of(form=form, polls_until_complete=2) as desk:
         truth = desk.simulator.truth("patients")
@@ -201,7 +201,7 @@ def test_an_expired_list_is_asked_for_again_at_the_same_page(form: str, monkeypa
 
 
 @pytest.mark.parametrize("minutes", [1, 57, 180])
-def test_an_unfinished_list_is_taken_up_at_any_age(minutes: int) -> None:
+def test_an_unfinished_list_can_be_resumed_at_any_age(minutes: int) -> None:
     with desk_of(form="live", polls_until_complete=4) as desk:
         with pytest.raises(BulkNotReady) as not_ready:
             next(desk.client.list_changed(PATIENTS, since=None))
@@ -214,7 +214,7 @@ def test_an_unfinished_list_is_taken_up_at_any_age(minutes: int) -> None:
         assert page.began == began if minutes == 1 else page.began > began
 
 
-def test_a_list_that_drchrono_lost_is_begun_anew_and_only_once() -> None:
+def test_a_list_that_drchrono_lost_is_begun_again_once() -> None:
     with desk_of(form="live") as desk:
         desk.fault(fault="error_status", path="uuid=", times=1)
         assert len(next(desk.client.list_changed(PATIENTS, since=None)).records) == 12
@@ -231,7 +231,7 @@ def test_a_failed_list_in_a_200_is_a_failure_too() -> None:
         assert len(server.seen) == 4
 
 
-def test_a_uuid_that_is_never_known_ends_after_the_second() -> None:
+def test_a_list_whose_uuid_stays_unknown_fails_at_the_second_attempt() -> None:
     def script(target: str, headers: object) -> tuple[int, dict[str, str], bytes]:
         if "uuid=" in target:
             return 404, {}, b'{"detail": "Invalid uuid specified"}'
@@ -242,13 +242,13 @@ def test_a_uuid_that_is_never_known_ends_after_the_second() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_data_is_taken_for_results(form: str) -> None:
+def test_data_is_read_as_results(form: str) -> None:
     with desk_of(form=form, results_key="data") as desk:
         listed = keys("patients", desk.client.list_changed(PATIENTS, since=None))
         assert sorted(listed) == sorted(desk.simulator.truth("patients"))
 
 
-def test_an_edit_between_two_pages_pushes_no_record_out_of_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_between_two_pages_does_not_hide_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
     with desk_of(form="live") as desk:
         found: set[str] = set()
@@ -284,7 +284,7 @@ def test_a_position_that_leads_elsewhere_is_not_followed(desk: Desk) -> None:
         {"results": [], "next": "/api/patients_list?page_size=1000&verbose=true"},
     ],
 )
-def test_what_is_no_list_or_never_ends_is_malformed(body: dict[str, Any]) -> None:
+def test_an_answer_without_a_list_or_without_an_end_is_malformed(body: dict[str, Any]) -> None:
     with (
         Scripted(lambda target, headers: (200, {}, json.dumps(body).encode())) as server,
         pytest.raises(MalformedAnswer, match="/api/patients_list"),
@@ -307,7 +307,7 @@ def test_what_is_no_list_or_never_ends_is_malformed(body: dict[str, Any]) -> Non
         ("offices", {"since": None, "window": ("2026-01-01", "2026-01-02")}),
     ],
 )
-def test_a_list_that_would_be_refused_or_come_back_empty_is_not_asked_for(
+def test_a_list_that_would_be_refused_or_wrongly_empty_is_not_requested(
     desk: Desk, name: str, wanted: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=r"local time|window|since|no list of changes|listed whole"):

@@ -49,7 +49,7 @@ def user(permissions: Any) -> User:
         (True, UNKNOWN),
     ],
 )
-def test_a_permission_is_what_is_stated_of_it(permissions: object, said: Statement) -> None:
+def test_a_permission_is_granted_missing_or_unknown_as_stated(permissions: object, said: Statement) -> None:
     assert stated(permissions, "share_patients") is said
 
 
@@ -60,7 +60,7 @@ json = st.recursive(
 
 
 @given(json)
-def test_nothing_is_granted_that_is_not_named(permissions: Any) -> None:
+def test_a_permission_that_is_not_named_is_never_granted(permissions: Any) -> None:
     for kind in KINDS.values():
         needs = needs_of(kind, user(permissions), "")
         assert GRANTED not in needs.values()
@@ -98,7 +98,7 @@ def test_in_a_practice_of_one_doctor_the_access_to_others_is_not_needed() -> Non
     assert relevant(needs, 1) == {"patients:read": GRANTED, "manage-patients": UNKNOWN}
 
 
-def test_the_remedy_speaks_the_words_of_drchronos_screens() -> None:
+def test_the_remedy_uses_the_names_of_drchronos_screens() -> None:
     assert remedy([]) == ""
     assert remedy(["calendar:read"]) == "authorize again and allow calendar:read"
     said = remedy(["share_patients", "scheduling"])
@@ -108,5 +108,5 @@ def test_the_remedy_speaks_the_words_of_drchronos_screens() -> None:
 
 
 @pytest.mark.parametrize("record", [{}, {"id": None, "is_doctor": "yes", "doctor": [], "practice_group": 1.5}])
-def test_what_a_user_does_not_say_is_none(record: dict[str, Any]) -> None:
+def test_fields_that_a_user_lacks_are_none(record: dict[str, Any]) -> None:
     assert user_of(record) == User(None, None, None, None, None)

@@ -50,12 +50,12 @@ def wait(retry_after: str | None, text: str = "") -> float:
         (None, f"available in {'9' * 400} seconds", 3601),
     ],
 )
-def test_a_429_says_when_to_come_back(retry_after: str | None, text: str, seconds: float) -> None:
+def test_a_429_is_read_from_header_or_text(retry_after: str | None, text: str, seconds: float) -> None:
     assert wait(retry_after, text) == seconds
 
 
 @given(st.one_of(st.none(), st.text(max_size=60)), st.text(max_size=200))
-def test_whatever_a_429_holds_the_wait_is_between_two_seconds_and_an_hour(header: str | None, text: str) -> None:
+def test_the_wait_after_any_429_is_between_two_seconds_and_an_hour(header: str | None, text: str) -> None:
     assert 2 <= wait(header, text) <= 3601
 
 
@@ -76,14 +76,14 @@ def error(kind: type[DrChronoError]) -> DrChronoError:
 
 
 @pytest.mark.parametrize("kind", [Unreachable, ServerError, MalformedAnswer])
-def test_a_read_is_repeated_once_after_what_may_pass(kind: type[DrChronoError]) -> None:
+def test_a_read_is_repeated_once_after_a_temporary_failure(kind: type[DrChronoError]) -> None:
     assert pause_before_repeat(error(kind), attempt=1, writes=False, jitter=0.0) == 0.5
     assert pause_before_repeat(error(kind), attempt=1, writes=False, jitter=1.0) == 2.0
     assert pause_before_repeat(error(kind), attempt=2, writes=False, jitter=0.5) is None
 
 
 @pytest.mark.parametrize("kind", [BadRequest, Forbidden, NotFound, Throttled, BulkFailed, OutcomeUnknown])
-def test_nothing_else_is_repeated(kind: type[DrChronoError]) -> None:
+def test_no_other_failure_is_repeated(kind: type[DrChronoError]) -> None:
     assert pause_before_repeat(error(kind), attempt=1, writes=False, jitter=0.5) is None
 
 

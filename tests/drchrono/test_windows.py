@@ -17,7 +17,7 @@ def test_windows_follow_each_other_without_gap_or_overlap() -> None:
     ]
 
 
-def test_nothing_is_asked_of_an_empty_span() -> None:
+def test_an_empty_span_has_no_windows() -> None:
     assert list(date_windows(date(2026, 1, 2), date(2026, 1, 1), 3)) == []
 
 
@@ -32,12 +32,12 @@ def test_every_day_is_in_exactly_one_window(first: date, more: int, days: int) -
     assert windows == sorted(windows)
 
 
-def test_the_last_day_of_the_calendar_is_an_end_like_any_other() -> None:
+def test_a_span_may_end_on_the_last_day_of_the_calendar() -> None:
     assert list(date_windows(date(9999, 12, 30), date.max, 180)) == [("9999-12-30", "9999-12-31")]
 
 
 @pytest.mark.parametrize("window", [("2026-01-02", "2026-01-01"), ("2026-13-01", "2026-13-02"), ("", "")])
-def test_what_is_no_window_is_refused(window: tuple[str, str]) -> None:
+def test_an_invalid_window_is_refused(window: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match=r"window|month|isoformat"):
         days_in(window)
 

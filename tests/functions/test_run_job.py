@@ -1,4 +1,4 @@
-"""`run_job` over HTTP terms: what it takes, what it answers, and that two runs keep apart."""
+"""`run_job` over HTTP: what it accepts and answers, and that two runs exclude each other."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_all_jobs_in_turn_make_the_copy_complete(clinic: Clinic) -> None:
     assert clinic.differences() == []
 
 
-def test_without_quota_it_answers_200_and_why_it_stopped(clinic: Clinic) -> None:
+def test_a_run_without_quota_answers_200_with_the_reason(clinic: Clinic) -> None:
     clinic.allowance.left = 0
     status, report = post(jobs(clinic), {"job": "backfill"})
     assert (status, report["finished"], report["stopped"]) == (200, False, "quota")
@@ -119,7 +119,7 @@ def test_a_token_refresh_reports_age_and_expiry(clinic: Clinic) -> None:
     assert (status, report["token"]) == (200, {"generation": 3, "refreshed": True})
 
 
-def test_a_revoked_token_is_told_with_what_to_run(clinic: Clinic) -> None:
+def test_a_revoked_token_is_reported_with_the_command_to_run(clinic: Clinic) -> None:
     def revoked(force: bool) -> dict[str, Any]:
         raise TokenRevoked("run python -m ops authorize")
 
@@ -128,7 +128,7 @@ def test_a_revoked_token_is_told_with_what_to_run(clinic: Clinic) -> None:
     assert "python -m ops authorize" in report["message"]
 
 
-def test_when_the_store_is_away_a_retry_is_asked_for(clinic: Clinic) -> None:
+def test_an_unavailable_store_is_answered_503(clinic: Clinic) -> None:
     class Away:
         def transact(self, work: object) -> Any:
             raise StoreUnavailable("away")

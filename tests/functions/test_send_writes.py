@@ -1,4 +1,4 @@
-"""`send_writes`: the entry of the event is sent, and the next sync takes whatever was not."""
+"""`send_writes`: sends the entry that the event names. The next sync sends the rest."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_an_entry_is_sent_once_however_often_the_event_comes(embedded: Documents
 
 
 @pytest.mark.parametrize("document", [None, "", "outbox", "outbox/", "patients/1", "outbox/a/b/c", 5])
-def test_an_event_of_no_entry_is_logged_and_done(embedded: Documents, document: object) -> None:
+def test_an_event_that_names_no_entry_is_logged_and_done(embedded: Documents, document: object) -> None:
     with desk(embedded) as at:
         at.new_patient()
         assert handle(document, at.work) is None
         assert at.requests() == 0
 
 
-def test_an_entry_that_is_gone_is_no_trouble(embedded: Documents) -> None:
+def test_an_entry_that_no_longer_exists_is_ignored(embedded: Documents) -> None:
     with desk(embedded) as at:
         sent = handle("outbox/gone", at.work)
         assert sent is not None

@@ -40,7 +40,7 @@ def clinic(running: Simulator, documents: Documents) -> Clinic:
 
 
 def push(change: Change) -> dict[str, Any]:
-    """As Pub/Sub sends it."""
+    """Deliver the message as Pub/Sub does."""
     data = base64.b64encode(encode(change)).decode()
     return {"message": {"data": data, "messageId": "1", "attributes": {}}, "subscription": "projects/p/subscriptions/s"}
 
@@ -134,7 +134,7 @@ def test_a_delivery_that_is_replayed_later_needs_no_request(clinic: Clinic) -> N
 
 
 def test_events_of_one_record_that_come_quickly_share_a_fetch(clinic: Clinic) -> None:
-    """Of the guide's form, where a replayed delivery cannot be told from a second change."""
+    """In the guide's form, in which a replayed delivery cannot be told from a second change."""
     key = first(clinic, "patients")
     before, start = clinic.requests(), clinic.now()
     for number in range(240):
@@ -157,7 +157,7 @@ def test_an_event_whose_version_is_older_than_the_copy_needs_no_request(clinic: 
     assert clinic.requests() == before
 
 
-def test_an_event_that_came_hours_late_of_a_record_that_was_fetched_since_needs_no_request(clinic: Clinic) -> None:
+def test_an_event_hours_late_for_a_record_fetched_since_needs_no_request(clinic: Clinic) -> None:
     received = clinic.now()
     key = first(clinic, "patients")
     handle(push(event("PATIENT_MODIFY", key, "patients", clinic.later(hours=2))), clinic.store())
@@ -183,7 +183,7 @@ def test_a_deleted_appointment_becomes_a_tombstone_that_keeps_its_fields(clinic:
 
 
 @pytest.mark.parametrize("fault", ["", "500"])
-def test_a_404_soon_after_the_event_is_not_believed_whatever_failed_before(clinic: Clinic, fault: str) -> None:
+def test_a_404_soon_after_the_event_is_not_believed_even_after_failures(clinic: Clinic, fault: str) -> None:
     handle(push(event("PATIENT_CREATE", first(clinic, "patients"), "patients", clinic.now())), clinic.store())
     clinic.settle()
     change = event("PATIENT_CREATE", "999999", "patients", clinic.now())
@@ -207,7 +207,7 @@ def test_a_404_soon_after_the_event_is_not_believed_whatever_failed_before(clini
     assert clinic.queue.waiting() == 0
 
 
-def test_a_replica_that_is_a_moment_behind_is_asked_once_more_at_once(embedded: Documents) -> None:
+def test_a_lagging_replica_is_asked_once_more_immediately(embedded: Documents) -> None:
     with simulator(form="live", lag_seconds=2) as running:
         clinic = Clinic(running, embedded)
         clinic.later(minutes=5)
@@ -221,7 +221,7 @@ def test_a_replica_that_is_a_moment_behind_is_asked_once_more_at_once(embedded: 
         assert clinic.requests() - before == 2
 
 
-def test_an_answer_older_than_the_event_says_is_looked_at_again(embedded: Documents) -> None:
+def test_an_answer_older_than_the_events_version_is_fetched_again(embedded: Documents) -> None:
     with simulator(form="live", lag_seconds=40) as running:
         clinic = Clinic(running, embedded)
         clinic.later(minutes=5)
@@ -241,7 +241,7 @@ def test_an_answer_older_than_the_event_says_is_looked_at_again(embedded: Docume
     ("fault", "reason"),
     [("500", "server_error"), ("reset", "unreachable"), ("html", "malformed_answer"), ("403", "forbidden")],
 )
-def test_what_cannot_be_fetched_is_on_the_pending_list_before_the_message_is_done(
+def test_a_record_that_cannot_be_fetched_is_queued_before_the_message_is_done(
     clinic: Clinic, fault: str, reason: str
 ) -> None:
     clinic.simulator.faults.set([{"match": {"path": "/api/patients"}, "fault": fault}], replace=True)
@@ -256,7 +256,7 @@ def test_what_cannot_be_fetched_is_on_the_pending_list_before_the_message_is_don
     assert change.id in clinic.stored("patients")
 
 
-def test_without_quota_the_event_waits_until_the_quota_says(clinic: Clinic) -> None:
+def test_without_quota_the_event_waits_until_a_request_is_free(clinic: Clinic) -> None:
     clinic.allowance.left, clinic.allowance.until = 0, clinic.now() + timedelta(minutes=40)
     change = event("PATIENT_MODIFY", first(clinic, "patients"), "patients", clinic.now())
     assert handle(push(change), clinic.store()) is Outcome.DEFERRED
@@ -265,7 +265,7 @@ def test_without_quota_the_event_waits_until_the_quota_says(clinic: Clinic) -> N
     assert (entry.reason, entry.due, entry.attempts) == ("quota", clinic.allowance.until, 0)
 
 
-def test_a_record_too_large_is_pending_for_a_day_and_the_copy_is_left(clinic: Clinic) -> None:
+def test_a_too_large_record_is_pending_for_a_day_and_the_copy_stays(clinic: Clinic) -> None:
     store = clinic.store()
     key = first(clinic, "patients")
     handle(push(event("PATIENT_MODIFY", key, "patients", clinic.now())), store)
@@ -292,7 +292,7 @@ def test_a_record_too_large_is_pending_for_a_day_and_the_copy_is_left(clinic: Cl
         ({"message": {"data": base64.b64encode(b'{"event": 1}').decode()}}, "field_missing"),
     ],
 )
-def test_a_message_that_holds_no_event_is_refused_and_counted(
+def test_a_message_without_an_event_is_refused_and_counted(
     clinic: Clinic, message: dict[str, Any], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(MessageUnusable, match=reason):
@@ -301,7 +301,7 @@ def test_a_message_that_holds_no_event_is_refused_and_counted(
     assert json.loads(line) == {"severity": "ERROR", "message": "event.unusable", "reason": reason}
 
 
-def test_when_neither_could_be_done_it_raises(clinic: Clinic) -> None:
+def test_an_event_that_can_be_neither_stored_nor_queued_raises(clinic: Clinic) -> None:
     class Away:
         def __getattr__(self, name: str) -> Any:
             def away(*_: object, **__: object) -> Any:
@@ -315,7 +315,7 @@ def test_when_neither_could_be_done_it_raises(clinic: Clinic) -> None:
 
 
 def test_every_order_of_two_fetches_and_a_delete_ends_in_a_tombstone(clinic: Clinic) -> None:
-    """Each fetch's answer is held back and stored in every order, before and after the one that met the 404."""
+    """Each answer is held back and stored in every order, before and after the 404."""
     kind = KINDS["appointments"]
     for number, order in enumerate(itertools.permutations(range(3))):
         key = sorted(clinic.simulator.truth("appointments"))[number]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from shared.drchrono.ids import is_id
 from shared.webhooks.events import EVENTS, encode
-from tests.functions.test_receive_webhook import SECRET, Door
+from tests.functions.deliveries import SECRET, Door
 from tests.fuzz.answers import CANARY, cut, spoiled
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))

@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 
+from functions.store_record import handle
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill, reconcile
 from shared.jobs.run import Run, Stopped
 from shared.jobs.sync import MANY, sync
 from shared.queue.entries import Target
+from shared.webhooks.events import Change
 from simulator import Simulator
 from tests.clinic import Allowance, Clinic, simulator
+from tests.functions.test_store_record import push
 from tests.jobs.test_sync import entries, filled
 
 LISTED = ("patients", "appointments", "clinical_notes")
@@ -38,7 +41,13 @@ def running(request: pytest.FixtureRequest) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def clinic(running: Simulator, embedded: Documents) -> Clinic:
+def clinic(running: Simulator, documents: Documents) -> Clinic:
+    return filled(Clinic(running, documents))
+
+
+@pytest.fixture
+def embedded_clinic(running: Simulator, embedded: Documents) -> Clinic:
+    """Where the cases are many, and each takes hours of runs; one of them runs on Firestore as well."""
     return filled(Clinic(running, embedded))
 
 
@@ -65,14 +74,25 @@ def problem(clinic: Clinic, kind: str, job: str = "sync") -> dict[str, Any]:
 @pytest.mark.parametrize("broken", LISTED)
 @pytest.mark.parametrize("fault", ["500", "html", "garbage", "403", "401"])
 def test_a_list_that_fails_for_ever_keeps_no_other_kind_from_being_listed(
-    clinic: Clinic, broken: str, fault: str
+    embedded_clinic: Clinic, broken: str, fault: str
 ) -> None:
+    a_list_fails(embedded_clinic, broken, fault, hours=6)
+
+
+@pytest.mark.emulator
+def test_a_list_that_fails_for_ever_keeps_no_other_kind_from_being_listed_on_firestore(
+    running: Simulator, firestore_documents: Documents
+) -> None:
+    a_list_fails(filled(Clinic(running, firestore_documents)), "appointments", "500", hours=2)
+
+
+def a_list_fails(clinic: Clinic, broken: str, fault: str, hours: float) -> None:
     fail(clinic, LISTS[broken], fault)
     began = clinic.now()
     for kind in LISTED:
         clinic.simulator.change(kind, webhook=False)
     clinic.later(minutes=61)
-    made = runs(clinic, hours=6)
+    made = runs(clinic, hours)
     for kind in LISTED:
         synced_at = clinic.positions.get(kind).synced_at
         assert synced_at is not None
@@ -297,3 +317,36 @@ def test_events_that_find_no_live_request_take_one_of_the_background_share(clini
     sync(run)
     assert clinic.queue.get(Target("patients", key)) is None
     assert [one for one in clinic.differences() if one == f"patients:{key}"] == []
+
+
+@pytest.mark.parametrize("event", [None, "PATIENT_MEDICATION_MODIFY"])
+def test_a_record_that_only_the_list_of_its_patient_shows_is_not_marked_as_deleted(
+    clinic: Clinic, event: str | None
+) -> None:
+    key = min(clinic.simulator.truth("medications"))
+    rule = {
+        "match": {"kind": "medications", "read": "single", "id": key},
+        "fault": "answer",
+        "status": 404,
+        "body": {"detail": "Not found."},
+    }
+    clinic.simulator.faults.set([rule], replace=True)
+    clinic.simulator.change("medications", key, webhook=False)
+    if event:
+        handle(push(Change(event, "medications", key, "delivery", clinic.now(), None)), clinic.store())
+    else:
+        clinic.queue.enqueue(entries(clinic, [key], "medications"))
+    for _ in range(4):
+        clinic.later(minutes=2)
+        clinic.run(sync)
+        assert key in clinic.stored("medications")
+    assert clinic.queue.waiting() == 0
+    assert clinic.differences() == []
+    # Once its list does not show it either, it is deleted.
+    clinic.simulator.delete("medications", key, webhook=False)
+    clinic.queue.enqueue(entries(clinic, [key], "medications"))
+    for _ in range(4):
+        clinic.later(minutes=2)
+        clinic.run(sync)
+    assert key not in clinic.stored("medications")
+    assert clinic.differences() == []

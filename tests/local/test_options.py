@@ -93,7 +93,7 @@ def test_no_dotenv_is_no_setting(tmp_path: Path) -> None:
 
 
 def test_the_example_of_a_dotenv_names_settings_only() -> None:
-    from shared.settings import DRCHRONO_NAMES
+    from shared.environment import DRCHRONO_NAMES
 
     names = [
         line.lstrip("# ").split("=")[0] for line in (ROOT / ".env.example").read_text().splitlines() if "=" in line

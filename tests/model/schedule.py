@@ -153,7 +153,7 @@ class Instance:
     """A process that serves events and jobs: its clock, and what it keeps in memory."""
 
     offset: float
-    flights: Turns
+    single_flight: Turns
     absences: Absences | None = None
 
 
@@ -336,7 +336,7 @@ class Schedule:
                 refresh=parts.events,
                 records=parts.records,
                 queue=parts.queue,
-                single_flight=instance.flights,
+                single_flight=instance.single_flight,
                 now=parts.now,
                 sleep=self.scheduler.wait,
                 random=self.rng.random,

@@ -1,4 +1,4 @@
-"""A whole local system for the commands, as `make run` leaves it: simulator, secrets, store, queue, receiver."""
+"""A complete local system for the commands, as `make run` leaves it: simulator, secrets, store, queue, receiver."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WEBHOOK_SECRET = "the-webhook-secret"
 
 @dataclass
 class Practice:
-    """The local system that `--local` finds, since `.local/environment` is in the folder that tests run in."""
+    """The local system that `--local` finds: `.local/environment` is in the working directory of the tests."""
 
     folder: Path
     simulator: Simulator
@@ -44,7 +44,7 @@ class Practice:
         self.write()
 
     def write(self, **changes: str) -> None:
-        """Write the file that commands read, and make the system anew."""
+        """Write the file that commands read, and rebuild the system."""
         self.environment |= changes
         file = self.folder / ".local" / "environment"
         file.parent.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ class Practice:
         return self.runner.invoke(app, [*arguments, "--local"], input=typed, prog_name="python -m ops")
 
     def authorize(self) -> None:
-        """Without the command: a pair of the simulator's goes into token_refresher."""
+        """Store a token pair of the simulator, without the command."""
         issued = self.simulator.issue_token(" ".join(SCOPES))
         self.system.token_refresher().adopt(
             Granted(issued["access_token"], issued["refresh_token"], issued["expires_in"], issued["scope"])
@@ -132,7 +132,7 @@ def _practice(folder: Path, form: dict[str, str]) -> Iterator[Practice]:
 
 
 class receiver:  # noqa: N801 (used as a function)
-    """The front door over HTTP, with whatever is published thrown away."""
+    """The receiver over HTTP. It discards what it publishes."""
 
     def __init__(self, secret: str = WEBHOOK_SECRET, signature: str = "either") -> None:
         settings = webhook_settings({"DRCHRONO_WEBHOOK_SECRET": secret, "DRCHRONO_WEBHOOK_SIGNATURE": signature})

@@ -27,5 +27,5 @@ def start(folder: Path, *arguments: str, **environment: str) -> pexpect.spawn[st
 
 
 def plain(text: str) -> str:
-    """In one line, so that it does not matter where the terminal's ended."""
+    """Return the text in one line, so that the line breaks of the terminal do not matter."""
     return " ".join(text.split())

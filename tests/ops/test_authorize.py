@@ -1,4 +1,4 @@
-"""`authorize` in a real terminal, with the simulated DrChrono's own pages: the way of a person, and each way astray."""
+"""`authorize` in a real terminal, with the pages of the simulated DrChrono: success and each failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.ops.terminal import plain, start
 
 @contextmanager
 def asked(practice: Practice, *options: str) -> Iterator[tuple[pexpect.spawn[str], str]]:
-    """The command, and the address that it has printed."""
+    """Start the command, and return it with the address that it printed."""
     child = start(practice.folder, "authorize", "--local", *options)
     try:
         child.expect(r"http://\S+/o/authorize/\S+\s")
@@ -29,13 +29,13 @@ def asked(practice: Practice, *options: str) -> Iterator[tuple[pexpect.spawn[str
 
 
 def ended(child: pexpect.spawn[str]) -> str:
-    """All that it said after the address, once it has ended."""
+    """Return the output after the address, once the command has ended."""
     child.expect(pexpect.EOF)
     child.close()
     return plain(child.before or "")
 
 
-def test_the_browser_comes_back_and_the_new_pair_is_in_custody(practice: Practice) -> None:
+def test_the_browser_is_redirected_back_and_the_new_pair_is_stored(practice: Practice) -> None:
     practice.authorize()
     before = practice.system.token_refresher().report().generation
     with asked(practice) as (child, url):
@@ -88,7 +88,7 @@ def test_the_state_of_another_authorization_is_refused(practice: Practice) -> No
     assert child.exitstatus == 1
 
 
-def test_what_a_person_did_not_allow_is_said(practice: Practice) -> None:
+def test_a_denied_authorization_is_reported(practice: Practice) -> None:
     with asked(practice) as (child, url):
         child.expect("Waiting")
         denied = parse_qs(urlsplit(url).query)
@@ -134,7 +134,7 @@ def test_nothing_is_begun_where_the_pair_could_not_be_stored(practice: Practice)
     practice.secrets.secrets.denied.add("secretmanager.versions.add")
     shown = practice.ops("authorize")
     assert shown.exit_code == 1
-    assert "takes no new version, so nothing was begun" in shown.stderr
+    assert "accepts no new version, so nothing was begun" in shown.stderr
     assert "/o/authorize/" not in shown.output
 
 

@@ -1,4 +1,4 @@
-"""`backfill`, in a pipe and in a real terminal: begin, watch, leave, look again."""
+"""`backfill`, in a pipe and in a real terminal: start, watch, leave, watch again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def under_way(practice: Practice) -> set[str]:
     return {name for name in backfill.KIND_NAMES if positions.get(name).backfill is not None}
 
 
-def test_it_begins_what_was_never_done_and_says_who_works_on_it(either: Practice) -> None:
+def test_it_starts_the_kinds_without_a_backfill_and_says_when_sync_continues(either: Practice) -> None:
     shown = either.ops("backfill")
     assert shown.exit_code == 0
     assert "Begun: patients, appointments, clinical_notes." in shown.output
@@ -35,15 +35,15 @@ def test_one_kind_from_one_day_on(practice: Practice) -> None:
     assert state["since"] == "2026-01-01"
 
 
-def test_asking_twice_loses_nothing(practice: Practice) -> None:
+def test_starting_twice_loses_nothing(practice: Practice) -> None:
     practice.ops("backfill")
     before = Checkpoints(practice.system.documents()).get("patients")
     shown = practice.ops("backfill")
-    assert "Under way already: patients, appointments, clinical_notes." in shown.output
+    assert "Already running: patients, appointments, clinical_notes." in shown.output
     assert Checkpoints(practice.system.documents()).get("patients") == before
 
 
-def test_what_was_done_is_done_again_only_for_a_date(practice: Practice) -> None:
+def test_a_completed_backfill_is_repeated_only_for_a_date(practice: Practice) -> None:
     practice.authorize()
     practice.backfill()
     shown = practice.ops("backfill", "--follow")
@@ -95,7 +95,7 @@ def test_on_a_terminal_there_are_bars_until_it_is_done(practice: Practice) -> No
     assert child.exitstatus == 0
 
 
-def test_what_holds_it_up_is_shown_beside_it_within_eighty_columns(practice: Practice) -> None:
+def test_the_cause_of_a_delay_is_shown_within_eighty_columns(practice: Practice) -> None:
     practice.authorize()
     practice.backfill()
     documents = practice.system.documents()
@@ -111,7 +111,7 @@ def test_what_holds_it_up_is_shown_beside_it_within_eighty_columns(practice: Pra
     child.close()
 
 
-def test_ctrl_c_leaves_it_running_and_says_how_to_look_again(practice: Practice) -> None:
+def test_ctrl_c_leaves_it_running_and_names_the_command_to_watch_again(practice: Practice) -> None:
     practice.authorize()
     child = start(practice.folder, "backfill", "--kind", "patients", "--follow", "--local")
     child.expect("no estimate yet")
@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_look_again(practice: Practice)
     child.expect(pexpect.EOF)
     child.close()
     said = plain(child.before or "")
-    assert "goes on by itself. To look again: python -m ops backfill --kind patients --follow --local" in said
+    assert "continues. To watch it again: python -m ops backfill --kind patients --follow --local" in said
     assert child.exitstatus == 0
     assert under_way(practice) == {"patients"}
 
@@ -132,7 +132,7 @@ def test_colours_are_left_out_where_they_are_not_wanted(practice: Practice) -> N
     assert "\x1b" not in (child.before or "")
 
 
-def test_a_date_or_kind_that_is_none_is_refused_with_what_is_allowed(practice: Practice) -> None:
+def test_an_invalid_date_or_kind_is_refused_with_what_is_allowed(practice: Practice) -> None:
     shown = practice.ops("backfill", "--since", "yesterday")
     assert shown.exit_code == 2
     assert "write it like 2024-01-01" in plain(shown.stderr)
@@ -147,8 +147,8 @@ def test_a_day_in_the_future_is_refused_and_nothing_is_begun(practice: Practice)
     assert under_way(practice) == set()
 
 
-def test_a_kind_that_is_none_or_has_no_list_of_its_own_is_refused_with_the_reason(practice: Practice) -> None:
+def test_an_unknown_kind_or_one_without_its_own_list_is_refused_with_the_reason(practice: Practice) -> None:
     said = plain(practice.ops("backfill", "--kind", "foo").stderr)
     assert "foo is not a kind of record: choose one of patients, appointments, clinical_notes" in said
     said = plain(practice.ops("backfill", "--kind", "allergies").stderr)
-    assert "allergies come with their patients: choose one of patients" in said
+    assert "allergies are fetched with their patients: choose one of patients" in said

@@ -1,4 +1,4 @@
-"""`authorize`, `doctor` and `status` say whose copy this is, and name what the user lacks with DrChrono's remedy."""
+"""`authorize`, `doctor` and `status` show whose records the copy holds, and name what the user lacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REMEDY = "Account > Staff Permissions > View > Edit Permissions, check Share Pat
 
 
 def state(practice: Practice, *, shown: bool, shared: bool = False) -> None:
-    """Say or leave open that the user has `share_patients`, and let them see accordingly."""
+    """State or omit that the user has `share_patients`, and show records accordingly."""
     simulator = practice.simulator
     user = min(simulator.truth("users"))
     stated: dict[str, Any] = {"manage-patients": True, "scheduling": True, "clinical-notes": True}
@@ -27,7 +27,7 @@ def state(practice: Practice, *, shown: bool, shared: bool = False) -> None:
 
 
 def seen(practice: Practice) -> int:
-    """How many doctors' patients the user may see."""
+    """Return how many doctors' patients the user may see."""
     only = practice.simulator.visibility.only_doctor
     doctors = {str(one["doctor"]) for one in practice.simulator.truth("patients").values()}
     return len(doctors & {only} if only else doctors)
@@ -37,7 +37,7 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_status_says_whose_copy_it_is(either: Practice) -> None:
+def test_status_shows_whose_records_the_copy_holds(either: Practice) -> None:
     either.authorize()
     assert "Whose records these are is not known yet" in words(either.ops("status").output)
     state(either, shown=True, shared=True)
@@ -50,7 +50,7 @@ def test_status_says_whose_copy_it_is(either: Practice) -> None:
     assert (coverage["user"], coverage["doctors"], coverage["missing"]) == ("simulated", 3, {})
 
 
-def test_what_is_missing_is_named_with_its_remedy(practice: Practice) -> None:
+def test_missing_permissions_are_named_with_their_remedy(practice: Practice) -> None:
     practice.authorize()
     state(practice, shown=True)
     practice.backfill()
@@ -69,7 +69,7 @@ def test_what_is_missing_is_named_with_its_remedy(practice: Practice) -> None:
     assert practice.ops("doctor").exit_code == 1
 
 
-def test_what_drchrono_does_not_state_is_no_pass_where_doctors_are_left_out(practice: Practice) -> None:
+def test_unstated_permissions_do_not_pass_if_doctors_are_left_out(practice: Practice) -> None:
     practice.authorize()
     state(practice, shown=False)
     practice.backfill()
@@ -81,7 +81,7 @@ def test_what_drchrono_does_not_state_is_no_pass_where_doctors_are_left_out(prac
     assert "Missing" not in practice.ops("status").output
 
 
-def test_where_all_is_stated_doctor_passes(practice: Practice) -> None:
+def test_doctor_passes_if_everything_is_granted(practice: Practice) -> None:
     practice.authorize()
     state(practice, shown=True, shared=True)
     practice.backfill()
@@ -89,7 +89,7 @@ def test_where_all_is_stated_doctor_passes(practice: Practice) -> None:
     assert found(practice, "coverage").verdict == "passed"
 
 
-def test_doctor_asks_anew_and_keeps_nothing(practice: Practice) -> None:
+def test_doctor_requests_the_user_and_stores_nothing(practice: Practice) -> None:
     practice.authorize()
     state(practice, shown=True, shared=True)
     practice.work()
@@ -112,7 +112,7 @@ def test_a_practice_of_one_doctor_needs_no_access_to_others(practice: Practice) 
     assert first in practice.simulator.truth("doctors")
 
 
-def test_a_user_that_cannot_be_asked_is_said(practice: Practice) -> None:
+def test_a_failed_request_for_the_user_is_reported(practice: Practice) -> None:
     practice.authorize()
     practice.work()
     rule = {"match": {"path": "/api/users/current"}, "fault": "answer", "status": 403, "body": {"detail": "no"}}
@@ -148,7 +148,7 @@ def test_authorize_names_the_kinds_of_a_scope_that_was_not_granted(practice: Pra
     assert "authorize again and allow calendar:read" in said
 
 
-def test_authorize_ends_well_though_the_user_cannot_be_asked(practice: Practice) -> None:
+def test_authorize_succeeds_though_the_user_cannot_be_requested(practice: Practice) -> None:
     rule = {"match": {"path": "/api/users/current"}, "fault": "500"}
     practice.simulator.faults.set([rule], replace=True)
     with asked(practice) as (child, url):

@@ -1,4 +1,4 @@
-"""`dead-letters` in both forms: seen by their ids, sent again, thrown away; never more of their content."""
+"""`dead-letters` in both forms: listed by id, replayed, discarded, and never more of their content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNREADABLE = json.dumps({"first_name": CANARY}).encode()
 
 @dataclass
 class Bench:
-    """A practice with two dead letters, and what its topic gets meanwhile."""
+    """A practice with two dead letters, and the messages that its topic gets meanwhile."""
 
     practice: Practice
 
@@ -70,7 +70,7 @@ class PubSubBench(Bench):
     def dead(self, data: bytes, attributes: dict[str, str]) -> None:
         from google.pubsub_v1 import PubsubMessage
 
-        # As Pub/Sub itself puts one aside.
+        # As Pub/Sub itself forwards a dead letter.
         attributes = {**attributes, "CloudPubSubDeadLetterSourceDeliveryCount": "20"}
         self.publisher.publish(topic=self.dead_topic, messages=[PubsubMessage(data=data, attributes=attributes)])
 
@@ -99,7 +99,7 @@ def listed(bench: Bench) -> list[dict[str, str]]:
     return found
 
 
-def test_each_is_shown_with_its_ids_or_its_problem_and_nothing_else(bench: Bench) -> None:
+def test_each_message_is_shown_with_its_ids_or_its_problem_and_nothing_else(bench: Bench) -> None:
     bench.put()
     shown = bench.practice.ops("dead-letters")
     assert "PATIENT_MODIFY patients/4711 readable" in plain(shown.output)
@@ -114,7 +114,7 @@ def test_each_is_shown_with_its_ids_or_its_problem_and_nothing_else(bench: Bench
     assert "at least 2 messages: python -m ops dead-letters" in plain(bench.practice.ops("status").output)
 
 
-def test_one_is_sent_again_as_it_was_and_the_other_discarded(bench: Bench) -> None:
+def test_one_message_is_replayed_unchanged_and_the_other_discarded(bench: Bench) -> None:
     bench.put()
     first, second = listed(bench)
     shown = bench.practice.ops("dead-letters", "replay", first["number"])
@@ -128,7 +128,7 @@ def test_one_is_sent_again_as_it_was_and_the_other_discarded(bench: Bench) -> No
     assert "There are no dead letters." in bench.practice.ops("dead-letters").output
 
 
-def test_which_must_be_said_and_be_there(practice: Practice) -> None:
+def test_replay_and_discard_need_the_numbers_of_existing_messages(practice: Practice) -> None:
     shown = practice.ops("dead-letters", "replay")
     assert shown.exit_code == 2
     assert "give numbers, or --all" in shown.stderr
@@ -138,7 +138,7 @@ def test_which_must_be_said_and_be_there(practice: Practice) -> None:
     assert "there is no 999" in shown.stderr
 
 
-def test_a_queue_that_is_gone_is_said(practice: Practice) -> None:
+def test_a_missing_queue_is_reported(practice: Practice) -> None:
     (practice.folder / "queue.sqlite3").unlink()
     shown = practice.ops("dead-letters")
     assert shown.exit_code == 1

@@ -1,4 +1,4 @@
-"""What Google tells of a deployment, over real HTTP, in the form of Google's own reference pages."""
+"""The deployment as Google's APIs describe it, over real HTTP, in the form of Google's reference pages."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_jobs_are_read_with_their_last_attempt() -> None:
     ("status", "said"),
     [(403, "ask for roles/cloudfunctions.viewer on p"), (500, "Google answered 500")],
 )
-def test_what_is_not_shown_says_why(status: int, said: str) -> None:
+def test_an_undetermined_part_states_why(status: int, said: str) -> None:
     with answering({}, status) as server, pytest.raises(NotSeen, match=said):
         google(server).deployment()
 

@@ -1,4 +1,4 @@
-"""`doctor`: every check passes where all is well, and each names its remedy where one thing is broken."""
+"""`doctor`: a healthy system passes every check, and each check names its remedy if one thing is broken."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def now() -> datetime:
 
 
 def found(practice: Practice, check: str, *options: str) -> Result:
-    """The result of one check, as a program reads it."""
+    """Return the result of one check, as a program reads it."""
     results = json.loads(practice.ops("doctor", "--json", *options).output)
     return next(Result(**result) for result in results if result["check"] == check)
 
@@ -34,7 +34,7 @@ def of_place(target: TargetSystem, check: str) -> Result:
     return next(result for result in examine(target, now) if result.check == check)
 
 
-def test_where_all_is_well_nothing_fails(either: Practice) -> None:
+def test_a_healthy_system_fails_no_check(either: Practice) -> None:
     either.authorize()
     either.work()
     shown = either.ops("doctor")
@@ -51,7 +51,7 @@ def test_one_failure_is_exit_code_1_and_says_what_to_do(practice: Practice) -> N
     assert "failed token DrChrono was never authorized → run `python -m ops authorize`" in plain(shown.output)
 
 
-def test_settings_that_are_wrong_are_named(practice: Practice) -> None:
+def test_wrong_settings_are_named(practice: Practice) -> None:
     practice.write(DRCHRONO_QUOTA="many")
     result = found(practice, "settings")
     assert (result.verdict, result.found.split()[0]) == ("failed", "DRCHRONO_QUOTA")
@@ -123,7 +123,7 @@ def test_an_address_that_is_not_the_receiver_is_named(practice: Practice) -> Non
     assert "does not answer" in found(practice, "receiver", "--url", "http://127.0.0.1:9/").found
 
 
-def test_no_secret_stands_in_any_output(practice: Practice) -> None:
+def test_no_output_contains_a_secret(practice: Practice) -> None:
     practice.authorize()
     token = practice.system.token_refresher().current()
     for arguments in (("doctor",), ("status",), ("doctor", "--json"), ("status", "--json")):
@@ -133,7 +133,7 @@ def test_no_secret_stands_in_any_output(practice: Practice) -> None:
 
 
 def test_a_sync_that_has_not_run_is_named(practice: Practice) -> None:
-    assert found(practice, "jobs").found == "sync has never come to its end"
+    assert found(practice, "jobs").found == "no sync has ever ended"
     practice.authorize()
     practice.work()
     late = of_place(local_target(), "jobs")
@@ -165,7 +165,7 @@ def test_a_subscription_without_its_dead_letters_is_named(emulated: Practice) ->
     client = SubscriberClient()
     name = f"projects/{project}/subscriptions/drchrono-events-store-record"
     client.delete_subscription(subscription=name)
-    assert found(emulated, "subscription") == Result("subscription", "failed", "it is not there", "`terraform apply`")
+    assert found(emulated, "subscription") == Result("subscription", "failed", "it does not exist", "`terraform apply`")
     client.create_subscription(
         request=Subscription(
             name=name,
@@ -196,7 +196,7 @@ def test_a_job_that_is_paused_or_failing_is_named(practice: Practice) -> None:
     assert "the last call of drchrono-reconcile failed (code 13)" in found
 
 
-def test_who_may_not_see_the_jobs_is_told_what_it_takes(practice: Practice) -> None:
+def test_a_missing_permission_to_see_the_jobs_names_the_role(practice: Practice) -> None:
     practice.authorize()
     practice.work()
     function = Function("run_job", "r", "ACTIVE", "https://run-job.example", {}, {})
@@ -207,7 +207,7 @@ def test_who_may_not_see_the_jobs_is_told_what_it_takes(practice: Practice) -> N
     assert (result.verdict, result.remedy) == ("skipped", "ask for roles/cloudscheduler.viewer on p")
 
 
-def test_the_secret_that_is_deployed_is_used_where_none_is_given(practice: Practice) -> None:
+def test_the_deployed_secret_is_used_if_none_is_given(practice: Practice) -> None:
     name = "projects/practice/secrets/drchrono-webhook-secret"
     practice.secrets.secrets.create(name)
     practice.secrets.secrets.add(name, f"{WEBHOOK_SECRET},older".encode())
@@ -222,7 +222,7 @@ def test_the_secret_that_is_deployed_is_used_where_none_is_given(practice: Pract
     assert of_place(target, "handshake").found == "you may not read the webhook's secret"
 
 
-def test_where_the_store_does_not_answer_what_stands_on_it_is_not_asked(practice: Practice) -> None:
+def test_without_a_store_the_checks_that_need_it_are_skipped(practice: Practice) -> None:
     (practice.folder / "documents.sqlite3").write_text("this is no database")
     results = {result["check"]: result for result in json.loads(practice.ops("doctor", "--json").output)}
     assert results["store"]["verdict"] == "failed"
@@ -251,7 +251,7 @@ def test_documents_of_another_program_are_named_with_what_to_do(practice: Practi
     assert found(practice, "documents").found.endswith("and others")
 
 
-def test_an_address_that_was_given_and_does_not_answer_is_what_is_doubted(practice: Practice) -> None:
+def test_a_given_address_that_does_not_answer_is_named_as_the_likely_cause(practice: Practice) -> None:
     url = f"http://127.0.0.1:{free_port()}/"
     shown = " ".join(practice.ops("doctor", "--url", url).output.split())
     assert f"{url} does not answer (ConnectionError) → is --url the output webhook_url?" in shown

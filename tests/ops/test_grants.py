@@ -1,4 +1,4 @@
-"""The grants on Pub/Sub, as its own interface tells them (gRPC, `google.iam.v1.IAMPolicy`)."""
+"""The grants on Pub/Sub, read through its own interface (gRPC, `google.iam.v1.IAMPolicy`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Policies = dict[str, dict[str, list[str]]]
 
 @pytest.fixture
 def policies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Policies]:
-    """By resource: role and members. A resource that is not in it may not be looked at."""
+    """By resource: role and members. Reading any other resource is denied."""
     known: Policies = {}
 
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
@@ -57,20 +57,20 @@ def check() -> str:
     return check_grants(deployed_target("p", {}), lambda: datetime.now(timezone.utc))
 
 
-def test_all_of_them_pass(policies: Policies) -> None:
+def test_complete_grants_pass(policies: Policies) -> None:
     policies.update(WHOLE)
-    assert check() == "the receiver may publish, Pub/Sub may put dead letters aside"
+    assert check() == "the receiver may publish, and Pub/Sub may move dead letters"
 
 
 @pytest.mark.parametrize(
     ("resource", "lost"),
     [
-        ("topics/drchrono-events", "webhooks go to the work queue"),
-        ("topics/drchrono-events-dead", "dead letters are not put aside"),
-        ("subscriptions/drchrono-events-store-record", "dead letters are not put aside"),
+        ("topics/drchrono-events", "webhooks are refused"),
+        ("topics/drchrono-events-dead", "dead letters are not moved"),
+        ("subscriptions/drchrono-events-store-record", "dead letters are not moved"),
     ],
 )
-def test_each_that_is_missing_is_named_with_what_does_not_work(policies: Policies, resource: str, lost: str) -> None:
+def test_each_missing_grant_is_named_with_its_effect(policies: Policies, resource: str, lost: str) -> None:
     policies.update({**WHOLE, f"projects/p/{resource}": {"roles/viewer": [AGENT, RECEIVER]}})
     with pytest.raises(Failed, match=f"on {resource} is missing: {lost}") as failed:
         check()
@@ -84,7 +84,7 @@ def test_the_agent_of_another_service_does_not_count(policies: Policies) -> None
         check()
 
 
-def test_who_may_not_look_is_told_what_it_takes(policies: Policies) -> None:
+def test_a_missing_permission_to_read_grants_names_the_role(policies: Policies) -> None:
     with pytest.raises(Skipped) as skipped:
         check()
     assert skipped.value.remedy == "ask for roles/iam.securityReviewer on the project"

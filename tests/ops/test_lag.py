@@ -1,4 +1,4 @@
-"""The lag as the copy itself tells it, on both stores."""
+"""The lag, computed from the copy, on both stores."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def test_percentiles_are_of_the_webhooks_of_the_last_day(documents: Documents) -
     assert found.span == timedelta(days=1)
 
 
-def test_where_no_webhook_came_there_is_none(documents: Documents) -> None:
+def test_without_webhooks_there_is_no_lag(documents: Documents) -> None:
     put(documents, 1, seconds=1, ago=timedelta(hours=1), source="sync")
     assert lag(documents, "patients", NOON) is None
     assert lag(documents, "appointments", NOON) is None
 
 
-def test_of_a_busy_day_only_the_latest_part_is_read(embedded: Documents) -> None:
+def test_on_a_busy_day_only_the_latest_documents_are_read(embedded: Documents) -> None:
     for number in range(MOST_DOCUMENTS + 1):
         put(embedded, number, seconds=500, ago=timedelta(hours=12))
     put(embedded, 10_000, seconds=2, ago=timedelta(hours=2))

@@ -1,4 +1,4 @@
-"""The page for operators, held against what there is: alerts, commands, log lines, words."""
+"""docs/operating.md compared with the system: alerts, commands, log lines, reasons."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCES = "\n".join(
 )
 
 
-def test_every_alert_stands_on_it_with_the_command_of_its_e_mail() -> None:
+def test_every_alert_is_listed_with_the_command_of_its_e_mail() -> None:
     named = re.findall(r'^    (\w+) = \{\n      title +=.*?\n(?:.*\n)*?      run +=\s"([\w-]+)"', ALERTS, re.M)
     assert len(named) >= 13
     for alert, command in named:
@@ -30,7 +30,7 @@ def test_every_alert_stands_on_it_with_the_command_of_its_e_mail() -> None:
         assert f"`{alert}`" in PAGE
 
 
-def test_every_command_on_it_is_one() -> None:
+def test_every_command_on_the_page_exists() -> None:
     commands = set(re.findall(r"python -m ops ([^`#\n;:)]+)", PAGE))
     assert len(commands) >= 12
     for command in commands:
@@ -41,13 +41,13 @@ def test_every_command_on_it_is_one() -> None:
             assert option in shown.output, command
 
 
-def test_every_log_line_that_it_asks_for_is_written() -> None:
+def test_every_log_line_that_the_page_queries_is_written() -> None:
     labels = set(re.findall(r'jsonPayload\.message="([\w.]+)"', PAGE))
     assert len(labels) >= 6
     assert {label for label in labels if not re.search(rf'log\(\s*"{label}"', SOURCES)} == set()
 
 
-def test_every_reason_that_it_explains_is_one() -> None:
+def test_every_reason_that_the_page_explains_exists() -> None:
     rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
     reasons = {reason for row in rows[:9] for reason in re.findall(r"`(\w+)`", row)}
     words = SOURCES + (ROOT / "ops" / "repair.py").read_text()

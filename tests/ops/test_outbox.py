@@ -1,4 +1,4 @@
-"""`outbox` and `put`: what other programs asked for, on both stores."""
+"""`outbox` and `put`: the writes that other programs asked for, on both stores."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_entry_is_listed_without_its_content_and_shown_with_it(either: Practi
     assert "1 unknown" in either.ops("status").output
 
 
-def test_a_person_says_that_an_unknown_entry_is_sent_again_or_ends(practice: Practice) -> None:
+def test_a_person_retries_or_cancels_an_unknown_entry(practice: Practice) -> None:
     writing(practice)
     doctor = practice.simulator.clinic.doctors[0]["id"]
     for key, action, answer in (("one", "retry", "n"), ("three", "cancel", "y"), ("two", "retry", "y")):
@@ -94,11 +94,11 @@ def test_a_person_says_that_an_unknown_entry_is_sent_again_or_ends(practice: Pra
 
 
 @pytest.mark.parametrize("arguments", [("list", "x"), ("retry",), ("show",)])
-def test_an_entry_is_named_where_one_is_meant(practice: Practice, arguments: tuple[str, ...]) -> None:
+def test_actions_on_one_entry_require_its_name(practice: Practice, arguments: tuple[str, ...]) -> None:
     assert practice.ops("outbox", *arguments).exit_code == 2
 
 
-def test_a_field_is_changed_by_way_of_the_outbox(either: Practice) -> None:
+def test_put_changes_a_field_through_the_outbox(either: Practice) -> None:
     writing(either)
     key = next(iter(either.simulator.truth("patients")))
     asked = either.ops("put", "patients", key, "--set", "city=Dover", typed="n\n")

@@ -1,4 +1,4 @@
-"""A reader that has gone, as `head` has after its lines."""
+"""A closed pipe, such as that of `head`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program itself: its version, completion, and how it is installed."""
+"""The program itself: its version, completion, and installation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_entry_points_are_there() -> None:
 
 
 def test_the_package_holds_what_they_import() -> None:
-    """Each folder that is reached from them, and every template and file of the console."""
+    """Every folder that the entry points import, and every template and file of the console."""
     folders = {pattern.rstrip("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in SOURCES}
     needed = {

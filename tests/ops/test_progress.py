@@ -1,4 +1,4 @@
-"""How far a backfill is, and when it may end."""
+"""The progress of a backfill, and the estimate of its end."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ def under_way(**state: Any) -> Checkpoint:
     return Checkpoint(backfill={**begun, **state})
 
 
-def test_there_is_none_where_no_backfill_is_under_way() -> None:
+def test_without_a_running_backfill_there_is_no_progress() -> None:
     assert progress("patients", Checkpoint(), NOON) is None
 
 
-def test_a_list_is_as_far_as_its_records() -> None:
+def test_the_share_of_a_list_is_that_of_its_records() -> None:
     found = progress("patients", under_way(done=250, total=1000), NOON + timedelta(minutes=10))
     assert found is not None
     assert (found.share, found.left) == (0.25, timedelta(minutes=30))
 
 
-def test_windows_of_dates_are_as_far_as_those_that_are_done() -> None:
+def test_the_share_of_date_windows_is_that_of_the_completed_ones() -> None:
     found = progress("appointments", under_way(windows=[{}] * 9, all_windows=36), NOON + timedelta(hours=3))
     assert found is not None
     assert (found.share, found.left) == (0.75, timedelta(hours=1))
 
 
-def test_at_the_beginning_nothing_is_guessed() -> None:
+def test_there_is_no_estimate_at_the_beginning() -> None:
     found = progress("patients", under_way(done=0, total=100_000), NOON + timedelta(seconds=1))
     assert found is not None
     assert (found.share, found.left) == (0.0, None)
 
 
-def test_a_list_that_grew_meanwhile_is_not_more_than_whole() -> None:
+def test_the_share_of_a_list_that_grew_does_not_exceed_one() -> None:
     found = progress("patients", under_way(done=110, total=100), NOON + timedelta(seconds=1))
     assert found is not None
     assert found.share == 1.0

@@ -1,4 +1,4 @@
-"""`retry`: what waits is due now."""
+"""`retry` makes pending entries due."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_due(practice: Practice, target: Target) -> bool:
     return entry is not None and entry.due <= datetime.now(timezone.utc)
 
 
-def test_everything_that_waits_is_due(either: Practice) -> None:
+def test_retry_makes_every_pending_entry_due(either: Practice) -> None:
     targets = [put(either, "patients", "1", "forbidden"), put(either, "appointments", "2", "too_large")]
     shown = either.ops("retry")
     assert "2 entries that waited are due now." in shown.output
@@ -37,7 +37,7 @@ def test_one_reason_or_kind_leaves_the_others_alone(either: Practice) -> None:
     assert [is_due(either, target) for target in (first, second, third)] == [True, False, False]
 
 
-def test_one_record_is_fetched_again_although_nothing_waits_for_it(practice: Practice) -> None:
+def test_one_record_is_fetched_again_though_it_was_not_pending(practice: Practice) -> None:
     practice.authorize()
     practice.backfill()
     practice.work()
@@ -49,13 +49,13 @@ def test_one_record_is_fetched_again_although_nothing_waits_for_it(practice: Pra
     assert practice.ops("show", "patients", key, "--diff").exit_code == 0
 
 
-def test_every_record_of_a_kind_is_looked_at_so_that_many_deletions_are_seen(practice: Practice) -> None:
+def test_all_records_of_a_kind_are_read_so_that_many_deletions_are_found(practice: Practice) -> None:
     practice.authorize()
     practice.backfill()
     practice.work()
     gone = {str(practice.simulator.delete("appointments", webhook=False)["id"]) for _ in range(3)}
     shown = practice.ops("retry", "--kind", "appointments", "--all")
-    assert "10 records of appointments will be looked at" in shown.output
+    assert "10 records of appointments will be fetched" in shown.output
     # A 404 alone is not believed, whoever asked: a person says that the records are deleted, and an answer counts that
     # no replica can have given which was unaware of the record.
     practice.work()
@@ -95,7 +95,7 @@ def test_accepting_deletions_where_none_are_held_does_nothing(practice: Practice
     assert "choose one of patients" in " ".join(refused.stderr.split())
 
 
-def test_a_record_that_never_was_is_refused_and_leaves_no_entry(practice: Practice) -> None:
+def test_a_record_that_never_existed_is_refused_and_leaves_no_entry(practice: Practice) -> None:
     """Its tombstone would be an empty document."""
     practice.authorize()
     shown = practice.ops("retry", "--kind", "patients", "--id", "12")
@@ -111,7 +111,7 @@ def test_a_record_that_only_drchrono_has_is_fetched(practice: Practice) -> None:
     assert is_due(practice, Target("patients", key))
 
 
-def test_a_reason_that_is_none_is_refused_with_those_in_the_queue(practice: Practice) -> None:
+def test_an_unknown_reason_is_refused_with_those_in_the_queue(practice: Practice) -> None:
     shown = practice.ops("retry", "--reason", "nosuch")
     assert shown.exit_code == 1
     assert "nosuch is not a reason for which entries wait; those in the queue now: none" in shown.stderr

@@ -1,4 +1,4 @@
-"""`show`: the stored record, and what differs from DrChrono now."""
+"""`show`: the stored record, and its differences from DrChrono."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_record_is_shown_as_drchrono_sent_it(either: Practice) -> None:
     assert found["_sync"]["source"] == "backfill"
 
 
-def test_what_differs_is_shown_field_by_field_with_exit_code_1(practice: Practice) -> None:
+def test_differences_are_shown_field_by_field_with_exit_code_1(practice: Practice) -> None:
     practice.authorize()
     practice.backfill()
     key = first(practice, "patients")
@@ -57,7 +57,7 @@ def test_notes_are_compared_by_whatever_key_they_have(practice: Practice) -> Non
     assert practice.ops("show", "clinical_notes", key, "--diff").exit_code == 0
 
 
-def test_what_is_gone_from_drchrono_is_said(practice: Practice) -> None:
+def test_a_record_that_drchrono_no_longer_has_is_reported(practice: Practice) -> None:
     practice.authorize()
     practice.backfill()
     key = str(practice.simulator.delete("appointments", webhook=False)["id"])
@@ -80,7 +80,7 @@ def test_a_tombstone_of_a_record_that_drchrono_has_is_a_difference() -> None:
     assert not compared(Stored(record, {"deleted": False}, None), None).equal
 
 
-def test_what_is_not_stored_is_said_with_what_is_pending(practice: Practice) -> None:
+def test_a_record_that_is_not_stored_is_reported_with_its_queue_entry(practice: Practice) -> None:
     shown = practice.ops("show", "patients", "12")
     assert (shown.exit_code, shown.stderr) == (1, "error: patients/12 is not stored, and nothing is pending for it\n")
     seen = datetime.now(timezone.utc)
@@ -88,7 +88,7 @@ def test_what_is_not_stored_is_said_with_what_is_pending(practice: Practice) -> 
     assert "it waits in the work queue (asked)" in practice.ops("show", "patients", "12").stderr
 
 
-def test_one_that_is_not_stored_is_looked_for_at_drchrono(practice: Practice) -> None:
+def test_with_diff_a_record_that_is_not_stored_is_requested_from_drchrono(practice: Practice) -> None:
     practice.authorize()
     shown = practice.ops("show", "patients", "12", "--diff")
     assert shown.exit_code == 1
@@ -103,7 +103,7 @@ def test_one_that_is_not_stored_is_looked_for_at_drchrono(practice: Practice) ->
     assert found == {"stored": False, "gone": False}
 
 
-def test_a_kind_or_id_that_cannot_be_is_refused_with_what_can(practice: Practice) -> None:
+def test_an_invalid_kind_or_id_is_refused_with_the_valid_ones(practice: Practice) -> None:
     shown = practice.ops("show", "persons", "12")
     assert shown.exit_code == 1
     assert "choose one of patients, appointments" in shown.stderr
@@ -117,7 +117,7 @@ def test_nested_fields_are_named_by_their_path() -> None:
     assert differences(stored, now) == [Difference("a.b", 1, 2), Difference("e", None, "new")]
 
 
-def test_links_that_are_signed_anew_are_no_difference() -> None:
+def test_new_signatures_of_links_are_not_a_difference() -> None:
     stored = {"clinical_note": {"pdf": "https://x/?Signature=1&AWSAccessKeyId=A", "locked": True}}
     now = {"clinical_note": {"pdf": "https://x/?Signature=2&AWSAccessKeyId=A", "locked": True}}
     assert differences(stored, now) == []

@@ -1,4 +1,4 @@
-"""`status` on both forms of the local system: what a person sees on one screen."""
+"""`status` on both forms of the local system: the screen that a person sees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def now() -> datetime:
 
 
 def row(output: str, name: str) -> str:
-    """The line that begins with `name`, its blanks made single."""
+    """Return the line that begins with `name`, with single blanks."""
     return next(" ".join(line.split()) for line in output.splitlines() if line.startswith(f"{name} "))
 
 
@@ -72,7 +72,7 @@ def test_it_fits_eighty_columns_and_thirty_lines_without_colours(practice: Pract
     assert not any(line.endswith(" ") for line in shown.splitlines())
 
 
-def test_what_waits_is_shown_by_reason_with_the_oldest(either: Practice) -> None:
+def test_pending_entries_are_shown_by_reason_with_the_oldest(either: Practice) -> None:
     for number, reason, hours in ((1, "quota", 1), (2, "quota", 5), (3, "forbidden", 80)):
         seen = now() - timedelta(hours=hours)
         entry = Entry(Target("appointments", str(number)), reason, Priority.EVENT, seen, seen, due=seen)
@@ -125,7 +125,7 @@ def test_a_backfill_under_way_shows_how_far_it_is(practice: Practice) -> None:
     assert "backfill 0%" in row(shown, "appointments")
 
 
-def test_without_credentials_the_rest_is_shown_all_the_same(practice: Practice) -> None:
+def test_without_credentials_the_rest_is_still_shown(practice: Practice) -> None:
     practice.write(DRCHRONO_CLIENT_SECRET="")
     shown = practice.ops("status")
     assert shown.exit_code == 0

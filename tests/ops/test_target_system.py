@@ -1,4 +1,4 @@
-"""Which system a command works on, and what it says where there is none."""
+"""The system that a command works on, and the messages if there is none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def ops(*arguments: str, **environment: str | None) -> tuple[int, str]:
     return result.exit_code, " ".join(result.stderr.split())
 
 
-def test_where_nothing_runs_local_says_what_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_without_a_running_system_names_the_command_to_start_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert ops("status", "--local") == (
         1,
@@ -27,7 +29,7 @@ def test_where_nothing_runs_local_says_what_to_start(tmp_path: Path, monkeypatch
     )
 
 
-def test_a_line_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     LOCAL_ENVIRONMENT.parent.mkdir()
     LOCAL_ENVIRONMENT.write_text("what is this\n")
@@ -114,14 +116,14 @@ def test_an_unknown_command_is_refused_without_a_traceback() -> None:
     assert "status" in said
 
 
-def test_an_action_that_is_none_is_refused_in_plain_words() -> None:
+def test_an_unknown_action_is_refused_in_plain_words() -> None:
     code, said = ops("dead-letters", "foo", "--local")
     assert code == 2
     assert said.endswith("Error: Invalid value for ACTION: choose one of list, replay, discard")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x/", "https://", "https://host:port/", "http://[::1"])
-def test_an_address_that_is_none_is_refused_before_anything_is_asked(url: str) -> None:
+def test_an_invalid_address_is_refused_before_any_request(url: str) -> None:
     code, said = ops("doctor", "--url", url, "--local")
     assert code == 2
     assert "it is not an address: write it like https://receive-webhook-" in said

@@ -1,4 +1,4 @@
-"""The work queue: what is on it stays until it is done, and one worker has it at a time."""
+"""The work queue: an entry stays until it is proved done, and one worker holds it at a time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ids(entries: list[Entry]) -> list[str]:
     return [entry.target.id for entry in entries]
 
 
-def test_new_entries_cost_no_read_and_one_that_is_there_is_merged_with_the_new_ones_beside_it(
+def test_new_entries_cost_no_read_and_an_existing_one_is_merged(
     documents: Documents,
 ) -> None:
     bill = Counted(documents)
@@ -56,13 +56,13 @@ def test_new_entries_cost_no_read_and_one_that_is_there_is_merged_with_the_new_o
     assert [one.deliveries for one in found if one] == [("d1", "d2"), ("d1",), ("d1",)]
 
 
-def test_many_entries_go_in_chunks(queue: WorkQueue) -> None:
+def test_many_entries_are_written_in_chunks(queue: WorkQueue) -> None:
     queue.enqueue(entry(str(number)) for number in range(2 * CHUNK_ENTRIES + 1))
     queue.enqueue(entry(str(number)) for number in range(2 * CHUNK_ENTRIES + 2))
     assert queue.waiting() == 2 * CHUNK_ENTRIES + 2
 
 
-def test_events_of_one_record_fold_into_one_entry(queue: WorkQueue) -> None:
+def test_events_of_one_record_merge_into_one_entry(queue: WorkQueue) -> None:
     queue.enqueue([entry(delivery="d1", updated_at="2026-03-01T07:00:00", due=NOON + 9 * SECOND)])
     queue.enqueue([entry(delivery="d2", seen=NOON - SECOND, updated_at="2026-03-01T06:00:00"), entry(delivery="d1")])
     queue.enqueue([entry(priority=Priority.CHILDREN, reason="follows", seen=NOON + SECOND)])
@@ -87,7 +87,7 @@ def test_lists_of_a_patient_and_records_with_the_same_number_are_different_targe
     assert queue.waiting() == 2
 
 
-def test_claims_come_by_priority_then_by_age_and_only_when_due(queue: WorkQueue) -> None:
+def test_entries_are_claimed_by_priority_then_age_and_only_when_due(queue: WorkQueue) -> None:
     queue.enqueue(
         [
             entry("child", priority=Priority.CHILDREN, due=NOON - 60 * SECOND),
@@ -101,13 +101,13 @@ def test_claims_come_by_priority_then_by_age_and_only_when_due(queue: WorkQueue)
     assert ids(queue.claim(NOON, 10, Priority.BACKFILL)) == ["backfill"]
 
 
-def test_a_claim_takes_no_more_than_it_asked_for(queue: WorkQueue) -> None:
+def test_a_claim_returns_at_most_the_requested_number(queue: WorkQueue) -> None:
     queue.enqueue([entry(str(number)) for number in range(5)])
     assert len(queue.claim(NOON, 3, Priority.EVENT)) == 3
     assert len(queue.claim(NOON, 3, Priority.EVENT)) == 2
 
 
-def test_two_workers_never_have_the_same_entry(queue: WorkQueue) -> None:
+def test_two_workers_never_claim_the_same_entry(queue: WorkQueue) -> None:
     queue.enqueue([entry(str(number)) for number in range(30)])
     claimed: list[str] = []
 
@@ -123,14 +123,14 @@ def test_two_workers_never_have_the_same_entry(queue: WorkQueue) -> None:
     assert sorted(claimed, key=int) == [str(number) for number in range(30)]
 
 
-def test_a_dead_workers_entry_comes_free_when_its_lease_ends(queue: WorkQueue) -> None:
+def test_a_crashed_workers_entry_is_due_when_its_lease_ends(queue: WorkQueue) -> None:
     queue.enqueue([entry()])
     assert ids(queue.claim(NOON, 1, Priority.EVENT)) == ["1"]
     assert queue.claim(NOON + LEASE - SECOND, 1, Priority.EVENT) == []
     assert ids(queue.claim(NOON + LEASE, 1, Priority.EVENT)) == ["1"]
 
 
-def test_an_event_that_comes_during_the_work_keeps_the_entry_and_leaves_the_lease(queue: WorkQueue) -> None:
+def test_an_event_during_the_work_keeps_the_entry_and_its_lease(queue: WorkQueue) -> None:
     queue.enqueue([entry()])
     (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
     queue.enqueue([entry(seen=NOON + SECOND, due=NOON + SECOND)])
@@ -141,7 +141,7 @@ def test_an_event_that_comes_during_the_work_keeps_the_entry_and_leaves_the_leas
     assert ids(queue.claim(provable_from(NOON + SECOND), 1, Priority.EVENT)) == ["1"]
 
 
-def test_a_settled_entry_is_gone_and_settling_it_again_is_no_error(queue: WorkQueue) -> None:
+def test_a_completed_entry_is_gone_and_completing_it_again_is_no_error(queue: WorkQueue) -> None:
     queue.enqueue([entry()])
     (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
     assert queue.complete(claimed.target, Evidence(claimed.last_seen)) is True
@@ -149,7 +149,7 @@ def test_a_settled_entry_is_gone_and_settling_it_again_is_no_error(queue: WorkQu
     assert queue.waiting() == 0
 
 
-def test_a_failed_attempt_is_put_off_and_counted(queue: WorkQueue) -> None:
+def test_a_failed_attempt_is_postponed_and_counted(queue: WorkQueue) -> None:
     queue.enqueue([entry()])
     (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
     queue.retry(claimed, "server_error", NOON + 60 * SECOND, priority=Priority.RETRY)
@@ -173,14 +173,14 @@ def test_released_entries_are_due_at_once(queue: WorkQueue) -> None:
     assert len(queue.claim(NOON, 2, Priority.EVENT)) == 2
 
 
-def test_a_list_strikes_what_it_showed_unless_a_newer_event_came(queue: WorkQueue) -> None:
+def test_a_list_completes_the_entries_it_showed_unless_a_newer_event_came(queue: WorkQueue) -> None:
     queue.enqueue([entry("1"), entry("2", seen=NOON + 9 * SECOND), entry("3"), entry("1", kind="appointments")])
     assert queue.complete_listed("patients", {key: Evidence(NOON + SECOND) for key in ("1", "2", "4")}) == 1
     assert queue.keys_of("patients") == {"2", "3"}
     assert queue.count("appointments") == 1
 
 
-def test_retry_makes_due_what_was_put_off_for_that_reason(queue: WorkQueue) -> None:
+def test_entries_can_be_made_due_by_reason(queue: WorkQueue) -> None:
     far = NOON + timedelta(days=1)
     queue.enqueue([entry("1", reason="forbidden", due=far), entry("2", reason="too_large", due=far), entry("3")])
     assert queue.make_due(NOON, reason="forbidden") == 1
@@ -194,7 +194,7 @@ def test_the_backlog_counts_by_reason_with_the_oldest(queue: WorkQueue) -> None:
     assert rows == [("quota", 2, NOON - SECOND), ("forbidden", 1, NOON)]
 
 
-def test_a_look_that_shows_an_older_version_than_an_event_named_leaves_the_entry(queue: WorkQueue) -> None:
+def test_a_fetch_of_an_older_version_than_the_events_leaves_the_entry(queue: WorkQueue) -> None:
     queue.enqueue([entry("1", updated_at="2026-03-01T07:00:00"), entry("2", updated_at="2026-03-01T07:00:00")])
     old = Evidence(NOON + 9 * SECOND, "2026-03-01T06:59:00")
     assert queue.complete(Target("patients", "1"), old) is False
@@ -204,7 +204,7 @@ def test_a_look_that_shows_an_older_version_than_an_event_named_leaves_the_entry
 
 
 @pytest.mark.parametrize("broken", [{}, {"kind": 5}, {"priority": 0, "due": NOON, "kind": "patients"}])
-def test_an_entry_that_cannot_be_read_is_rebuilt_and_its_target_looked_at(
+def test_an_unreadable_entry_is_rebuilt_and_its_target_fetched(
     queue: WorkQueue, documents: Documents, broken: dict[str, object]
 ) -> None:
     documents.transact(lambda transaction: transaction.set("sync_pending/patients:7", broken))

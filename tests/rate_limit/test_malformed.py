@@ -18,8 +18,9 @@ from shared.rate_limit.encoding import MalformedLedger, decoded, encoded
 from shared.rate_limit.ledger import Cooldown, Lane, Ledger, Reservation
 from shared.rate_limit.limiter import RateLimiter
 from shared.rate_limit.windows import parse_windows
+from tests.rate_limit.fleet import Fleet
+from tests.rate_limit.instances import Clock, Watched, limiter, take
 from tests.rate_limit.test_encoding import anything
-from tests.rate_limit.test_limiter import Clock, Fleet, Watched, limiter, take
 from workstation.embedded_documents import EmbeddedDocuments
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)

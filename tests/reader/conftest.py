@@ -1,4 +1,4 @@
-"""The copy as a reader sees it, beside the documents that the system writes, on both stores."""
+"""The copy as a reader sees it, and the documents that the system writes, on both stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader may conclude from `sync_status/<kind>`: nothing that is not known is complete."""
+"""The conclusions of a reader from `sync_status/<kind>`: nothing unknown counts as complete."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_kind_is_complete_up_to_the_moment_it_says(copy: Copy, documents: Docu
     assert (status.count, status.last_full_pass, status.coverage) == (2, NOON - HOUR, COMPLETE["coverage"])
 
 
-def test_what_is_pending_bounds_the_claim(copy: Copy, documents: Documents) -> None:
+def test_pending_entries_limit_the_claim(copy: Copy, documents: Documents) -> None:
     tell(documents, "patients", pending=1, oldest_pending=NOON - HOUR)
     assert copy.is_complete("patients", at=NOON - HOUR)
     assert not copy.is_complete("patients", at=NOON)
@@ -84,7 +84,7 @@ def chart(documents: Documents) -> None:
         delete(documents, kind, "3")
 
 
-def test_a_chart_holds_what_is_the_patients_however_a_kind_writes_the_id(copy: Copy, documents: Documents) -> None:
+def test_a_chart_includes_the_patients_records_in_either_form_of_the_id(copy: Copy, documents: Documents) -> None:
     chart(documents)
     for asked in (5, "5"):
         found = copy.chart(asked)
@@ -114,7 +114,7 @@ def test_a_chart_is_as_complete_as_its_least_complete_kind(copy: Copy, documents
 
 
 def test_the_statuses_of_a_chart_are_read_before_its_records(copy: Copy, documents: Documents) -> None:
-    """Otherwise a change between the two would make a claim of an older chart."""
+    """Otherwise, a change between the two reads would make the claim cover an older chart."""
     order: list[str] = []
     inner = copy._store
 

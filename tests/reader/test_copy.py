@@ -1,4 +1,4 @@
-"""What the system stores, the reader gives back exactly, on both stores."""
+"""The reader returns exactly what the system stores, on both stores."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_record_with_an_odd_id_is_found_by_it(copy: Copy, documents: Documents
 
 
 @pytest.mark.parametrize("key", ["", "\ud800"])
-def test_what_can_be_no_id_is_refused(copy: Copy, key: str) -> None:
+def test_an_invalid_id_is_refused(copy: Copy, key: str) -> None:
     with pytest.raises(ValueError, match=r"id|surrogates"):
         copy.patients.get(key)
 
@@ -101,7 +101,7 @@ def test_tombstones_are_left_out_unless_asked_for(copy: Copy, documents: Documen
     assert copy.patients.with_deleted().count() == 2
 
 
-def test_documents_that_the_copy_did_not_write_are_no_records(copy: Copy, documents: Documents) -> None:
+def test_documents_that_the_copy_did_not_write_are_not_records(copy: Copy, documents: Documents) -> None:
     for name, data in {"1": {"id": 1}, "2": {"_sync": "x"}, "3": {"_sync": {"deleted": False}}}.items():
         documents.transact(lambda transaction, n=name, d=data: transaction.set(f"patients/{n}", d))  # type: ignore[misc]
     assert copy.patients.get(1) is None
@@ -218,7 +218,7 @@ def test_pages_hold_each_record_once_and_go_on_in_another_process(
     assert first.id == "2"
 
 
-def test_a_token_that_is_none_is_refused(copy: Copy) -> None:
+def test_an_invalid_page_token_is_refused(copy: Copy) -> None:
     for token in ("", "x", "bm9uZQ=="):
         with pytest.raises(ValueError, match="after"):
             copy.patients.page(after=token)

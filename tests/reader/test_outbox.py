@@ -14,7 +14,7 @@ from tests.outbox.desk import desk
 pytestmark = pytest.mark.emulator
 
 
-def test_what_a_program_asks_for_is_done_once_under_its_name(emulators: Emulators, project: str) -> None:
+def test_a_request_is_done_once_under_its_name(emulators: Emulators, project: str) -> None:
     client = firestore.Client(project=project)
     with desk(FirestoreDocuments(client)) as at:
         outbox = Outbox(

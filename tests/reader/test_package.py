@@ -1,4 +1,4 @@
-"""The reader stands alone, and agrees with the system where it repeats a rule."""
+"""The reader needs no other package of the project, and agrees with the system on the rules it repeats."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def example(settings: dict[str, str], patient: str) -> subprocess.CompletedProce
 
 @pytest.fixture(params=["embedded", pytest.param("firestore", marks=pytest.mark.emulator)])
 def kept(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> tuple[Documents, dict[str, str]]:
-    """A store and the settings by which a program finds it: those that `make run` leaves in `.local/environment`."""
+    """Return a store and the settings by which a program finds it, as in the `.local/environment` of `make run`."""
     if request.param == "embedded":
         return EmbeddedDocuments(tmp_path / "documents.sqlite3"), {"EMBEDDED_FOLDER": str(tmp_path)}
     emulators: Emulators = request.getfixturevalue("emulators")
@@ -106,6 +106,6 @@ def test_the_example_shows_a_chart_and_says_when_it_may_not_be_complete(
     assert example(settings, "12").returncode == 1
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="make run"):
         Copy.from_environment({"EMBEDDED_FOLDER": str(tmp_path)})

@@ -1,4 +1,4 @@
-"""The order of fetches: whatever order their answers arrive in, the copy ends as the last fetch to begin saw it."""
+"""The order of fetches: in whatever order answers arrive, the copy ends as the fetch that began last saw the record."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ SEVEN, BEFORE_SEVEN, AFTER_SEVEN = "2026-03-01T07:00:00", "2026-03-01T06:59:59",
         (copy(0, "a", "2026-11-01T01:50:00"), observation(16 * 60, "b", "2026-11-01T01:06:00"), Verdict.STORE),
     ],
 )
-def test_what_a_fetch_means_for_the_copy(stored: Copy | None, seen: Observation, verdict: Verdict) -> None:
+def test_each_observation_gets_its_verdict(stored: Copy | None, seen: Observation, verdict: Verdict) -> None:
     assert judge(stored, seen) is verdict
 
 
 def arrive(stored: Copy | None, seen: Observation) -> Copy | None:
-    """The copy after this fetch's answer."""
+    """Return the copy after this fetch's answer."""
     verdict = judge(stored, seen)
     latest = max(seen.began, stored.fetched_at) if stored else seen.began
     if verdict in (Verdict.STORE, Verdict.SAME):
@@ -94,10 +94,10 @@ versions = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=1, max_siz
 
 
 @given(history=versions, timed=st.booleans(), order=st.randoms())
-def test_every_order_of_arrival_ends_with_what_the_latest_fetch_saw(
+def test_every_order_of_arrival_ends_with_the_latest_fetch(
     history: list[int | None], timed: bool, order: object
 ) -> None:
-    """history: what is true in the 100 s around each fetch; None is deleted."""
+    """history: the true state in the 100 s around each fetch; None is deleted."""
     seen = [
         observation(
             100 * number,
@@ -140,7 +140,9 @@ def change(
         (change(50, event="APPOINTMENT_DELETE"), copy(10, None, deleted=True), Outcome.COVERED),
     ],
 )
-def test_when_an_event_needs_no_request(event: Change, stored: Copy | None, outcome: Outcome | None) -> None:
+def test_an_event_that_the_copy_includes_needs_no_request(
+    event: Change, stored: Copy | None, outcome: Outcome | None
+) -> None:
     assert already_settled(event, stored) is outcome
 
 
@@ -161,10 +163,10 @@ def test_a_delivery_that_was_settled_needs_no_request_again_but_a_body_may_be_se
         (change(0, event="APPOINTMENT_DELETE"), copy(10), False),
     ],
 )
-def test_when_an_event_shares_the_fetch_of_another(event: Change, stored: Copy, shares: bool) -> None:
+def test_an_event_shares_a_fetch_that_began_after_it(event: Change, stored: Copy, shares: bool) -> None:
     assert shares_fetch(event, stored) is shares
 
 
 @pytest.mark.parametrize("document", [{}, {"_sync": None}, {"_sync": {}}, {"_sync": {"fetched_at": "yesterday"}}, None])
-def test_a_document_that_this_system_did_not_write_is_no_copy(document: dict[str, object] | None) -> None:
+def test_a_document_that_this_system_did_not_write_is_not_a_copy(document: dict[str, object] | None) -> None:
     assert copy_of(document) is None

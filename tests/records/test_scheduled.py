@@ -1,4 +1,4 @@
-"""Local times of appointments as instants, across the changes of clocks in every zone of the United States."""
+"""Local times of appointments as instants, across the clock changes in every zone of the United States."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def utc(text: str) -> datetime:
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_a_time_of_winter_and_one_of_summer_in_every_zone(zone: str) -> None:
+def test_winter_and_summer_times_are_converted_in_every_zone(zone: str) -> None:
     winter, summer = ZONES[zone]
     assert scheduled_at("2026-01-15T09:30:00", zone) == utc("2026-01-15T09:30:00") + timedelta(hours=winter)
     assert scheduled_at("2026-07-15T09:30:00", zone) == utc("2026-07-15T09:30:00") + timedelta(hours=summer)
 
 
 @pytest.mark.parametrize("zone", [zone for zone, (winter, summer) in ZONES.items() if winter != summer])
-def test_the_days_on_which_clocks_change(zone: str) -> None:
+def test_repeated_and_skipped_times_follow_the_two_rules(zone: str) -> None:
     """8 March and 1 November 2026 at two o'clock, in each zone by its own clock."""
     winter, summer = (timedelta(hours=hours) for hours in ZONES[zone])
     spring = {
@@ -135,7 +135,7 @@ def test_every_instant_is_found_from_its_local_time_except_in_the_second_of_two_
         *(None, 1773154800, 1.5, True, [], {}, "0000-01-01T00:00:00", "2026-03-10T09:00:00+99:00", "\ud800"),
     ],
 )
-def test_what_is_no_time_has_no_instant(text: object) -> None:
+def test_a_text_that_is_not_a_time_has_no_instant(text: object) -> None:
     assert scheduled_at(text, "US/Eastern") is None
 
 
@@ -146,12 +146,12 @@ def test_what_is_no_time_has_no_instant(text: object) -> None:
         *("localtime", "posixrules", "right/US/Eastern", "posix/US/Eastern", "Factory", "US/East\x00ern", "US/Éastern"),
     ],
 )
-def test_without_a_zone_that_is_known_there_is_no_instant(zone: str) -> None:
+def test_without_a_known_zone_there_is_no_instant(zone: str) -> None:
     assert scheduled_at("2026-03-10T09:00:00", zone) is None
     assert zone_of({"timezone": zone}) == ""
 
 
-def test_a_zone_of_another_type_or_no_doctor_is_not_known() -> None:
+def test_a_malformed_zone_or_a_missing_doctor_is_an_unknown_zone() -> None:
     for doctor in (None, {}, {"timezone": None}, {"timezone": 5}, {"timezone": ["US/Eastern"]}):
         assert zone_of(doctor) == ""
 
@@ -227,7 +227,7 @@ def test_the_instant_changes_with_the_appointment_and_outlives_a_look_and_a_dele
     assert stored(documents, 1) is None
 
 
-def test_the_digest_says_nothing_of_the_instant(documents: Documents) -> None:
+def test_the_digest_does_not_include_the_instant(documents: Documents) -> None:
     made = records(documents)
     made.store(APPOINTMENTS, "1", visit(1), NOON, Source("sync"))
     without = (documents.get("appointments/1") or {})[META]["digest"]

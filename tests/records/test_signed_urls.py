@@ -1,4 +1,4 @@
-"""A digest ignores the signatures of URLs, wherever they stand, and nothing else."""
+"""A digest ignores the signatures of URLs in any context, and nothing else."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ MAY_DIFFER = re.compile(
 
 @pytest.mark.parametrize("scheme", SIGNED_TWICE)
 @pytest.mark.parametrize("place", ["top", "nested", "listed"])
-def test_a_link_that_is_signed_anew_is_no_change(scheme: str, place: str) -> None:
+def test_a_new_signature_of_a_link_is_not_a_change(scheme: str, place: str) -> None:
     def record(link: str) -> dict[str, Any]:
         places: dict[str, Any] = {"top": link, "nested": {"b": [{"c": link}]}, "listed": [["x", link]]}
         return {"a": places[place]}
@@ -84,7 +84,7 @@ AROUND = [
 @pytest.mark.parametrize("scheme", SIGNED_TWICE)
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("ampersand", ["&", "&amp;"])
-def test_a_link_in_a_longer_text_is_a_link_too(scheme: str, around: str, ampersand: str) -> None:
+def test_a_link_within_a_longer_text_counts_as_a_link(scheme: str, around: str, ampersand: str) -> None:
     one, other = (around.replace("{}", link.replace("&", ampersand)) for link in SIGNED_TWICE[scheme])
     assert one != other
     assert digest({"a": [one]}) == digest({"a": [other]})
@@ -140,12 +140,12 @@ def test_another_object_parameter_or_fragment_is_a_change(link: str) -> None:
         ("https://x/a b?Signature=1&AWSAccessKeyId=1", "https://x/a b?Signature=2&AWSAccessKeyId=1"),
     ],
 )
-def test_what_only_looks_like_a_signed_link_counts_whole(one: str, other: str) -> None:
+def test_a_text_that_only_resembles_a_signed_link_counts_completely(one: str, other: str) -> None:
     assert digest({"a": one}) != digest({"a": other})
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_the_name_of_a_field_counts_whole(link: str) -> None:
+def test_the_name_of_a_field_counts_completely(link: str) -> None:
     assert digest({link: 1}) != digest({MAY_DIFFER.sub("", link): 1})
 
 
@@ -160,7 +160,9 @@ texts = st.lists(pieces, max_size=10).map("".join)
 
 
 def counting(text: str) -> str:
-    """What of a text counts at least: all but the parameters that a signature may change, and their separators."""
+    """Return what must count in a text: everything but the parameters that a signature may change, and their
+    separators.
+    """
     return re.sub(r"\?(?=#|$)", "", MAY_DIFFER.sub("", text).replace("&", ""))
 
 
@@ -206,7 +208,7 @@ def test_records_of_another_shape_have_different_digests(one: Any, other: Any) -
 
 
 @given(trees, st.sampled_from(sorted(SIGNED_TWICE)))
-def test_a_new_signature_is_no_change_whatever_stands_around_it(around: Any, scheme: str) -> None:
+def test_a_new_signature_is_not_a_change_in_any_context(around: Any, scheme: str) -> None:
     one, other = ({"a": around, "b": [around, link, {"c": link}], "d": link} for link in SIGNED_TWICE[scheme])
     assert digest(one) == digest(other)
     assert digest({**one, "a": [around]}) != digest(other)
@@ -218,7 +220,7 @@ ends = st.just("") | st.tuples(st.sampled_from(" )]};,!'\"<>*\n\té\u00a0“\\")
 
 
 @given(st.sampled_from(sorted(SIGNED_TWICE)), plain_texts, ends, plain_texts, ends)
-def test_in_any_text_the_signature_is_no_change_and_the_text_is(
+def test_in_any_text_only_the_signature_is_ignored(
     scheme: str, before: str, after: str, before_too: str, after_too: str
 ) -> None:
     one, other = SIGNED_TWICE[scheme]
@@ -227,7 +229,7 @@ def test_in_any_text_the_signature_is_no_change_and_the_text_is(
     assert equal is ((before, after) == (before_too, after_too))
 
 
-def test_a_long_text_of_what_looks_like_links_takes_no_long_time() -> None:
+def test_a_long_text_of_near_links_is_processed_quickly() -> None:
     for piece in ("http://", "http://a?Signature=", ".", "&sig=&se=", '\\"', "\\", "http://a?sig=.&se=."):
         text = piece * (200_000 // len(piece))
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Records as documents and back: nothing is lost, whatever JSON can hold."""
+"""Records as documents and back: no JSON value is lost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def exactly(value: Any) -> str:
 
 
 @given(records)
-def test_what_is_split_is_joined_again_exactly(record: dict[str, Any]) -> None:
+def test_a_split_record_is_joined_again_exactly(record: dict[str, Any]) -> None:
     parts = split(record)
     document = {**parts.native, META: {"json": parts.json}}
     assert exactly(join(document)) == exactly(record)
@@ -61,7 +61,7 @@ def is_utf8(text: str) -> bool:
 
 
 def is_native(value: Any, level: int) -> bool:
-    """The rule in its plainest form: levels count from 1, those of the record's own values."""
+    """The rule in its plainest form. Levels count from 1, the level of the record's own values."""
     match value:
         case str():
             return is_utf8(value)
@@ -94,7 +94,7 @@ def size_of(value: Any) -> int:
 
 
 def nested(kinds: list[bool]) -> Any:
-    """A value as deep as there are `kinds`: a map for true, a map in an array for false."""
+    """Return a value as deep as there are `kinds`: a map for true, a map in an array for false."""
     value: Any = 1
     for kind in kinds:
         value = {"a": value} if kind else [{"b": value}]
@@ -105,7 +105,7 @@ levels = st.lists(st.booleans(), min_size=6, max_size=22).map(nested)
 
 
 @given(st.dictionaries(nasty_keys, values | levels, max_size=8))
-def test_what_is_native_and_how_large_it_is_follows_the_rules(record: dict[str, Any]) -> None:
+def test_native_fields_and_size_follow_firestores_rules(record: dict[str, Any]) -> None:
     parts = split(record)
     native = {name: value for name, value in record.items() if is_native_name(name) and is_native(value, 1)}
     others = {name: value for name, value in record.items() if name not in native}
@@ -118,7 +118,7 @@ def test_what_is_native_and_how_large_it_is_follows_the_rules(record: dict[str, 
     "value",
     [2**63, -(2**63) - 1, math.inf, [[1]], {"": 1}, {"__x__": 1}, "\ud800", {"a": [{"b": "\udfff"}]}],
 )
-def test_what_firestore_cannot_hold_goes_into_json_with_its_whole_field(value: Any) -> None:
+def test_a_value_that_firestore_cannot_hold_moves_its_whole_field_into_json(value: Any) -> None:
     parts = split({"plain": 1, "field": value})
     assert parts.native == {"plain": 1}
     assert parts.json is not None

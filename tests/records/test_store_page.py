@@ -1,4 +1,4 @@
-"""A page of a list: what is new is created without a read, and what is there already is judged as ever."""
+"""A page of a list: new records are created without a read, and existing ones are judged as usual."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def test_a_page_that_was_filled_in_before_is_judged_and_not_written_again(docume
 
 
 @pytest.mark.parametrize("source", ["backfill", "sync"])
-def test_records_that_are_there_are_judged_and_the_new_ones_beside_them_are_stored(
-    documents: Documents, source: str
-) -> None:
+def test_existing_records_are_judged_and_new_ones_on_the_page_are_stored(documents: Documents, source: str) -> None:
     store(documents, patients(1, name="fetched later"), hours=2)
     store(documents, patients(2, name="fetched earlier")[1:], hours=-2)
     result = store(documents, patients(4, name="this page"), source=source)
@@ -97,7 +95,7 @@ def test_a_record_that_the_store_refuses_fails_alone(documents: Documents, sourc
     assert [key for key, _ in documents.query("patients")] == ["0", "2", "3"]
 
 
-def test_an_empty_page_is_no_work(documents: Documents) -> None:
+def test_an_empty_page_causes_no_calls(documents: Documents) -> None:
     bill = Counted(documents)
     assert store(bill, []).keys == frozenset()
     assert (bill.reads, bill.writes) == (0, 0)

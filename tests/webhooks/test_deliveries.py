@@ -1,4 +1,4 @@
-"""What a request to the front door means. The digests were computed with `openssl dgst -sha256 -hmac`."""
+"""The meaning of a request to the receiver. The digests were computed with `openssl dgst -sha256 -hmac`."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def change_of(body: Any, *, event: str = "", delivery: str = "") -> Change:
 @pytest.mark.parametrize(
     ("body", "signature"), [(GUIDE, GUIDE_HMAC), (LIVE, LIVE_HMAC), (UTF8, UTF8_HMAC), (b"", EMPTY_HMAC)]
 )
-def test_the_digest_that_openssl_computes_over_the_raw_body_is_taken(body: bytes, signature: bytes) -> None:
+def test_the_hmac_of_the_raw_body_that_openssl_computes_is_accepted(body: bytes, signature: bytes) -> None:
     assert is_authentic(body, signature, secrets=[SECRET], form="hmac")
     assert is_authentic(body, signature, secrets=[SECRET], form="either")
     assert not is_authentic(body, signature, secrets=[SECRET], form="token")
 
 
-def test_the_secret_itself_is_taken_as_the_live_service_sends_it() -> None:
+def test_the_secret_itself_is_accepted_as_the_live_service_sends_it() -> None:
     assert is_authentic(LIVE, b"whsec_3f9a", secrets=[SECRET], form="token")
     assert is_authentic(LIVE, b"whsec_3f9a", secrets=[SECRET], form="either")
     assert not is_authentic(LIVE, b"whsec_3f9a", secrets=[SECRET], form="hmac")
@@ -75,11 +75,11 @@ def test_the_secret_itself_is_taken_as_the_live_service_sends_it() -> None:
         b"x" * 10_000,
     ],
 )
-def test_anything_else_is_refused(signature: bytes, form: str) -> None:
+def test_any_other_signature_is_refused(signature: bytes, form: str) -> None:
     assert not is_authentic(GUIDE, signature, secrets=[SECRET], form=form)
 
 
-def test_while_rotating_both_secrets_count_in_both_forms() -> None:
+def test_during_rotation_both_secrets_are_valid_in_both_forms() -> None:
     rotating = ["whsec_next", SECRET]
     digest_with_next = b"7dd2dabba77c636b5d2fdd9fdd7152ecfe8a69f1353ec8ef1488514dcaf12531"
     for signature in (GUIDE_HMAC, digest_with_next, b"whsec_3f9a", b"whsec_next"):
@@ -111,7 +111,7 @@ def test_the_handshake_is_answered_with_the_digest_that_openssl_computes() -> No
 
 
 @pytest.mark.parametrize("nonce", ["a", "0f" * 100, "QUJD+/=", "1700000000.5", "a:b~c_d-e"])
-def test_nonces_as_they_are_usually_made_are_signed(nonce: str) -> None:
+def test_usual_nonces_are_signed(nonce: str) -> None:
     assert len(answer_handshake(nonce, SECRET)) == 64
 
 
@@ -119,7 +119,7 @@ def test_nonces_as_they_are_usually_made_are_signed(nonce: str) -> None:
     "message",
     ["", "a" * 201, "{}", "[1]", '"a"', "a b", "a\n", "\ta", "a\x00", "é", "\u0661", "a,b", "\ufeffa", "a%7B"],
 )
-def test_what_is_no_plain_nonce_is_not_signed(message: str) -> None:
+def test_texts_that_are_not_plain_nonces_are_not_signed(message: str) -> None:
     with pytest.raises(WebhookRejected) as refused:
         answer_handshake(message, SECRET)
     assert (refused.value.reason, refused.value.status) == ("msg_refused", 400)
@@ -149,7 +149,7 @@ def test_the_guides_form_is_read() -> None:
     )
 
 
-def test_the_live_form_is_read_and_nothing_of_the_object_goes_on() -> None:
+def test_the_live_form_is_read_without_passing_on_the_object() -> None:
     change = change_of(LIVE, event="APPOINTMENT_MODIFY", delivery="0b6a1f6e-3f7e")
     assert change == Change(
         event="APPOINTMENT_MODIFY",
@@ -257,7 +257,7 @@ def test_every_event_of_a_kept_kind_becomes_a_change_that_travels(event: str) ->
 
 @pytest.mark.parametrize("event", sorted(name for name, kind in EVENTS.items() if kind is None))
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"object":null}', LIVE])
-def test_ping_and_kinds_that_are_not_kept_are_taken_whatever_the_body(event: str, body: bytes) -> None:
+def test_ping_and_kinds_that_are_not_kept_are_accepted_with_any_body(event: str, body: bytes) -> None:
     assert read(body, event=event) == Delivery(event, None)
 
 
@@ -274,7 +274,7 @@ def test_ping_and_kinds_that_are_not_kept_are_taken_whatever_the_body(event: str
         ("\ud800", UNKNOWN),
     ],
 )
-def test_an_event_that_nobody_knows_is_taken_and_named_only_if_it_looks_like_a_name(event: str, named: str) -> None:
+def test_an_unknown_event_is_accepted_and_named_only_if_it_has_the_form_of_a_name(event: str, named: str) -> None:
     assert read({"event": event, "object_id": 5}) == Delivery(named, None)
 
 
@@ -289,7 +289,7 @@ def test_a_delivery_id_that_is_not_plain_is_replaced_by_a_digest(header: str) ->
     "updated_at",
     [None, 5, "", "2026-03-24", "2026-03-24 11:02:33", "2026-03-24T11:02:33Z", "Jane", "٢026-03-24T11:02:33", {}],
 )
-def test_what_is_no_time_as_drchrono_writes_it_is_not_passed_on(updated_at: object) -> None:
+def test_an_updated_at_in_another_form_is_not_passed_on(updated_at: object) -> None:
     assert change_of({"object": {"id": 5, "updated_at": updated_at}}, event="PATIENT_MODIFY").updated_at is None
 
 

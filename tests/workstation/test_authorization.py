@@ -1,4 +1,4 @@
-"""The redirect that brings the code: what is believed of it, and what is told where it cannot be."""
+"""The redirect with the code: which requests are accepted, and the messages for the others."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_any_other_redirect_is_refused_and_its_code_not_repeated(redirected: str
     assert "abc" not in str(refused.value)
 
 
-def test_a_code_that_is_not_taken_is_told_with_the_reason_and_nothing_is_adopted() -> None:
+def test_a_refused_code_is_reported_with_the_reason_and_nothing_is_stored() -> None:
     class Endpoint:
         def exchange(self, code: str, redirect_uri: str) -> Answer:
             return Refused("invalid_grant")
@@ -75,7 +75,7 @@ def test_only_a_plain_loopback_address_with_a_port_is_listened_on(uri: str) -> N
         RedirectListener(uri)
 
 
-def test_a_redirect_port_in_use_is_told() -> None:
+def test_a_redirect_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AuthorizationFailed, match=f"port {port} of DRCHRONO_REDIRECT_URI is in use"):

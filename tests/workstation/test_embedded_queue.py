@@ -1,4 +1,4 @@
-"""The embedded queue keeps what it took, tries again with growing pauses, and puts aside what nobody takes."""
+"""The embedded queue keeps messages, retries with growing pauses, and makes refused ones dead letters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from workstation.embedded_queue import MOST_ATTEMPTS, EmbeddedQueue, Pusher, envelope, pause
+from workstation.embedded_push import Pusher, envelope
+from workstation.embedded_queue import MOST_ATTEMPTS, EmbeddedQueue, pause
 
 
 class Clock:
@@ -36,7 +37,7 @@ def queue(tmp_path: Path, clock: Clock) -> EmbeddedQueue:
     return EmbeddedQueue(tmp_path / "queue.sqlite3", clock)
 
 
-def test_a_published_message_is_there_after_the_publisher_was_killed(tmp_path: Path) -> None:
+def test_a_published_message_survives_a_killed_publisher(tmp_path: Path) -> None:
     publisher = (
         "import os, signal, sys; from pathlib import Path; from workstation.embedded_queue import EmbeddedQueue;"
         "EmbeddedQueue(Path(sys.argv[1])).publish(b'change', {'kind': 'patients'});"
@@ -48,13 +49,13 @@ def test_a_published_message_is_there_after_the_publisher_was_killed(tmp_path: P
     assert (message.data, message.attributes, message.attempt) == (b"change", {"kind": "patients"}, 1)
 
 
-def test_a_message_that_is_being_worked_on_does_not_come_twice(queue: EmbeddedQueue) -> None:
+def test_a_message_in_progress_is_not_delivered_twice(queue: EmbeddedQueue) -> None:
     queue.publish(b"change", {})
     assert len(queue.take(10)) == 1
     assert queue.take(10) == []
 
 
-def test_a_message_that_was_never_answered_comes_again(queue: EmbeddedQueue, clock: Clock) -> None:
+def test_a_message_that_was_never_answered_is_delivered_again(queue: EmbeddedQueue, clock: Clock) -> None:
     queue.publish(b"change", {})
     queue.take(10)
     clock.time += 181
@@ -80,7 +81,7 @@ def test_a_refused_message_waits_ten_seconds_at_first_and_ten_minutes_at_last(
     assert [pause(attempt) for attempt in (1, 2, 3, 6, 7, 20, 10**6)] == [10, 20, 40, 320, 600, 600, 600]
 
 
-def test_a_message_that_nobody_takes_is_put_aside_as_dead(queue: EmbeddedQueue, clock: Clock) -> None:
+def test_a_message_refused_too_often_becomes_a_dead_letter(queue: EmbeddedQueue, clock: Clock) -> None:
     queue.publish(b"change", {})
     for _ in range(MOST_ATTEMPTS):
         assert queue.dead() == 0
@@ -89,7 +90,7 @@ def test_a_message_that_nobody_takes_is_put_aside_as_dead(queue: EmbeddedQueue, 
     assert (queue.waiting(), queue.dead()) == (0, 1)
 
 
-def test_the_oldest_message_comes_first(queue: EmbeddedQueue, clock: Clock) -> None:
+def test_the_oldest_message_is_delivered_first(queue: EmbeddedQueue, clock: Clock) -> None:
     for data in (b"first", b"second", b"third"):
         queue.publish(data, {})
         clock.time += 1
@@ -139,9 +140,7 @@ def subscriber() -> Iterator[Subscriber]:
     subscriber.server.server_close()
 
 
-def test_what_is_published_is_pushed_until_it_is_taken(
-    queue: EmbeddedQueue, clock: Clock, subscriber: Subscriber
-) -> None:
+def test_a_message_is_pushed_until_it_is_accepted(queue: EmbeddedQueue, clock: Clock, subscriber: Subscriber) -> None:
     with Pusher(queue, subscriber.url):
         queue.publish(b"change", {})
         assert subscriber.enough.acquire(timeout=10), "never pushed"
@@ -156,6 +155,6 @@ def test_what_is_published_is_pushed_until_it_is_taken(
 
 def test_a_subscriber_that_is_down_gives_no_status() -> None:
     from local.emulators import free_port
-    from workstation.embedded_queue import post
+    from workstation.embedded_push import post
 
     assert post(f"http://127.0.0.1:{free_port()}/", b"{}") == 0
