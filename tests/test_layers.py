@@ -33,7 +33,6 @@ PURE = [
         "drchrono/windows",
         "feed/entries",
         "jobs/reading",
-        "jobs/remaining",
         "jobs/watermark",
         "queue/encoding",
         "outbox/answers",
