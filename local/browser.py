@@ -88,6 +88,8 @@ class Browser:
             }
             session = self._post("", {"capabilities": {"alwaysMatch": always}})
             self._url += f"/{session['sessionId']}"
+            # A window that is behind another, or on no screen, has no focus, and its pages are told of no change of it.
+            self._cdp("Emulation.setFocusEmulationEnabled", {"enabled": True})
             self.resize(*self._size)
         except BaseException:
             self._end()

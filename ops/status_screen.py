@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from rich.table import Table
 from rich.text import Text
 
@@ -18,9 +20,7 @@ def show_status(screen: Screen, status: Status, target: TargetSystem) -> None:
     show_coverage(screen, status.coverage, status.at)
     screen.say()
     screen.show(_kinds(status))
-    for kind in status.kinds:
-        if left := told.left(kind):
-            screen.say(f"{kind.name}: {left}.")
+    _left(screen, status)
     _problems(screen, status, target)
     screen.say("Lag: from webhook to stored record, over the last day, without what is pending.", DIM)
     screen.say()
@@ -78,6 +78,16 @@ def _rest(status: Status, target: TargetSystem) -> Table:
     for job in status.jobs:
         shown.add_row(job.name, _text(told.job(job, status.at)))
     return shown
+
+
+def _left(screen: Screen, status: Status) -> None:
+    """What is left of backfills and passes; kinds of which the same is said share a line."""
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    for kind in status.kinds:
+        if left := told.left(kind):
+            kinds[left].append(kind.name)
+    for left, names in kinds.items():
+        screen.say(f"{', '.join(names)}: {left}.")
 
 
 def _text(said: Told, target: TargetSystem | None = None) -> Text:

@@ -79,7 +79,7 @@ class Served:
     def outputs(self) -> dict[str, str]:
         """Everything that is not a record: what processes wrote, what lies in queues and state, what was answered."""
         found = {path.name: path.read_text(errors="replace") for path in self.folder.glob("*.log")}
-        for collection in ("sync_pending", "sync_state", "sync_status"):
+        for collection in ("sync_pending", "sync_state", "sync_status", "feed"):
             found[collection] = repr(list(self.system.documents().query(collection)))
         found["answers"] = "\n".join(self.answers)
         queued = self.folder / "queue.sqlite3"
@@ -120,6 +120,7 @@ def served(backend: str, folder: Path) -> Iterator[Served]:
             "DRCHRONO_WEBHOOK_SECRET": SECRET,
             "DRCHRONO_QUOTA": "60000/minute",
             "DRCHRONO_WRITES": "on",
+            "DRCHRONO_FEED": "on",
             "SECRET_MANAGER_EMULATOR_HOST": secrets.address,
             "LOG_LEVEL": "DEBUG",
         }
