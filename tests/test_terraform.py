@@ -10,7 +10,7 @@ from local.package import ROOT
 from shared.drchrono.kinds import KINDS
 from shared.log import Fields
 from shared.settings import api_settings, cloud_settings, job_settings, webhook_settings
-from tests.planned import DEPLOYER, OPERATORS, PROJECT, Checked, environment_of, planned
+from tests.planned import DEPLOYER, OPERATORS, PROJECT, WRITER, Checked, environment_of, planned
 
 SECRETS = dict.fromkeys(("drchrono-webhook-secret", "drchrono-client-id", "drchrono-client-secret"), "made-up")
 
@@ -25,24 +25,36 @@ def test_the_bootstrap_is_valid_and_its_own_tests_pass(bootstrap: Checked) -> No
     assert "0 failed" in bootstrap.ended.stdout
 
 
-RECEIVER, STORE, JOB, PUSH, SCHEDULE, BUILD = (
+RECEIVER, STORE, JOB, SEND, PUSH, SCHEDULE, TRIGGER, BUILD = (
     f"serviceAccount:drchrono-{name}@{PROJECT}.iam.gserviceaccount.com"
-    for name in ("receive-webhook", "store-record", "run-job", "push", "schedule", "build")
+    for name in (
+        "receive-webhook",
+        "store-record",
+        "run-job",
+        "send-writes",
+        "push",
+        "schedule",
+        "outbox-trigger",
+        "build",
+    )
 )
 PUBSUB = "Pub/Sub's agent"
 
-# Every grant there is. Who, what, on what.
+# Every grant there is, where a program may write. Who, what, on what.
 GRANTS = {
     ("allUsers", "roles/run.invoker", "receive-webhook"),
     (PUSH, "roles/run.invoker", "store-record"),
     (SCHEDULE, "roles/run.invoker", "run-job"),
+    (TRIGGER, "roles/run.invoker", "send-writes"),
+    (TRIGGER, "roles/eventarc.eventReceiver", "the project"),
     (RECEIVER, "roles/pubsub.publisher", "drchrono-events"),
     (RECEIVER, "roles/secretmanager.secretAccessor", "drchrono-webhook-secret"),
-    *((who, "roles/datastore.user", "database (default)") for who in (STORE, JOB)),
-    *((who, "roles/secretmanager.secretVersionManager", "drchrono-oauth-token") for who in (STORE, JOB)),
+    *((who, "roles/datastore.user", "database (default)") for who in (STORE, JOB, SEND)),
+    *((who, "roles/datastore.user", "database drchrono-outbox") for who in (JOB, SEND, OPERATORS, WRITER)),
+    *((who, "roles/secretmanager.secretVersionManager", "drchrono-oauth-token") for who in (STORE, JOB, SEND)),
     *(
         (who, "roles/secretmanager.secretAccessor", secret)
-        for who in (STORE, JOB)
+        for who in (STORE, JOB, SEND)
         for secret in ("drchrono-client-id", "drchrono-client-secret", "drchrono-oauth-token")
     ),
     (PUBSUB, "roles/iam.serviceAccountOpenIdTokenCreator", "drchrono-push"),
@@ -69,7 +81,16 @@ GRANTS = {
     ),
     *(
         (f"serviceAccount:{DEPLOYER}", "roles/iam.serviceAccountUser", f"drchrono-{account}")
-        for account in ("receive-webhook", "store-record", "run-job", "push", "schedule", "build")
+        for account in (
+            "receive-webhook",
+            "store-record",
+            "run-job",
+            "send-writes",
+            "push",
+            "schedule",
+            "outbox-trigger",
+            "build",
+        )
     ),
 }
 
