@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from urllib.parse import quote
 
 from simulator.practice import vocabulary
 from simulator.practice.store import SIGNATURE_MARK, Fields
@@ -52,7 +53,7 @@ def signee(doctor: int | None) -> Fields:
 
 def note_of_appointment(appointment_key: str, *, locked: bool, updated_at: str) -> Fields:
     """Return the `clinical_note` field of a live verbose appointment. Each response signs the PDF link anew."""
-    pdf = f"https://notes.drchrono.example/{appointment_key}.pdf{SIGNATURE_MARK}"
+    pdf = f"https://notes.drchrono.example/{quote(appointment_key, safe='')}.pdf{SIGNATURE_MARK}"
     return {"locked": locked, "pdf": pdf, "updated_at": updated_at}
 
 

@@ -40,6 +40,8 @@ def main() -> int:
                 print(f"seed {seed}:", *schedule.wrong[:6], sep="\n  ", flush=True)
                 if len(failed) == options.first:
                     break
+            if done % 1000 == 0:
+                print(f"{done} schedules, {len(failed)} with a fault", flush=True)
     print(f"{done} schedules in {time.monotonic() - began:.0f} s, {len(failed)} with a fault: {failed}")
     return 1 if failed else 0
 
