@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from pathlib import Path
 
 from tests.model.schedule import Schedule
-from workstation.embedded_documents import EmbeddedDocuments
+from tests.schedules import emptied
 
 
 def run_one(seed: int, file: Path, *, tracing: bool = False) -> Schedule:
-    documents = EmbeddedDocuments(file)
-    with contextlib.closing(sqlite3.connect(file)) as connection:
-        connection.execute("pragma synchronous=off")
-        connection.execute("delete from documents")
-        connection.commit()
-    schedule = Schedule(seed, documents, tracing=tracing)
+    schedule = Schedule(seed, emptied(file), tracing=tracing)
     schedule.run()
     return schedule

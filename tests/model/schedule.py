@@ -6,16 +6,16 @@ import base64
 import contextlib
 import random
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from threading import Lock
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from functions.store_record import Store, handle
-from shared.documents import Data, Documents, Snapshot, Transaction, Where
+from shared.documents import Documents, Where
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import CLOCK_SKEW, LONGEST_LAG
 from shared.errors import LeaseLost, StoreUnavailable
@@ -38,6 +38,7 @@ from shared.records.storable import META, join
 from shared.records.store import Records
 from shared.records.zones import Zones
 from shared.webhooks.events import Change, encode
+from tests.interleaved import Interleaved
 from tests.model.api import Client, Service
 from tests.model.scheduler import Scheduler, Turn
 from tests.model.world import CHILDREN, SUMMER_TIME_ENDS, Hint, Loss, Record, World, utc
@@ -113,41 +114,6 @@ class Turns(SingleFlight):
         self._flights.setdefault(target, Flight(received_at, turn=lock))
         with super().turn(target, received_at) as flight:
             yield flight
-
-
-class Interleaved:
-    """A store whose every operation takes time, in which others run; some operations fail."""
-
-    def __init__(self, documents: Documents | MortalDocuments, schedule: Schedule) -> None:
-        self._documents = documents
-        self._schedule = schedule
-
-    def get(self, path: str) -> Data | None:
-        self._schedule.operation(f"get {path}")
-        return self._documents.get(path)
-
-    def snapshot(self, path: str) -> Snapshot:
-        self._schedule.operation(f"snapshot {path}")
-        return self._documents.snapshot(path)
-
-    def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
-        self._schedule.operation(f"get {paths}")
-        return self._documents.get_all(paths, fields)
-
-    def transact(self, work: Callable[[Transaction], T]) -> T:
-        self._schedule.operation(f"transact {work.__qualname__}")
-        return self._documents.transact(work)
-
-    def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
-        return [work(item) for item in items]
-
-    def query(self, collection: str, where: Sequence[Where] = (), **options: Any) -> Iterator[tuple[str, Data]]:
-        self._schedule.operation("")
-        return iter(list(self._documents.query(collection, where, **options)))
-
-    def count(self, collection: str, where: Sequence[Where] = ()) -> int:
-        self._schedule.operation("")
-        return self._documents.count(collection, where)
 
 
 @dataclass
@@ -226,7 +192,7 @@ class Schedule:
         documents: Documents | MortalDocuments = self.documents
         if self.faulty and self.rng.random() < self.plan.deaths:
             documents = MortalDocuments(documents, self.rng.randint(1, 60), after=self.rng.random() < 0.5)
-        store: Documents = Interleaved(documents, self)
+        store: Documents = Interleaved(documents, self.operation)
         now = self.now_of(instance)
         records, queue = Records(store, now), WorkQueue(store, now)
         absences = Absences(store, records, queue, now)

@@ -26,7 +26,7 @@ from shared.feed.outbox import Outbox, Target
 from shared.feed.relay import Relay
 from shared.records.announcing import Announcing, Feed
 from shared.records.store import Records, Source
-from tests.feed.model.store import Interleaved
+from tests.interleaved import Interleaved
 from tests.model.scheduler import Scheduler
 from tests.model.world import utc
 from tests.mortal import Killed, MortalDocuments
@@ -169,7 +169,9 @@ class Schedule:
         documents: Documents | MortalDocuments = self.documents
         if self.faulty and self.rng.random() < self.plan.deaths:
             documents = MortalDocuments(documents, self.rng.randint(1, 12), after=self.rng.random() < 0.5)
-        return Instance(self, Interleaved(documents, self.operation), self.rng.uniform(-0.5, 0.5))
+        return Instance(
+            self, Interleaved(documents, lambda _: self.operation(), self.operation), self.rng.uniform(-0.5, 0.5)
+        )
 
     def start(self, name: str, run: Callable[[Instance], object], seconds: float = 0.0) -> None:
         def guarded() -> None:

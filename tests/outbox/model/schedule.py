@@ -6,13 +6,13 @@ import itertools
 import random
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from shared.documents import Data, Documents, Item, Snapshot, Transaction, Where
+from shared.documents import Data, Documents, Where
 from shared.drchrono.client import DrChrono
 from shared.drchrono.kinds import KINDS
 from shared.errors import StoreUnavailable, TokenRevoked
@@ -26,6 +26,7 @@ from shared.records.store import Records, Source
 from simulator import Config, Simulator
 from simulator.practice.clinic import Change
 from tests.clinic import Allowance
+from tests.interleaved import Interleaved
 from tests.model.scheduler import Scheduler
 from tests.model.world import utc
 from tests.mortal import Killed, MortalDocuments
@@ -78,15 +79,15 @@ def planned(rng: random.Random) -> Plan:
     )
 
 
-class Interleaved:
-    """A store whose every operation takes time, in which others run. Some fail; of those, some happened."""
+class Process(Interleaved):
+    """The store as one process has it. Some operations fail; of those, some happened."""
 
     def __init__(self, documents: Documents | MortalDocuments, schedule: Schedule) -> None:
-        self._documents = documents
+        super().__init__(documents, lambda _: self._work(), self._work)
         self._schedule = schedule
         self._dead = False
 
-    def _operation(self) -> None:
+    def _work(self) -> None:
         if self._dead:
             raise Killed
         self._schedule.operation()
@@ -110,35 +111,6 @@ class Interleaved:
         for error in sorted(failed, key=lambda error: not isinstance(error, Killed)):
             raise error
         return results
-
-    def get(self, path: str) -> Data | None:
-        self._operation()
-        return self._documents.get(path)
-
-    def snapshot(self, path: str) -> Snapshot:
-        self._operation()
-        return self._documents.snapshot(path)
-
-    def get_all(self, paths: Sequence[str], fields: Sequence[str] = ()) -> dict[str, Data]:
-        self._operation()
-        return self._documents.get_all(paths, fields)
-
-    def transact(self, work: Callable[[Transaction], T]) -> T:
-        self._operation()
-        result = self._documents.transact(work)
-        self._operation()  # where it fails, the commit was done, and its answer is lost
-        return result
-
-    def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
-        return [work(item) for item in items]
-
-    def query(self, collection: str, where: Sequence[Where] = (), **options: Any) -> Iterator[tuple[str, Data]]:
-        self._operation()
-        return iter(list(self._documents.query(collection, where, **options)))
-
-    def count(self, collection: str, where: Sequence[Where] = ()) -> int:
-        self._operation()
-        return self._documents.count(collection, where)
 
 
 class Tokens:
@@ -217,7 +189,7 @@ class Schedule:
         documents: Documents | MortalDocuments = self.documents
         if self.faulty and self.rng.random() < self.plan.deaths:
             documents = MortalDocuments(documents, self.rng.randint(1, 25), after=self.rng.random() < 0.5)
-        store = Interleaved(documents, self)
+        store = Process(documents, self)
 
         def now() -> datetime:
             return utc(self.scheduler.now + offset)
