@@ -201,7 +201,7 @@ class Schedule:
         if self.rng.random() < 0.15:
             instance.records.mark_deleted(kind, key, began, source, "deleted_flag", stated=True)
         elif self.rng.random() < 0.2:
-            keys = {str(self.rng.randint(1, self.plan.records)) for _ in range(4)}
+            keys = dict.fromkeys(str(self.rng.randint(1, self.plan.records)) for _ in range(4))
             filling = Source("backfill") if self.plan.filling else Source("reconcile")
             instance.records.store_page(kind, [self.record(one) for one in keys], began, filling)
         else:
