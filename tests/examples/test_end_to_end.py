@@ -5,45 +5,32 @@ The practice's time is virtual. Stores, broker and HTTP are real; a relay is kil
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import flask
 import pytest
 from google.cloud import firestore
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.types import Subscription
-from werkzeug.serving import make_server
 
 from drchrono_reader import Copy, EmbeddedFile
 from examples.bigquery.loader import DuckDB, Loader
-from functions import receive_webhook, store_record
 from local.emulators import Emulators
 from shared.cloud.feed import FeedTopic
 from shared.drchrono.kinds import KINDS
 from shared.feed.entries import Message
-from shared.feed.filled import Fillings
-from shared.feed.outbox import Outbox, Target
-from shared.feed.relay import Relay
+from shared.feed.outbox import Target
 from shared.jobs import backfill, reconcile
-from shared.jobs.run import Parts
 from shared.jobs.sync import sync
-from shared.records.absence import Absences
-from shared.records.announcing import Announcing, Feed
-from shared.records.store import Records
-from shared.settings import WebhookSettings, cloud_settings
-from tests.clinic import Clinic, simulator
+from shared.settings import cloud_settings
+from tests.clinic import simulator
+from tests.feed.clinic import TellingClinic
 from tests.mortal import Killed
-
-SECRET = "webhook-secret"
 
 
 @dataclass
@@ -62,87 +49,31 @@ class Broker:
         return published
 
 
-@dataclass
-class TellingClinic(Clinic):
-    """The system with its feed, and the events that Pub/Sub has for it."""
-
-    broker: Broker = field(kw_only=True)
-    events: list[bytes] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._fences = itertools.count()
-        self.waiting = Outbox(self.documents, self.now)
-        self.restart()
-
-    def restart(self) -> None:
-        """As a new instance has them."""
-        relay = Relay(self.waiting, self.broker.publish, self.now, lambda: f"fence-{next(self._fences)}")
-        self.feed = Feed(self.waiting, relay, Fillings(self.documents))
-        self.records = Records(self.documents, self.now, Announcing(self.documents, self.feed))
-        self.absences = Absences(self.documents, self.records, self.queue, self.now)
-
-    def parts(self) -> Parts:
-        return replace(super().parts(), feed=self.feed)
-
-    @contextmanager
-    def receiving(self) -> Iterator[str]:
-        """Serve `receive_webhook`, and yield its URL."""
-        app = flask.Flask("receiver")
-        settings = WebhookSettings((SECRET,), "either", True)
-
-        def publish(data: bytes, attributes: Mapping[str, str]) -> None:
-            self.events.append(data)
-
-        @app.route("/", methods=["GET", "POST"])
-        def receive() -> flask.Response:
-            return receive_webhook.handle(flask.request, settings=settings, publish=publish, now=self.now)
-
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+class MortalClinic(TellingClinic[Broker]):
+    def push(self, message: dict[str, Any]) -> None:
+        """Where the function dies, the event comes again, to an instance that lives."""
         try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
-
-    def store_events(self) -> None:
-        """Push each event. Where the function dies, the event comes again, to an instance that lives."""
-        self.simulator.settle()
-        for data in self.events:
-            push = {"message": {"data": base64.b64encode(data).decode(), "messageId": "1", "attributes": {}}}
-            try:
-                store_record.handle(push, self.store())
-            except Killed:
-                self.broker.dies = ""
-                self.restart()
-                store_record.handle(push, self.store())
-        self.events.clear()
-
-    def finish(self) -> None:
-        """Until the copy equals the truth and all of it is published."""
-        self.settle()
-        self.later(minutes=1)  # whoever died while it published is given that long
-        self.run(sync)
+            super().push(message)
+        except Killed:
+            self.broker.dies = ""
+            self.restart()
+            super().push(message)
 
 
 @pytest.fixture(params=[("guide", "embedded"), ("live", "firestore_documents")], ids=["guide", "live"])
-def practice(request: pytest.FixtureRequest, emulators: Emulators, project: str) -> Iterator[TellingClinic]:
+def practice(request: pytest.FixtureRequest, emulators: Emulators, project: str) -> Iterator[MortalClinic]:
     """One form on each store."""
     form, store = request.param
     PublisherClient().create_topic(name=f"projects/{project}/topics/drchrono-changes")
     broker = Broker(FeedTopic(cloud_settings({"GCP_PROJECT": project}), "drchrono-changes"))
-    with simulator(form=form, patients=4, appointments=6, notes=2, children=1, webhook_secret=SECRET) as running:
-        clinic = TellingClinic(running, request.getfixturevalue(store), broker=broker)
-        with clinic.receiving() as url:
-            running.configure_webhook(url=url)
+    with simulator(form=form, patients=4, appointments=6, notes=2, children=1) as running:
+        clinic = MortalClinic(running, request.getfixturevalue(store), broker=broker)
+        with clinic.receiving():
             yield clinic
 
 
 @pytest.fixture
-def loader(practice: TellingClinic, project: str, tmp_path: Path) -> Loader:
+def loader(practice: MortalClinic, project: str, tmp_path: Path) -> Loader:
     subscriber, subscription = SubscriberClient(), f"projects/{project}/subscriptions/warehouse"
     subscriber.create_subscription(
         request=Subscription(
@@ -176,7 +107,7 @@ def held(loader: Loader) -> dict[tuple[str, str], tuple[int, bool, Any]]:
 
 @pytest.mark.emulator
 def test_the_rows_are_the_copys_after_edits_deletions_a_replay_and_killed_relays(
-    practice: TellingClinic, loader: Loader
+    practice: MortalClinic, loader: Loader
 ) -> None:
     backfill.start(practice.parts(), backfill.KIND_NAMES, date(2009, 1, 1))
     practice.finish()

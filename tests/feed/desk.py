@@ -44,9 +44,11 @@ class Broker:
         return [json.loads(message.data) for message in self.messages]
 
     def versions(self) -> dict[str, list[int]]:
+        """Of each record; a kind that was filled has none."""
         found = defaultdict(list)
         for one in self.told:
-            found[f"{one['kind']}/{one['id']}"].append(one["version"])
+            if "id" in one:
+                found[f"{one['kind']}/{one['id']}"].append(one["version"])
         return dict(found)
 
 
