@@ -126,6 +126,7 @@ class Broker:
 
     def _take(self, message: Message) -> None:
         self.messages.append(json.loads(message.data))
+        self._schedule.arrived(message)
         self._schedule.trace(f"arrived: {message.data.decode()}")
 
 
@@ -212,16 +213,27 @@ class Schedule:
         return {"id": int(key), "name": next(self._values), "city": self.rng.choice("ABC")}
 
     def sweep(self, instance: Instance) -> None:
-        if self.plan.filling and self.rng.random() < 0.3:
+        if self.plan.filling and self.filling_ends():
             fillings = instance.feed.fillings
             fillings.tell("patients", lambda: 1, instance.now(), instance.feed.outbox)
         instance.feed.relay.sweep(lambda: None, 10_000)
+
+    def filling_ends(self) -> bool:
+        return self.rng.random() < 0.3
 
     def replay(self, instance: Instance) -> None:
         targets = [Target("patients", str(key + 1)) for key in range(self.plan.records)]
         instance.feed.outbox.ask_again(targets)
         if self.rng.random() < 0.7:
             instance.feed.relay.claim([f"patients:{target.id}" for target in targets], Counter())
+
+    # For subscribers
+
+    def arrived(self, message: Message) -> None:
+        """The broker has taken it in."""
+
+    def started(self) -> None:
+        """What else is to happen can be scheduled now."""
 
     # The course of it
 
@@ -235,6 +247,7 @@ class Schedule:
             self.start("change", self.change, self.rng.uniform(0, plan.seconds))
         for _ in range(plan.replays):
             self.start("replay", self.replay, self.rng.uniform(0, plan.seconds))
+        self.started()
         while self.scheduler.now < start + plan.seconds + 3 * MINUTE:
             self.scheduler.wait(self.rng.uniform(0.05, 0.5) * min(plan.seconds, SYNC_SECONDS))
             for _ in range(plan.sweepers):
