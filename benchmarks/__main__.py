@@ -36,6 +36,7 @@ BENCHMARKS = {
     "fill": "--quick",
     "store": "--quick",
     "outbox": "--quick",
+    "feed": "--quick",
     "backfill": "--quick",
     "scale": "--quick",
     "soak": "--short",
