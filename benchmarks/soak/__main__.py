@@ -21,6 +21,7 @@ from typing import TextIO
 
 from benchmarks.report import Report
 from benchmarks.soak import plan as planned
+from benchmarks.soak.consumer import Consumer
 from benchmarks.soak.plan import Act, plan
 from benchmarks.soak.scheduler import Scheduler, word_of
 from benchmarks.soak.stage import Stage, insist, on_stage
@@ -31,6 +32,7 @@ from local import options as local_options
 from local.comparison import Difference, copied, differences
 from local.control import Failed
 from shared.drchrono.kinds import KINDS
+from shared.feed.entries import COLLECTION as FEED
 from shared.jobs.checkpoints import Checkpoints
 
 # The guide allows 100 a minute; minutes of soak are to see hours of practice.
@@ -82,11 +84,13 @@ def is_reconciled(stage: Stage, since: datetime) -> bool:
 
 
 def waiting(stage: Stage) -> int:
-    """Entries of the work queue and of the outbox, and walks that are not at their end."""
+    """Entries of the work queue, the outbox and the feed, and walks and first fillings that are not at their end."""
     documents = stage.system.documents()
+    told = ((documents.get("sync_state/feed") or {}).get("filled") or {}).keys()
     positions = [Checkpoints(documents).get(kind) for kind in KINDS]
     walks = sum((position.backfill or position.reconcile) is not None for position in positions)
-    return stage.system.queue().waiting() + walks + unsettled(stage.system.outbox_documents())
+    waiting_writes = unsettled(stage.system.outbox_documents())
+    return stage.system.queue().waiting() + walks + waiting_writes + documents.count(FEED) + len(KINDS.keys() - told)
 
 
 def compare(stage: Stage) -> list[Difference]:
@@ -140,6 +144,7 @@ def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say:
         stage.authorize()
         stage.control.do("webhook", **planned.DELIVERY)
         insist(lambda: _verify(stage), Failed)
+        stage.link()
         fill(stage)
         acts = plan(seed, seconds, stage.functions)
         print(f"{form} form, seed {seed}, {seconds:.0f} s, at most {settle:.0f} s to settle:", file=say)
@@ -154,7 +159,10 @@ def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say:
         entries = stage.system.outbox_documents()
         writing = min(0.6 * seconds, seconds + settle - planned.SETTLING_WRITES_SECONDS)
         doctor = int(min(stage.control.truth("doctors")))
-        with Watcher(logs, stage.system.documents(), trees, stage.control.truth) as watcher:
+        consumer = Consumer(options.settings["GCP_PROJECT"], stage.system.documents())
+        stage.subscribers.append(consumer.subscribe)
+        stage.before_restart = consumer.catch_up
+        with Watcher(logs, stage.system.documents(), trees, stage.control.truth) as watcher, consumer:
             stage.control.do("lag", seconds=planned.LAG_SECONDS)
             for kind, read, lag in planned.LAGS:
                 stage.control.do("lag", seconds=lag, kind=kind, read=read)
@@ -166,6 +174,7 @@ def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say:
             busy, busy_seconds = stage.control.stats(), time.monotonic() - began
             print("calm", file=say, flush=True)
             calm_seconds = calm(stage, settle)
+            unfollowed = consumer.catch_up()
             stage.processes.check()
             after = stage.control.stats()
             run = Run(
@@ -182,6 +191,8 @@ def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say:
                 twice=stored_twice(stage.system.documents()),
                 wrong_writes=wrong(entries, stage.control.truth("patients"), after["created"], after["writes"]),
                 wrong_tombstones=watcher.tombstones.wrong,
+                followed=consumer.followed,
+                unfollowed=unfollowed,
                 jobs=scheduler.answers,
             )
         return judge(run, logs, watcher.times, watcher.memory.peaks)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
+
+from shared.drchrono.lag import CLOCK_SKEW
+from simulator.practice.store import SIGNATURE_MARK
 
 FIRESTORE, PUBSUB = "Firestore emulator", "Pub/Sub emulator"
 
@@ -140,6 +143,32 @@ LONGEST_LAG_SECONDS = 6.0
 
 # Ids with characters that URLs and names of documents cannot hold, ids above 2^53, and appointments without a date.
 ODD = ("--ids", "appointments=escaped", "--ids", "allergies=large", "--odd-appointments", "4", "--paging", "offset")
+
+# Of a patient: links that are signed anew with each read, in a field, within an object and in a text.
+LINKED_FIELDS = frozenset({"patient_photo", "primary_insurance", "custom_demographics"})
+
+
+def links(key: str, patient: Mapping[str, Any]) -> dict[str, Any]:
+    files = f"https://files.drchrono.example/{key}"
+    card = f"{files}/card.png{SIGNATURE_MARK}"
+    return {
+        "patient_photo": f"{files}/photo.jpg{SIGNATURE_MARK}",
+        "primary_insurance": {**(patient.get("primary_insurance") or {}), "photo_front": card},
+        "custom_demographics": [{"field_type": 1, "value": f"see {card} please"}],
+    }
+
+
+def clocks(seed: int, functions: Sequence[str]) -> dict[str, float]:
+    """How many seconds the clock of each instance is ahead of DrChrono's. Two are never further apart than the system
+    allows for, and the two of each function nearly as far.
+    """
+    rng, most = Random(f"{seed} clocks"), CLOCK_SKEW.total_seconds() / 2
+    side = {name.rpartition(" ")[0]: rng.choice((-1, 1)) for name in functions}
+    return {
+        name: round((1 if name.endswith("1") else -1) * side[name.rpartition(" ")[0]] * rng.uniform(0.8, 1) * most, 3)
+        for name in functions
+    }
+
 
 # Programs write so often, and no later than this before the last look: an unanswered write settles in three minutes.
 WRITE_EVERY_SECONDS = (1.0, 3.0)

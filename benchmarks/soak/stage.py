@@ -21,7 +21,7 @@ import requests
 from google.api_core.exceptions import GoogleAPICallError
 
 from benchmarks.soak.balancer import Balancer
-from benchmarks.soak.plan import ODD, Act
+from benchmarks.soak.plan import ODD, Act, clocks, links
 from local import stack
 from local.control import Control
 from local.emulators import free_port
@@ -39,6 +39,7 @@ TERM_SECONDS = 10.0  # Cloud Run gives an instance as long between SIGTERM and S
 ATTEMPTS = 20
 BROWSER_SECONDS = 10.0
 REPLAYED = 10  # deliveries
+CLOCK = "SOAK_CLOCK_SECONDS"  # of the environment: how far the clock of an instance is ahead
 DRIPPING = 6  # senders: fewer than the threads of the instances
 
 
@@ -53,6 +54,8 @@ class Stage:
         self.jobs_url = stack.url(options, "jobs")
         self.programs: dict[str, Program] = {}
         self.authorized = 0
+        self.before_restart: Callable[[], object] = lambda: None
+        self.subscribers: list[Callable[[], None]] = []
         self._faults: dict[str, Sequence[Mapping[str, Any]]] = {}
         self._hidden: dict[str, Mapping[str, Any]] = {}
         self._practice = threading.Lock()
@@ -74,6 +77,13 @@ class Stage:
             lambda: subscribe(self.options.settings["GCP_PROJECT"], EVENTS, stack.url(self.options, "store")),
             GoogleAPICallError,
         )
+        for again in self.subscribers:
+            insist(again, GoogleAPICallError)
+
+    def link(self) -> None:
+        """Give each patient links that are signed anew with each read."""
+        for key, patient in self.control.truth("patients").items():
+            self.control.do("change", kind="patients", id=key, fields=links(key, patient), webhook=False)
 
     def authorize(self) -> None:
         """What a person does with `ops authorize`, until it works."""
@@ -133,15 +143,41 @@ class Stage:
 
     def _end_and_start(self, act: Act) -> None:
         with self._one_at_a_time[act.whom]:
-            number = signal.SIGTERM if act.what == "term" else signal.SIGKILL
-            workers = self.tree(act.whom)[1:]
-            self.processes.end(act.whom, number, TERM_SECONDS)
-            for worker in workers:  # of a server that was killed: it would go on serving without it
-                _signal(worker, signal.SIGKILL)
-            psutil.wait_procs(workers)
+            if act.what != "restart":
+                self._end(act)
+                self.processes.start([self.programs[act.whom]])
+                return
+            # The broker here keeps nothing over a restart, as Google's does. So whoever subscribes is given what was
+            # published before, and nothing is published to a topic whose subscriptions are not there again.
+            with self._still():
+                self.before_restart()
+                self._end(act)
             self.processes.start([self.programs[act.whom]])
-        if act.what == "restart":
-            self.subscribe()
+            with self._still():
+                self.subscribe()
+
+    def _end(self, act: Act) -> None:
+        number = signal.SIGTERM if act.what == "term" else signal.SIGKILL
+        workers = self.tree(act.whom)[1:]
+        self.processes.end(act.whom, number, TERM_SECONDS)
+        for worker in workers:  # of a server that was killed: it would go on serving without it
+            _signal(worker, signal.SIGKILL)
+        psutil.wait_procs(workers)
+
+    @contextmanager
+    def _still(self) -> Iterator[None]:
+        """Every function stands still."""
+        with ExitStack() as stack:
+            for name in self.functions:
+                stack.enter_context(self._one_at_a_time[name])
+            frozen = [process for name in self.functions for process in self.tree(name)]
+            for process in frozen:
+                _signal(process, signal.SIGSTOP)
+            try:
+                yield
+            finally:
+                for process in frozen:
+                    _signal(process, signal.SIGCONT)
 
     def _freeze(self, act: Act) -> None:
         with self._one_at_a_time[act.whom]:
@@ -166,7 +202,7 @@ class Stage:
 def on_stage(options: Options, folder: Path) -> Iterator[Stage]:
     with ExitStack() as balancers, Processes(folder) as processes:
         stage = Stage(options, folder, processes)
-        functions = instances(options, folder)
+        functions = skewed(instances(options, folder), options.seed)
         stage.start([*map(_odd, stack.services(options, folder)), *functions])
         for name in stack.THREADS:
             backends = [program.port for program in functions if program.name.startswith(name)]
@@ -186,6 +222,19 @@ def instances(options: Options, folder: Path) -> list[Program]:
             told = {**program.environment, "JOB_DEADLINE_SECONDS": str(JOB_DEADLINE_SECONDS)}
             programs.append(replace(program, name=f"{program.name} {number}", environment=told))
     return programs
+
+
+def skewed(programs: Sequence[Program], seed: int) -> list[Program]:
+    """Each with a clock of its own."""
+    ahead = clocks(seed, [program.name for program in programs])
+    return [
+        replace(
+            program,
+            command=["benchmarks/soak/skewed_main.py" if part == "main.py" else part for part in program.command],
+            environment={**program.environment, CLOCK: str(ahead[program.name])},
+        )
+        for program in programs
+    ]
 
 
 def _odd(program: Program) -> Program:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.report import Report, Row, Want
+from benchmarks.soak.consumer import Followed
 from benchmarks.soak.plan import Act
 from benchmarks.soak.watch import Line, LogLines, Times
 from local.comparison import Difference
@@ -28,7 +29,8 @@ class Run:
 
     before, busy, after: the simulator's statistics before the faults, when they ended after `seconds`, and at the very
     end. calm_seconds: how long it took, once nothing was broken any more, until the copy equalled the truth; None where
-    it never did. performed: each act with the moment of its end on the monotonic clock.
+    it never did. performed: each act with the moment of its end on the monotonic clock. followed: what a consumer of
+    the feed saw; unfollowed: the records of which it knows another version than the copy has.
     """
 
     before: Mapping[str, Any]
@@ -44,6 +46,8 @@ class Run:
     twice: Sequence[str]
     wrong_writes: Sequence[str]
     wrong_tombstones: Iterable[str]
+    followed: Followed
+    unfollowed: Sequence[str]
     jobs: Counter[str] = field(default_factory=Counter)
 
 
@@ -80,13 +84,15 @@ def judge(run: Run, logs: LogLines, times: Times, peaks: Mapping[str, float]) ->
         _figure("jobs answered", ", ".join(f"{word} {count}" for word, count in sorted(run.jobs.items()))),
         _figure("refreshes of the token", tokens["refreshed"]),
         _figure("writes through the outbox", run.after["writes"]),
+        _figure("messages of the feed / duplicates", f"{len(run.followed.seconds):,} / {run.followed.duplicates:,}"),
+        _figure("stored to arrived, p50 / p95 / p99", _cuts(run.followed.seconds)),
     ]
     report.rows += recoveries(run, done)
     report.rows += [{"process": name, "peak memory, MiB": round(peak)} for name, peak in sorted(peaks.items())]
     crashes = [f"{line.fields.get('error')} {line.fields.get('where')}" for line in logs.of("function.crashed")]
     report.wanted += [
         Want("records lost, or other than the truth", "0", _some(map(str, run.differing)), not run.differing),
-        Want("entries left in the work queue", "0", str(run.pending), run.pending == 0),
+        Want("entries left in the work queue, the outbox and the feed", "0", str(run.pending), run.pending == 0),
         Want(f"records that went back in time ({times.samples} looks)", "0", _some(times.backward), not times.backward),
         Want("documents that are not their record's", "0", _some(run.twice), not run.twice),
         Want("writes that were not done exactly once", "0", _some(run.wrong_writes), not run.wrong_writes),
@@ -96,6 +102,24 @@ def judge(run: Run, logs: LogLines, times: Times, peaks: Mapping[str, float]) ->
             _some(run.wrong_tombstones),
             not run.wrong_tombstones,
         ),
+        Want(
+            "records of which a consumer of the feed has another version than the copy",
+            "0",
+            _some(run.unfollowed),
+            not run.unfollowed,
+        ),
+        Want(
+            "versions that the feed told late, left out or told in two ways",
+            "0",
+            _some(run.followed.wrong),
+            not run.followed.wrong,
+        ),
+        Want(
+            "changes that were told though only a signature differed",
+            "0",
+            _some(run.followed.signed),
+            not run.followed.signed,
+        ),
         Want("dead refresh tokens sent", f"at most {revoked}", str(used), used <= revoked),
         Want("authorizations by a person", str(1 + revoked), str(run.authorized), run.authorized == 1 + revoked),
         Want("errors that nobody handled", "0", _some(crashes), not crashes),
@@ -104,6 +128,7 @@ def judge(run: Run, logs: LogLines, times: Times, peaks: Mapping[str, float]) ->
     report.notes += [
         "A revoked token is noticed by spending it: each revocation costs one dead refresh token.",
         "Syncs are forced every few seconds, each at least three requests: a practice needs fewer for each change.",
+        "The clocks of the instances are up to a second apart: so is what is measured from one process to another.",
         "Webhook to stored counts the events that stored a record themselves; deferred ones are the next sync's.",
     ]
     return report
@@ -141,7 +166,10 @@ def _outcomes(done: Iterable[Line]) -> Counter[str]:
 
 
 def _percentiles(done: Iterable[Line]) -> str:
-    seconds = [line.fields["seconds"] for line in done if line.fields.get("outcome") == Outcome.STORED]
+    return _cuts([line.fields["seconds"] for line in done if line.fields.get("outcome") == Outcome.STORED])
+
+
+def _cuts(seconds: Sequence[float]) -> str:
     if len(seconds) < 2:
         return "too few"
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")

@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.soak.balancer import Balancer
-from benchmarks.soak.plan import LAST_DEATH, LAST_DEATH_OF_A_JOB, ONCE, plan
+from benchmarks.soak.consumer import Followed, Known
+from benchmarks.soak.plan import LAST_DEATH, LAST_DEATH_OF_A_JOB, LINKED_FIELDS, ONCE, clocks, links, plan
 from benchmarks.soak.watch import LogLines, Times, Tombstones
 from benchmarks.soak.writers import wrong
 from local.emulators import free_port
 from shared.documents import Documents
+from shared.drchrono.lag import CLOCK_SKEW
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.utc)
 FUNCTIONS = ["receive_webhook 1", "store_record 1", "run_job 1"]
@@ -40,6 +42,81 @@ def test_every_plan_has_all_that_goes_wrong_once_and_ends_within_the_run(seed: i
 def test_the_seed_repeats_the_plan() -> None:
     assert plan(5, 180, FUNCTIONS) == plan(5, 180, FUNCTIONS)
     assert plan(5, 180, FUNCTIONS) != plan(6, 180, FUNCTIONS)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_clocks_are_apart_but_no_further_than_the_system_allows_for(seed: int) -> None:
+    names = [f"{function} {number}" for function in ("receive_webhook", "store_record", "run_job") for number in (1, 2)]
+    ahead = clocks(seed, names)
+    most = CLOCK_SKEW.total_seconds()
+    assert max(ahead.values()) - min(ahead.values()) <= most
+    for function in ("receive_webhook", "store_record", "run_job"):
+        assert abs(ahead[f"{function} 1"] - ahead[f"{function} 2"]) >= 0.8 * most
+
+
+def test_a_patient_has_a_signed_link_in_each_of_the_named_fields() -> None:
+    made = links("7", {"primary_insurance": {"insurance_company": "X"}})
+    assert made.keys() == LINKED_FIELDS
+    assert all("?Signature=" in json.dumps(value) for value in made.values())
+    assert made["primary_insurance"]["insurance_company"] == "X"
+
+
+def change(
+    version: int, operation: str = "changed", fields: tuple[str, ...] = ("city", "updated_at")
+) -> dict[str, object]:
+    return {
+        "kind": "patients",
+        "id": "1",
+        "version": version,
+        "operation": operation,
+        "fields": list(fields),
+        "stored_at": "2026-03-10T12:00:00Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong", "duplicates"),
+    [
+        ([change(3), change(4)], 0, 0),
+        ([change(3), change(3), change(4)], 0, 1),
+        ([change(2), change(3)], 0, 0),  # the program had read version 2
+        ([change(4)], 1, 0),  # 3 is lost
+        ([change(3), change(4), change(3)], 1, 0),
+        ([change(3), change(3, fields=("email",))], 1, 1),
+    ],
+)
+def test_a_consumer_sees_what_is_late_left_out_or_told_in_two_ways(
+    told: list[dict[str, object]], wrong: int, duplicates: int
+) -> None:
+    followed = Followed()
+    followed.read({"patients/1": Known(2, deleted=False)})
+    for number, one in enumerate(told):
+        followed.see(f"{number}", one, NOON)
+    assert (len(followed.wrong), followed.duplicates) == (wrong, duplicates)
+
+
+def test_what_the_broker_delivers_again_is_neither_late_nor_a_duplicate() -> None:
+    followed = Followed()
+    for name, version in (("a", 1), ("b", 2), ("a", 1)):
+        followed.see(name, change(version), NOON)
+    assert (followed.wrong, followed.duplicates) == ([], 0)
+
+
+def test_a_consumers_state_is_the_last_version_and_whether_it_is_deleted() -> None:
+    followed = Followed()
+    followed.see("a", change(1, "created"), NOON)
+    followed.see("b", change(2, "deleted", ()), NOON)
+    assert followed.differing({"patients/1": Known(2, deleted=True)}) == []
+    assert len(followed.differing({"patients/1": Known(2, deleted=False), "patients/2": Known(1, deleted=False)})) == 2
+    assert followed.signed == []
+
+
+def test_a_change_of_nothing_but_links_is_told_for_their_signatures() -> None:
+    followed = Followed()
+    followed.see("a", change(1, "created"), NOON)
+    followed.see("b", change(2, fields=("patient_photo",)), NOON)
+    followed.see("c", change(3, fields=("patient_photo", "updated_at")), NOON)
+    assert followed.signed == ["patients/1: version 2"]
 
 
 @pytest.mark.parametrize(
