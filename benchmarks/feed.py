@@ -255,7 +255,7 @@ def published(
             "p50 s": percentile(seconds, 50),
             "p95 s": percentile(seconds, 95),
             "left to the sync": left,
-            "bytes": round(statistics.mean(place.told.sizes)),
+            "message bytes": round(statistics.mean(place.told.sizes)),
             "store p50 ms, off": percentile(off, 50) * 1000,
             "store p50 ms, on": percentile(on, 50) * 1000,
         }
