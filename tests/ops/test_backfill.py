@@ -149,7 +149,9 @@ def test_a_day_in_the_future_is_refused_and_nothing_is_begun(practice: Practice)
 
 def test_an_unknown_kind_or_one_without_its_own_list_is_refused_with_the_reason(practice: Practice) -> None:
     said = plain(practice.ops("backfill", "--kind", "foo").stderr)
-    assert "foo is not a kind of record: choose one of patients, appointments, clinical_notes" in said
+    assert "foo is not a kind of record: choose one of patients, appointments, clinical_notes;" in said
+    assert "; medications, problems, allergies are fetched with their patients;" in said
+    assert "; doctors, offices, users, appointment_profiles are listed whole once a day" in said
     said = plain(practice.ops("backfill", "--kind", "allergies").stderr)
     assert "allergies are fetched with their patients: choose one of patients" in said
     said = plain(practice.ops("backfill", "--kind", "doctors").stderr)
