@@ -92,6 +92,8 @@ class Activity:
             if kind.changes:
                 position = positions.get(kind.name)
                 done, total = _walked(position.backfill, finished=position.backfilled_at is not None)
+            elif kind.whole:
+                done, total = min(stored, 1), 1  # one list, in the first sync
             else:
                 left = self.system.queue().count(kind.name, by="patient")
                 total = max(documents.count("patients"), left, 1)
