@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 from contextlib import redirect_stdout
 
 import pytest
 
+from local.options import ROOT
 from local.terminal import Stage, Terminal
 
 LONGEST = Stage("appointment_profiles", 1, 2, "12345 records, 120 requests, 12 min left")
@@ -69,6 +72,19 @@ def test_in_a_terminal_text_breaks_between_words_and_what_is_copied_does_not() -
     assert all(len(line) <= 80 for line in said)
     assert " ".join(line.strip() for line in said) == LONG
     assert copied == "x" * 200
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "make help",
+        *(f"{sys.executable} -m {program} --help" for program in ("local run", "simulator", "ops", "ops doctor")),
+    ],
+)
+def test_help_fits_eighty_columns(command: str) -> None:
+    said = subprocess.run(command.split(), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert len(said.splitlines()) > 5
+    assert [line for line in said.splitlines() if len(line) > 80] == []
 
 
 def plain(text: str) -> str:
