@@ -11,7 +11,7 @@ BENCHMARKS := $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/__main__.py,$
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
-	@$(if $(BENCHMARKS),echo "bench-NAME    $(BENCHMARKS)")
+	@$(if $(BENCHMARKS),echo "$(BENCHMARKS)" | fold -s -w 66 | sed '1s/^/bench-NAME    /; 1!s/^/              /')
 
 environment: ## .venv with the pinned packages (the others make it themselves)
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 or later" >&2; exit 1; }
