@@ -103,7 +103,7 @@ class MortalCheckpoints(Checkpoints):
 
 @dataclass
 class Filling(Clinic):
-    """A clinic whose background requests wait for the quota, as those of `main.System` do.
+    """A clinic whose background requests wait for the quota, as those of `System` do.
 
     live: an instance of its own, that works on an event every ten seconds, None for no events.
     """

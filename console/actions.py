@@ -15,8 +15,8 @@ from ops.outbox import cancel, outbox_of, send_again, state_of
 from ops.reasons import meaning
 from ops.repair import absent_ids, accept, look_again, retry_reason
 from ops.screen import many
-from ops.session import utc_now
 from ops.target_system import TargetSystem
+from shared.clock import utc_now
 from shared.drchrono.kinds import KINDS
 from shared.errors import SyncError
 from shared.outbox.entries import State

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from ops.options import Local, Project
-from ops.session import session, utc_now
+from ops.session import session
+from shared.clock import utc_now
 from shared.errors import SyncError
 from workstation.wiring import CONSOLE_KEY
 

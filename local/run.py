@@ -24,8 +24,8 @@ from local.options import Options, Unusable
 from local.place import alone, findable, folder_of
 from local.processes import ProcessDied, Processes
 from local.terminal import Terminal
-from main import System
 from shared.errors import SyncError
+from shared.wiring.system import System
 from workstation.authorization import AuthorizationFailed
 from workstation.embedded_push import Pusher
 from workstation.wiring import changes, local_system, queue

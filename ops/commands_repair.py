@@ -10,7 +10,8 @@ import typer
 
 from ops.options import Json, KindName, Local, Project, chosen, past_day
 from ops.screen import many
-from ops.session import OUT_OF_ORDER, session, utc_now
+from ops.session import OUT_OF_ORDER, session
+from shared.clock import utc_now
 from shared.drchrono.kinds import KINDS
 
 MOST_SHOWN = 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from main import System
 from ops.compare import fetch
 from shared.documents import Documents, Where
 from shared.drchrono.ids import is_id
@@ -18,6 +17,7 @@ from shared.queue.encoding import target_of
 from shared.queue.entries import ABSENT, REASONS, Entry, Priority, Target
 from shared.queue.work_queue import COLLECTION, WorkQueue
 from shared.records.store import Records
+from shared.wiring.system import System
 
 REASON = "asked"
 

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
 from os import environ
 from pathlib import Path
 
@@ -21,10 +20,6 @@ from shared.errors import SettingsError, StoreUnavailable, SyncError
 from workstation.authorization import AuthorizationFailed
 
 OUT_OF_ORDER = 1  # click uses 2 for wrong usage
-
-
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 @contextmanager

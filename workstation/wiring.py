@@ -1,4 +1,4 @@
-"""The system of `main.py`. If EMBEDDED_FOLDER is set, the embedded store and queue replace Google's."""
+"""The system on this machine. If EMBEDDED_FOLDER is set, the embedded store and queue replace Google's."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from main import Once, System
 from shared.errors import PublishFailed
 from shared.settings import Environment
+from shared.wiring.once import Once
+from shared.wiring.system import System
 from workstation.embedded_documents import EmbeddedDocuments
 from workstation.embedded_queue import EmbeddedQueue
 

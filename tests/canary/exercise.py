@@ -26,9 +26,9 @@ from local.emulators import free_port
 from local.processes import Processes, Program
 from local.secret_manager import SecretManagerStandIn
 from local.subscription import subscribe
-from main import System
 from shared.cloud.secret_manager import connect
 from shared.tokens.token import Granted
+from shared.wiring.system import System
 from simulator import Config, Simulator
 from simulator.messages import Request, Response
 from workstation.embedded_push import Pusher

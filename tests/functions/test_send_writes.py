@@ -11,10 +11,10 @@ from google.cloud import firestore
 from functions.send_writes import handle
 from local.emulators import Emulators
 from local.secret_manager import SecretManagerStandIn
-from main import System
 from shared.documents import Documents
 from shared.outbox.entries import State
 from shared.tokens.token import Granted
+from shared.wiring.system import System
 from simulator import Config, Simulator
 from tests.outbox.desk import desk
 from tests.served import served

@@ -17,13 +17,13 @@ from werkzeug.serving import make_server
 import functions.receive_webhook as door
 from local.emulators import Emulators, free_port
 from local.secret_manager import SecretManagerStandIn
-from main import System
 from ops.cli import app
 from shared.jobs import backfill
 from shared.jobs.run import Run
 from shared.jobs.sync import sync
 from shared.settings import webhook_settings
 from shared.tokens.token import Granted
+from shared.wiring.system import System
 from simulator import Config, Simulator
 from workstation.wiring import local_system, queue
 
