@@ -27,7 +27,8 @@ from functions.store_record import handle
 from shared.drchrono.kinds import KINDS
 from shared.errors import QuotaExhausted
 from shared.jobs import backfill
-from shared.jobs.checkpoints import Checkpoint, Checkpoints
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.practice_state import KIND_NAMES
 from shared.jobs.run import Parts, Run
 from shared.jobs.stopping import Stopped

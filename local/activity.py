@@ -19,7 +19,8 @@ from local.feed import told as told_change
 from local.terminal import Bars, Stage, Terminal
 from shared.documents import Where
 from shared.drchrono.kinds import KINDS, Kind
-from shared.jobs.checkpoints import Checkpoint, Checkpoints
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.remaining import remaining
 from shared.queue.work_queue import COLLECTION as PENDING
 from shared.wiring.system import System

@@ -42,7 +42,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/queue/encoding.py", ("tests/queue",)),
     ("shared/queue", ("tests/queue", "tests/functions/test_store_record.py", "tests/jobs/test_sync.py")),
     ("shared/jobs/backfill.py", ("tests/jobs/test_backfill.py", "tests/jobs/test_shifting.py")),
-    ("shared/jobs/checkpoints.py", ("tests/jobs/test_pauses.py", "tests/jobs/test_isolation.py")),
+    ("shared/jobs/checkpoint.py", ("tests/jobs/test_pauses.py", "tests/jobs/test_isolation.py")),
     ("shared/jobs/claims.py", ("tests/jobs/test_claim_limits.py",)),
     ("shared/jobs/coverage.py", ("tests/jobs/test_coverage.py",)),
     ("shared/jobs/leases.py", ("tests/jobs/test_leases.py",)),

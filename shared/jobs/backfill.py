@@ -9,7 +9,7 @@ from typing import Any
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
 from shared.jobs import practice_lists, watermark
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.run import Parts, Run
 from shared.jobs.status import publish
 from shared.jobs.walk_state import State, new_state, readings_of
@@ -56,8 +56,7 @@ def _kind(run: Run, kind: Kind) -> None:
     # Once the kind is filled, its syncs keep it so, and another backfill only has to show what it can.
     walk_windows(run, kind, "backfill", each, exact=found.filled_at is None and _is_full(found))
     now = parts.now()
-    publish(parts, kind, lambda old: _done(old, now))
-    run.unfinished.pop(("backfill", kind.name), None)
+    run.finished("backfill", kind, lambda old: _done(old, now), publish)
     log("backfill.finished", kind=kind.name)
 
 
@@ -71,4 +70,4 @@ def _done(old: Checkpoint, now: datetime) -> Checkpoint:
     if old.backfill is None:
         return old
     began = old.backfill["began"]
-    return replace(old.filled(now) if _is_full(old) else old, backfill=None, backfilled_at=began).mended("backfill")
+    return replace(old.filled(now) if _is_full(old) else old, backfill=None, backfilled_at=began)

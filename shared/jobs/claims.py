@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.drchrono.lag import listed_until
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.queue.work_queue import Pending
 
 

@@ -25,8 +25,9 @@ from shared.drchrono.ids import spellings
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import Evidence, listed_until, shown_until
 from shared.errors import DeletionsHeld, DrChronoError, LeaseLost
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.children import lists_of
+from shared.jobs.due import pass_is_due
 from shared.jobs.practice_sample import differs
 from shared.jobs.practice_state import KIND_NAMES, begun, save_state, state_of
 from shared.jobs.practice_ways import WAYS, Way, doctors, narrowed, use, way_of
@@ -75,19 +76,15 @@ def by_patient(parts: Parts) -> list[str]:
 
 def _is_due(parts: Parts, name: str) -> bool:
     checkpoint = parts.checkpoints.get(name)
-    if checkpoint.reconcile is not None:
-        return True
-    if parts.checkpoints.get("patients").backfilled_at is None:
-        return False  # before that nobody asked for a copy
-    if checkpoint.reconciled_at is None or checkpoint.complete_at is None:
-        return True  # a first pass over lists of several pages is proved by a second one
+    return pass_is_due(checkpoint, parts.checkpoints.get("patients"), _interval(parts, checkpoint), parts.now())
+
+
+def _interval(parts: Parts, checkpoint: Checkpoint) -> timedelta | None:
+    """At least a day, and so long that the passes of all kinds cost no more than their share of the quota. None where
+    the slow round over all patients (`shared.jobs.slow_round`) replaces them.
+    """
     if way_of(checkpoint).by == "patient":
-        return False  # the slow round of `shared.jobs.sync`
-    return parts.now() - checkpoint.reconciled_at >= _interval(parts, checkpoint)
-
-
-def _interval(parts: Parts, checkpoint: Checkpoint) -> timedelta:
-    """At least a day, and so long that the passes of all kinds cost no more than their share of the quota."""
+        return None
     daily = parts.pass_requests_a_day / len(KIND_NAMES)
     return max(INTERVAL, INTERVAL * (checkpoint.pass_requests / daily)) if daily else INTERVAL
 
@@ -195,10 +192,9 @@ def _done(run: Run, kind: Kind, state: Mapping[str, Any]) -> None:
         proven, now = _proven(old, state), parts.now()
         until = listed_until(proven) if proven is not None else None
         done = replace(old, reconcile=None, reconciled_at=began, complete_at=until, filled_at=now)
-        return replace(done, pass_requests=requests).mended("reconcile")
+        return replace(done, pass_requests=requests)
 
-    parts.checkpoints.change(kind.name, done)
-    run.unfinished.pop(("reconcile", kind.name), None)
+    run.finished("reconcile", kind, done)
     log("pass.finished", kind=kind.name, count=requests)
 
 

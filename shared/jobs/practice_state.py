@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.run import Parts
 from shared.jobs.stopping import Stopped
 

@@ -15,7 +15,7 @@ from shared.errors import (
     ServerError,
     Unreachable,
 )
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.practice_state import begun, save_state, state_of
 from shared.jobs.run import Parts, Run
 from shared.jobs.seen import name_of

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.drchrono.kinds import Kind
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.rate_limit.windows import Window
 
 # A page of a live bulk list: one request begins it, another fetches it.

@@ -16,6 +16,7 @@ from shared.errors import (
     LeaseLost,
     SyncError,
 )
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.health import Health
 from shared.jobs.leases import Lease, Leases
@@ -81,6 +82,13 @@ class Parts:
     feed: Feed | None = None
 
 
+Change = Callable[[Checkpoint], Checkpoint]
+
+
+def change_checkpoint(parts: Parts, kind: Kind, change: Change) -> None:
+    parts.checkpoints.change(kind.name, change)
+
+
 @dataclass
 class Run:
     """deadline (UTC): no new page or entry is begun after it. unfinished: by job and kind, why it waits."""
@@ -127,6 +135,20 @@ class Run:
             return True
         self.unfinished[job, kind] = checkpoint.problems[job]["reason"]
         return False
+
+    def finished(
+        self,
+        job: str,
+        kind: Kind,
+        done: Change,
+        write: Callable[[Parts, Kind, Change], object] = change_checkpoint,
+    ) -> None:
+        """`job` has done all of `kind`, and any problem of it is over. done: gives the checkpoint after it.
+
+        write: changes the checkpoint. `shared.jobs.status.publish` also tells the readers, in the same transaction.
+        """
+        write(self.parts, kind, lambda old: done(old).mended(job))
+        self.unfinished.pop((job, kind.name), None)
 
     def failed(self, job: str, kind: str, error: SyncError) -> None:
         """As `postpone`. Raises Stopped where DrChrono is down."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from shared.drchrono.kinds import KINDS
 from shared.jobs import practice_lists
-from shared.jobs.checkpoints import Round
+from shared.jobs.checkpoint import Round
 from shared.jobs.children import asked_for_all, lists_of
 from shared.jobs.run import Run
 

@@ -20,7 +20,8 @@ from shared.documents import Transaction
 from shared.drchrono.kinds import KINDS, Kind
 from shared.errors import DeletionsHeld
 from shared.jobs import claims
-from shared.jobs.checkpoints import Checkpoint, status_path
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.checkpoints import status_path
 from shared.jobs.run import Parts
 from shared.records.coverage import Coverage
 

@@ -7,30 +7,26 @@ list waits by itself, and the run goes on with the next one.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import listed_until
 from shared.errors import BadRequest, DrChronoError, ListEmpty, NotFound
-from shared.jobs.checkpoints import Checkpoint
-from shared.jobs.run import Parts, Run
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.due import list_is_due
+from shared.jobs.run import Run
 from shared.jobs.walk import walk
 from shared.records.store import Source
 
 
 def list_whole(run: Run, *, force: bool = False) -> None:
     """List each kind that is due. force: each, due or not. Raises Stopped."""
-    for kind in KINDS.values():
-        if kind.whole and (force or _is_due(run.parts, kind)) and (force or run.may_try("sync", kind.name)):
+    parts = run.parts
+    for kind in [kind for kind in KINDS.values() if kind.whole]:
+        due = force or list_is_due(kind, parts.checkpoints.get(kind.name), parts.now())
+        if due and (force or run.may_try("sync", kind.name)):
             _list(run, kind)
-
-
-def _is_due(parts: Parts, kind: Kind) -> bool:
-    checkpoint = parts.checkpoints.get(kind.name)
-    if checkpoint.sync is not None or checkpoint.synced_at is None or checkpoint.complete_at is None:
-        return True  # a first list of several pages is proved by a second one
-    return parts.now() - checkpoint.synced_at >= timedelta(minutes=kind.sync_minutes)
 
 
 def _list(run: Run, kind: Kind) -> None:
@@ -64,7 +60,6 @@ def _list(run: Run, kind: Kind) -> None:
         # Pages may shift: what a list of several missed, the one before it has shown, or the next will.
         proven = began if pages <= 1 else old.synced_at
         until = listed_until(proven) if proven is not None else None
-        return replace(old, sync=None, synced_at=began, complete_at=until).mended("sync")
+        return replace(old, sync=None, synced_at=began, complete_at=until)
 
-    parts.checkpoints.change(kind.name, done)
-    run.unfinished.pop(("sync", kind.name), None)
+    run.finished("sync", kind, done)

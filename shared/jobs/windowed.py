@@ -24,7 +24,7 @@ from shared.errors import (
     ListShifted,
 )
 from shared.jobs import watermark
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.listing import Listing
 from shared.jobs.reading import MOST_NEW, MOST_READINGS
 from shared.jobs.run import Run

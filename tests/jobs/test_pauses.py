@@ -8,7 +8,7 @@ import pytest
 
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.run import Run
 from shared.jobs.slow_round import FEW_WAITING, MOST_PER_ROUND_STEP, ROUND, go_on
 from shared.jobs.sync import changes

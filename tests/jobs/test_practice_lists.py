@@ -15,7 +15,7 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import listed_until
 from shared.jobs import backfill, practice_lists
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.practice_sample import SAMPLE
 from shared.jobs.practice_state import KIND_NAMES
 from shared.jobs.practice_ways import way_of
