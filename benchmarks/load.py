@@ -1,4 +1,4 @@
-"""The front door under a minute of load, some of it hostile: nothing is answered 5xx, and its memory stays flat.
+"""receive_webhook under a minute of load, some of it hostile: nothing is answered 5xx, and its memory stays flat.
 
 32 connections send as fast as they are answered; 10 % of the deliveries carry a wrong signature, and 1 % are larger
 than what is taken. Served by the functions-framework, published to the Pub/Sub emulator.

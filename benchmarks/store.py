@@ -29,7 +29,7 @@ from benchmarks.report import Report, Row, Want
 from local.emulators import Emulators
 from shared import exact_json
 from shared.cloud.firestore import FirestoreDocuments
-from shared.cloud.firestore_calls import Calls, Writes, patience, translated
+from shared.cloud.firestore_calls import Calls, Writes, call_options, translated
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.children import lists_of
@@ -141,7 +141,7 @@ def by_system(documents: Documents, records: Sequence[Stored]) -> Callable[[], o
 
 def ready_made(client: firestore.Client, records: Sequence[Stored]) -> Callable[[], object]:
     """The same commits as the system's, made before."""
-    calls = Calls(client, patience(60))
+    calls = Calls(client, call_options(60))
     ready = documents_of(records)
     documents = {one.path: document for one, document in ready}
     commits = []
@@ -209,7 +209,7 @@ def measure(*, quick: bool) -> Report:
     rounds = 2 if quick else 4
     with Emulators() as emulators, tempfile.TemporaryDirectory() as folder:
         os.environ.update(emulators.environment)
-        warm = FirestoreDocuments(firestore.Client(project="warm"), patience_seconds=60)
+        warm = FirestoreDocuments(firestore.Client(project="warm"), timeout_seconds=60)
         for few in batches(records, 10):  # the emulator is slow at first
             by_system(warm, few)()
         timed: dict[str, Timed] = {}

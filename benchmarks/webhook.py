@@ -1,4 +1,4 @@
-"""How fast the front door answers, beside functions that do less, and one that is written as usual.
+"""How fast receive_webhook answers, beside functions that do less, and one that is written as usual.
 
 All are served by the functions-framework in the same way and, where they publish, to the same Pub/Sub emulator. The
 load comes from a process of its own with keep-alive connections that send again when answered. Server, load and

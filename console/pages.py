@@ -19,7 +19,7 @@ from console.view import overview
 from console.watch import Seen, Watch
 from ops.dead_letters import dead_letters
 from ops.screen import ago, clock, many
-from ops.session import place
+from ops.session import location
 from ops.status import MOST_DEAD_LETTERS
 from ops.target_system import TargetSystem
 from shared.errors import SyncError
@@ -92,7 +92,7 @@ def _tell_errors(app: Flask, page: Page) -> None:
             return page("message.html", error.code or 500, title=error.name, text=text)
         if isinstance(error, SyncError):
             return page("message.html", 502, title="Not possible", text=str(error))
-        return page("message.html", 500, title="Defect", text=f"{place(error)}: please report this line.")
+        return page("message.html", 500, title="Defect", text=f"{location(error)}: please report this line.")
 
 
 def _start_page(app: Flask, watch: Watch, page: Page, now: Callable[[], datetime]) -> None:

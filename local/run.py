@@ -19,9 +19,9 @@ from local.control import Control, Failed, run_job
 from local.ending import interruptible, watch
 from local.events import EDITS
 from local.feed import Take, from_pubsub, from_queue
+from local.folder import alone, findable, folder_of
 from local.next_steps import say_how_to_go_on
 from local.options import Options, Unusable
-from local.place import alone, findable, folder_of
 from local.processes import ProcessDied, Processes
 from local.terminal import Terminal
 from shared.errors import SyncError

@@ -83,5 +83,5 @@ def accept(parts: Parts, kind: Kind) -> None:
     """Accept the absent records of the kind as deleted. Start a complete pass, to find those that were not queued."""
     parts.absences.accept(kind)
     if kind.name in KIND_NAMES:
-        parts.checkpoints.change(kind.name, lambda old: old.mended("reconcile"))
+        parts.checkpoints.change(kind.name, lambda old: old.recovered("reconcile"))
         start(parts, (kind.name,))

@@ -47,10 +47,10 @@ def session(
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:  # a traceback would show the data being handled
-        _fail(f"{place(error)}: this is a bug in the program; please report this line")
+        _fail(f"{location(error)}: this is a bug in the program; please report this line")
 
 
-def place(error: Exception) -> str:
+def location(error: Exception) -> str:
     """Return the type of an unexpected error and where it was raised. Its text may contain the data being handled."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"

@@ -53,7 +53,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/jobs/whole.py", ("tests/jobs/test_whole.py",)),
     ("shared/jobs/worklist.py", ("tests/jobs/test_isolation.py", "tests/jobs/test_sync.py")),
     ("shared/jobs/waiting.py", ("tests/jobs/test_waiting.py",)),
-    ("shared/jobs/ahead.py", ("tests/jobs/test_ahead.py",)),
+    ("shared/jobs/prefetch.py", ("tests/jobs/test_prefetch.py",)),
     ("shared/jobs/zones.py", ("tests/jobs/test_zones.py",)),
     ("shared/jobs", ("tests/jobs/test_sync.py", "tests/jobs/test_shifting.py", "tests/jobs/test_isolation.py")),
     ("shared/drchrono/lag.py", ("tests/drchrono/test_lag.py",)),

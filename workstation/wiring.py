@@ -51,12 +51,12 @@ def into(changes: EmbeddedQueue) -> Publish:
 
     def publish(messages: Sequence[Message]) -> set[int]:
         published = set()
-        for place, message in enumerate(messages):
+        for index, message in enumerate(messages):
             try:
                 changes.publish(message.data, message.attributes)
             except PublishFailed:
                 break
-            published.add(place)
+            published.add(index)
         return published
 
     return publish

@@ -32,7 +32,7 @@ class FeedTopic:
         self._client: list[PublisherClient] = []
 
     def publish(self, messages: Sequence[Message]) -> set[int]:
-        """Return the places of those that the broker has. The others may have arrived, if only the answer was late.
+        """Return the indexes of those that the broker has. The others may have arrived, if only the answer was late.
 
         No two of `messages` may have one key. All of a request must have the same one
         (cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1#pubsubmessage), so that each has a request of its
@@ -44,7 +44,7 @@ class FeedTopic:
             client = self._connected()
             answered, again = self._send(client, dict(enumerate(messages)), deadline)
             if again and deadline - time.monotonic() > AGAIN_SECONDS:
-                answered |= self._send(client, {place: messages[place] for place in again}, deadline)[0]
+                answered |= self._send(client, {index: messages[index] for index in again}, deadline)[0]
         except GoogleAuthError:
             return set()
         return answered
@@ -52,16 +52,16 @@ class FeedTopic:
     def _send(
         self, client: PublisherClient, messages: dict[int, Message], deadline: float
     ) -> tuple[set[int], Iterable[int]]:
-        """The places of those that were answered, and of those that are worth another call."""
-        calls = {place: self._call(client, message, deadline) for place, message in messages.items()}
+        """The indexes of those that were answered, and of those that are worth another call."""
+        calls = {index: self._call(client, message, deadline) for index, message in messages.items()}
         answered, again = set(), []
-        for place, call in calls.items():
+        for index, call in calls.items():
             try:
                 call.result()
-                answered.add(place)
+                answered.add(index)
             except grpc.RpcError:
                 if call.code() in _PASSING:
-                    again.append(place)
+                    again.append(index)
         return answered, again
 
     def _call(self, client: PublisherClient, message: Message, deadline: float) -> Any:

@@ -28,7 +28,7 @@ MOST_ROUNDS = 5
 SWEPT_RECORDS = 100
 SWEPT_ROUNDS = 1_000
 
-# Returns the places of those messages that the broker has for certain, within a few seconds.
+# Returns the indexes of those messages that the broker has for certain, within a few seconds.
 Publish = Callable[[Sequence[Message]], set[int]]
 
 
@@ -92,8 +92,8 @@ class Relay:
                 return True
             check()
             entries = list(held.values())
-            places = self._publish([message_of(entry) for entry in entries])
-            sent = {entries[place].name: entries[place] for place in places}
+            indexes = self._publish([message_of(entry) for entry in entries])
+            sent = {entries[index].name: entries[index] for index in indexes}
             counts["told"] += len(sent)
             counts["failed"] += len(held) - len(sent)
             if not sent:

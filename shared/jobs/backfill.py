@@ -31,7 +31,7 @@ def start(parts: Parts, kinds: tuple[str, ...], since: date) -> None:
         def begin(old: Checkpoint, state: dict[str, Any] = state) -> Checkpoint:
             # From here on no change is skipped, so that the syncs show what changes while the backfill reads.
             mark = old.watermark or watermark.behind(state["began"])
-            return replace(old, backfill=state, watermark=mark).mended("backfill")
+            return replace(old, backfill=state, watermark=mark).recovered("backfill")
 
         parts.checkpoints.change(name, begin)
     if "patients" in kinds:

@@ -17,8 +17,8 @@ class Checkpoint:
 
     watermark: the newest `updated_at` that a completed sync has shown, in DrChrono's local time, or an earlier one.
     next_watermark: where the list of the last sync had several pages, what the watermark will be after the next one.
-    aheads: what is known of the zone of these times (`shared.jobs.watermark.Ahead`). listed: how many records the last
-    completed sync was shown.
+    aheads: what is known of the zone of these times (`shared.jobs.watermark.OffsetSample`).
+    listed: how many records the last completed sync was shown.
     synced_at: when the last completed sync began (UTC): every change before it is in the copy or in the work queue.
     filled_at: when the first walk over everything ended that showed that no record was missed; None before.
     complete_at: the moment up to which the copy is known to be complete, apart from what is in the work queue; None
@@ -27,7 +27,8 @@ class Checkpoint:
     Of a kind that is listed by patient, every patient's list was put in the work queue between complete_at and
     filled_at, and reconciled_at is when that began.
     backfilled_at: when the last finished backfill began. reconciled_at: the same of a reconciliation.
-    way: how the lists of the practice are answered (`shared.jobs.practice_lists`), None while that is not known.
+    way: the strategy by which the lists of the practice are answered (`shared.jobs.practice_strategies`); None until it
+    is known.
     pass_requests: what the last pass over them cost.
     problems: by job (`sync`, `backfill`, `reconcile`), why it cannot go on with this kind: {reason, since, at,
     attempts, retry_at}. A job clears its own only.
@@ -76,7 +77,7 @@ class Checkpoint:
         }
         return replace(self, problems={**self.problems, job: problem})
 
-    def mended(self, job: str) -> Checkpoint:
+    def recovered(self, job: str) -> Checkpoint:
         return replace(self, problems={name: one for name, one in self.problems.items() if name != job})
 
 

@@ -147,7 +147,7 @@ class Run:
 
         write: changes the checkpoint. `shared.jobs.status.publish` also tells the readers, in the same transaction.
         """
-        write(self.parts, kind, lambda old: done(old).mended(job))
+        write(self.parts, kind, lambda old: done(old).recovered(job))
         self.unfinished.pop((job, kind.name), None)
 
     def failed(self, job: str, kind: str, error: SyncError) -> None:

@@ -30,7 +30,7 @@ COUNTED_AFTER = timedelta(hours=1)  # a count costs a read for every thousand re
 
 
 @dataclass(frozen=True)
-class Told:
+class KindState:
     """What the readers are told of a kind is taken from this. held_since: since when its deletions are held."""
 
     kind: Kind
@@ -39,7 +39,7 @@ class Told:
     coverage: Coverage
 
 
-def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint] = lambda old: old) -> Told:
+def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint] = lambda old: old) -> KindState:
     """Change the checkpoint of the kind, and tell the readers what follows from it."""
     now = parts.now()
     # The queue is read after the checkpoint: what another run has listed since then, it may have put into the queue.
@@ -76,7 +76,7 @@ def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint]
         }
         transaction.set(status_path(kind.name), status | count)
 
-    return Told(kind, parts.checkpoints.change(kind.name, changing, tell), held_since, coverage)
+    return KindState(kind, parts.checkpoints.change(kind.name, changing, tell), held_since, coverage)
 
 
 def _counted(parts: Parts, kind: Kind, now: datetime) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _counted(parts: Parts, kind: Kind, now: datetime) -> dict[str, Any]:
     return {"count": parts.records.count_living(kind), "counted_at": now}
 
 
-def publish_all(parts: Parts) -> list[Told]:
+def publish_all(parts: Parts) -> list[KindState]:
     """At the end of a run, when the work queue has been worked off."""
     return [publish(parts, kind) for kind in KINDS.values()]
 

@@ -95,7 +95,7 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
     state = _begun(parts, kind)
     began: datetime = state["began"]
     seen: str | None = state["seen"]
-    aheads = watermark.aheads_of(state.get("aheads", ()))
+    aheads = watermark.samples_of(state.get("aheads", ()))
     listed: int = state.get("listed", 0)
 
     listing = Listing(parts.seen, "sync", kind, state)

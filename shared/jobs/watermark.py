@@ -32,7 +32,7 @@ EARLIEST = date(2009, 1, 1)  # DrChrono's first year: nothing in it was changed 
 
 
 @dataclass(frozen=True)
-class Ahead:
+class OffsetSample:
     """How far `updated_at` of the record `id` was ahead of UTC when it was fetched at `at`: negative in the west."""
 
     id: str
@@ -68,7 +68,7 @@ def moved(old: str | None, seen: str | None, began: datetime, offset: timedelta)
     return min(max(filter(None, (old, seen, behind(began)))), (began + offset).strftime(FORMAT))
 
 
-def learned(known: Iterable[Ahead], records: Mapping[str, object], fetched: datetime) -> list[Ahead]:
+def learned(known: Iterable[OffsetSample], records: Mapping[str, object], fetched: datetime) -> list[OffsetSample]:
     """The records that tell most of the offset: of `known`, and of those fetched at `fetched` (`updated_at` by id)."""
     found = {one.id: one for one in known if fetched - one.at < KEPT}
     for key, updated_at in records.items():
@@ -77,11 +77,11 @@ def learned(known: Iterable[Ahead], records: Mapping[str, object], fetched: date
         ahead = (_parsed(str(updated_at)) - fetched.replace(tzinfo=None)).total_seconds()
         # A second or two: a change may come between the request and its answer.
         if ahead <= EAST.total_seconds() + 60 and (key not in found or found[key].seconds < ahead):
-            found[key] = Ahead(key, ahead, fetched)
+            found[key] = OffsetSample(key, ahead, fetched)
     return sorted(found.values(), key=lambda one: -one.seconds)[:QUORUM]
 
 
-def offset_of(known: Sequence[Ahead]) -> timedelta:
+def offset_of(known: Sequence[OffsetSample]) -> timedelta:
     """How far local time is ahead of UTC at least (negative in the west). Where little is known: as in the last."""
     if len(known) < QUORUM:
         return -WEST
@@ -89,10 +89,10 @@ def offset_of(known: Sequence[Ahead]) -> timedelta:
     return min(max(timedelta(seconds=least), -WEST), EAST)
 
 
-def aheads_of(stored: Iterable[Any]) -> list[Ahead]:
+def samples_of(stored: Iterable[Any]) -> list[OffsetSample]:
     """Of a checkpoint. What cannot be read is left out."""
     return [
-        Ahead(str(one["id"]), float(one["seconds"]), one["at"])
+        OffsetSample(str(one["id"]), float(one["seconds"]), one["at"])
         for one in stored
         if isinstance(one, dict) and isinstance(one.get("seconds"), int | float) and isinstance(one.get("at"), datetime)
         if "id" in one

@@ -2,7 +2,7 @@
 
 - `rejected`: 400, 409, 404, 403 and other refusals. Nothing was done.
 - `waiting`: the quota, a 429, no token, a 401, no connection, or a store that failed before. Nothing was sent, or
-  DrChrono turned it away at the door.
+  DrChrono refused it before processing it.
 - `unknown`: a time-out, a reset, 408, 5xx, a 2xx that cannot be read, redirects that lead nowhere, and everything else.
 """
 

@@ -14,10 +14,10 @@ from shared.log import log
 from shared.outbox import transitions
 from shared.outbox.answers import NOT_DONE, complaints, refusal
 from shared.outbox.entries import Entry, State
+from shared.outbox.entry_log import log_entry, shown_key
 from shared.outbox.guards import Unreadable
 from shared.outbox.search import Search
 from shared.outbox.storage import Change, Outbox
-from shared.outbox.told import log_entry, shown_key
 from shared.outbox.transitions import SEND_WITHIN, Blocked, Superseded
 from shared.outbox.validation import Action
 from shared.outbox.written import Written

@@ -12,12 +12,12 @@ from shared.log import log
 from shared.outbox import transitions
 from shared.outbox.attempt import Sent
 from shared.outbox.entries import Entry, State
+from shared.outbox.entry_log import shown_key
 from shared.outbox.guards import Unreadable
 from shared.outbox.lanes import Lanes
 from shared.outbox.matching import Finding
 from shared.outbox.search import Api, Search
 from shared.outbox.storage import Change, Outbox
-from shared.outbox.told import shown_key
 from shared.outbox.transitions import Superseded
 from shared.outbox.validation import Action
 from shared.outbox.written import Written

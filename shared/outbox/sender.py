@@ -11,11 +11,11 @@ from shared.outbox.admission import Admission
 from shared.outbox.attempt import Api, Attempts, Sent
 from shared.outbox.entries import Entry, State
 from shared.outbox.entry_documents import from_document, is_taken
+from shared.outbox.entry_log import log_entry, log_no_request
 from shared.outbox.guards import Unreadable
 from shared.outbox.lanes import Lanes
 from shared.outbox.precondition import Precondition
 from shared.outbox.storage import Outbox
-from shared.outbox.told import log_entry, log_no_request
 from shared.outbox.transitions import LONGEST_PAUSE, MALFORMED_GUARD, Blocked, Superseded
 from shared.outbox.validation import Action
 from shared.queue.entries import due_after

@@ -32,7 +32,7 @@ SEND_WITHIN = timedelta(seconds=30)
 ACTED_WITHIN = timedelta(minutes=2)
 
 # A sender that has not said what became of its request by then is dead: longer than a token refresh, the exchange
-# (`shared.drchrono.wire.Patience`) and the writes of the store take together.
+# (`shared.drchrono.wire.TimeLimits`) and the writes of the store take together.
 SENDING_LEASE = timedelta(minutes=2)
 
 LONGEST_PAUSE = timedelta(hours=1)

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
-import functions.receive_webhook as door
+import functions.receive_webhook as function
 from local.emulators import Emulators, free_port
 from local.secret_manager import SecretManagerStandIn
 from ops.cli import app
@@ -140,7 +140,7 @@ class receiver:  # noqa: N801 (used as a function)
 
         @server.route("/", methods=["GET", "POST"])
         def receive() -> flask.Response:
-            return door.handle(
+            return function.handle(
                 flask.request,
                 settings=settings,
                 publish=lambda data, attributes: None,

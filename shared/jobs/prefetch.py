@@ -10,8 +10,8 @@ from typing import Self
 from shared.drchrono.records import Page
 
 
-class PagesAhead:
-    """`with PagesAhead(pages) as ahead:` no thread is left when the block ends, however it ends."""
+class Prefetch:
+    """`with Prefetch(pages) as prefetch:` no thread is left when the block ends, however it ends."""
 
     def __init__(self, pages: Iterator[Page]) -> None:
         self._pages = pages
