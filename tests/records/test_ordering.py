@@ -27,9 +27,16 @@ def copy(
     updated_at: str | None = None,
     *,
     deleted: bool = False,
-    unsure: bool = False,
+    doubted: float | None = None,
 ) -> Copy:
-    return Copy(at(fetched), shown_until(at(fetched)), digest, updated_at, deleted, unsure=unsure)
+    return Copy(
+        at(fetched),
+        shown_until(at(fetched)),
+        digest,
+        updated_at,
+        deleted,
+        doubted_until=None if doubted is None else at(doubted),
+    )
 
 
 def observation(
@@ -50,8 +57,9 @@ SEVEN, BEFORE_SEVEN, AFTER_SEVEN = "2026-03-01T07:00:00", "2026-03-01T06:59:59",
         (copy(0), observation(40, "b"), Verdict.STORE),
         # Within the lag of the last fetch, another state may be an older one.
         (copy(0), observation(1, "b"), Verdict.UNSURE),
-        (copy(0, unsure=True), observation(1), Verdict.UNSURE),
-        (copy(0, unsure=True), observation(40), Verdict.STORE),
+        (copy(0, doubted=30), observation(1), Verdict.SAME),
+        (copy(0, doubted=30), observation(1, "b"), Verdict.UNSURE),
+        (copy(0, doubted=30), observation(40, "b"), Verdict.STORE),
         (copy(1), observation(0, "b"), Verdict.LATE),
         (copy(1), observation(1, "b"), Verdict.LATE),
         # A version that is newer is never late: the later fetch met the older replica.
@@ -72,12 +80,12 @@ SEVEN, BEFORE_SEVEN, AFTER_SEVEN = "2026-03-01T07:00:00", "2026-03-01T06:59:59",
         (copy(0, None, SEVEN, deleted=True), observation(1, "b", AFTER_SEVEN), Verdict.LAGGING),
         (copy(0, None, SEVEN, deleted=True), observation(61, "a", SEVEN), Verdict.STORE),
         # To the second: the lag and the skew of clocks are 31 s, and an older version is refused for 15 minutes.
-        (copy(0), observation(31, "b"), Verdict.UNSURE),
-        (copy(0), observation(31.001, "b"), Verdict.STORE),
+        (copy(0), observation(30.999, "b"), Verdict.UNSURE),
+        (copy(0), observation(31, "b"), Verdict.STORE),
         (copy(0), observation(30.999, None), Verdict.LAGGING),
         (copy(0), observation(31, None), Verdict.TOMBSTONE),
-        (copy(0, None, deleted=True), observation(31, "a"), Verdict.LAGGING),
-        (copy(0, None, deleted=True), observation(31.001, "a"), Verdict.STORE),
+        (copy(0, None, deleted=True), observation(30.999, "a"), Verdict.LAGGING),
+        (copy(0, None, deleted=True), observation(31, "a"), Verdict.STORE),
         (copy(0, "a", SEVEN), observation(899.999, "b", BEFORE_SEVEN), Verdict.LAGGING),
         (copy(0, "a", SEVEN), observation(900, "b", BEFORE_SEVEN), Verdict.STORE),
         # The hour that repeats when summer time ends: an older time is the truth, once no replica can lag that far.
