@@ -31,6 +31,7 @@ PURE = [
         "drchrono/records",
         "drchrono/retry",
         "drchrono/windows",
+        "feed/document",
         "feed/entries",
         "jobs/checkpoint",
         "jobs/due",

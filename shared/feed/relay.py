@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from shared.errors import StoreUnavailable
+from shared.feed.document import Lease
 from shared.feed.entries import Entry, Message, message_of
-from shared.feed.outbox import LEASE, Lease, Outbox
+from shared.feed.outbox import LEASE, Outbox
 from shared.log import log
 
 # What a publish may take (`shared.cloud.feed.PUBLISH_SECONDS`), and how far apart the clocks of two instances may be.
@@ -102,7 +103,7 @@ class Relay:
                 return False
             self._paused_until = None
             following = self._new_lease() if left else None
-            held = self._outbox.told(sent, lease, following)
+            held = self._outbox.acknowledged(sent, lease, following)
             lease = following or lease
         return True
 

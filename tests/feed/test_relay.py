@@ -10,8 +10,9 @@ import pytest
 
 from ops.replay import replay
 from shared.documents import Documents
+from shared.feed.document import Lease
 from shared.feed.entries import ENTRY_BYTES, MOST_WAITING_BYTES, Entry, Operation, appended, message_of, without
-from shared.feed.outbox import LEASE, Lease, Target
+from shared.feed.outbox import LEASE, Target
 from shared.records.announcing import Announcing
 from shared.records.store import Records
 from tests.feed.harness import NOON, PATIENTS, WEBHOOK, Broker, Harness
@@ -38,7 +39,7 @@ def test_a_change_that_meets_a_lease_is_sent_by_whoever_holds_it(documents: Docu
     harness.sweep()
     assert harness.broker.messages == []
 
-    following = harness.outbox.told(held, Lease("other", lease.until), Lease("next", harness.now + LEASE))
+    following = harness.outbox.acknowledged(held, Lease("other", lease.until), Lease("next", harness.now + LEASE))
     assert [entry.version for entry in following.values()] == [2]
 
 
@@ -51,7 +52,7 @@ def test_a_relay_whose_record_was_taken_over_tells_the_store_nothing(documents: 
     harness.later(30)
     assert harness.outbox.claim(["patients:1"], Lease("new", harness.now + LEASE)) == held
 
-    assert harness.outbox.told(held, old, Lease("again", harness.now + LEASE)) == {}
+    assert harness.outbox.acknowledged(held, old, Lease("again", harness.now + LEASE)) == {}
     assert harness.waiting() == 1
 
 
