@@ -32,10 +32,10 @@ from tests.clinic import Clinic
 SYNC_EVERY = timedelta(minutes=5)
 RUN = timedelta(minutes=14)
 LONGEST = timedelta(days=20)
-LEASE = timedelta(minutes=3)  # more than a dead run keeps the others away
+LEASE = timedelta(minutes=3)  # longer than a crashed run blocks the others
 VERBOSE_PAGE = 50
 
-# Together 22 for each patient. The service gives allergies in pages of 50, the others in pages of 250.
+# 22 for each patient. The service gives allergies in pages of 50, the others in pages of 250.
 CHILDREN = {"medications": 9, "problems": 9, "allergies": 4}
 FEW_CHILDREN = {"medications": 2, "problems": 2, "allergies": 2}
 
@@ -112,7 +112,7 @@ def _what(by_patient: bool, events: bool, kills: int) -> str:
 
 
 def _share(clinic: Filling, began: datetime, until: datetime, quota: str, *, reserved: bool) -> float | str:
-    """Of what the whole windows in this time left to background work, how much it used."""
+    """Return which share of the requests that the complete windows left to background work it used."""
     (window,) = parse_windows(quota)
     times = [at - began.timestamp() for at, lane in clinic.taken if lane is Lane.BACKGROUND]
     used = Counter(int(time // window.seconds) for time in times)
@@ -129,8 +129,8 @@ def _is_filled(clinic: Clinic) -> bool:
 
 
 def _least(clinic: Clinic) -> int:
-    """A request for each page of the largest size that the form answers; a live bulk list takes two, to begin it and to
-    fetch it.
+    """Return one request for each page of the largest size that the form answers. A page of a live bulk list takes two:
+    one to start it and one to fetch it.
     """
     live = clinic.simulator.config.live
     bulk = {"patients": 1000, "appointments": 1000, **({"clinical_notes": 1000} if live else {})}

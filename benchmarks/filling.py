@@ -55,7 +55,7 @@ class Counting:
 
 
 class MortalCheckpoints(Checkpoints):
-    """Dies at every tenth page: when it is stored, and the checkpoint that says so is not."""
+    """Crashes at every tenth page, after it is stored and before its checkpoint is."""
 
     pages = 0
     armed = False
@@ -69,9 +69,9 @@ class MortalCheckpoints(Checkpoints):
 
 @dataclass
 class Filling(Clinic):
-    """A clinic whose background requests wait for the quota, as those of `System` do.
+    """A clinic whose background requests wait for the quota, like those of `System`.
 
-    live: an instance of its own, that works on an event every ten seconds, None for no events.
+    live: another instance, which processes an event every ten seconds; None for no events.
     """
 
     taken: list[tuple[float, Lane]] = field(default_factory=list)
@@ -132,7 +132,7 @@ def empty(
         "appointments": 2 * patients,
         "notes": patients // 5,
         "children_of": children,
-        # A list is complete when it has taken its time, not after a number of questions.
+        # A list is ready after a time, not after a number of polls.
         "polls_until_complete": 0,
         "bulk_seconds": BULK_SECONDS,
     }

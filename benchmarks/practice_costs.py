@@ -24,8 +24,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Units:
-    """What one of each costs; `filled`, `passed` and `children`: the backfill, the reconciliation and the daily pass
-    over medications, problems and allergies, for one record.
+    """Unit costs. `filled`, `passed` and `children`: of one record in the backfill, in the reconciliation, and in the
+    daily pass over medications, problems and allergies.
     """
 
     patient: Cost
@@ -41,18 +41,18 @@ class Units:
 
 @dataclass(frozen=True)
 class Practice:
-    """A practice of `patients`, and what is assumed of it.
+    """A practice with this number of patients, and what is assumed about it.
 
-    A patient comes three times a year, on one of 250 working days; a visit is made, confirmed and moved through the
-    day (6 changes), its patient's record is edited twice, and its note is signed once. Five years are kept, and for
-    each patient 22 medications, problems and allergies.
+    A patient comes three times a year, on one of 250 working days. Each visit causes 6 changes of the appointment, two
+    of the patient and one of the note. The copy holds five years, and 22 medications, problems and allergies for each
+    patient.
     """
 
     patients: int
 
     @property
     def visits(self) -> float:
-        """A working day."""
+        """Visits on a working day."""
         return self.patients * 3 / 250
 
     @property
@@ -66,42 +66,42 @@ class Practice:
         return {"medications": self.patients * 9, "problems": self.patients * 9, "allergies": self.patients * 4}
 
 
-# Of a day: the scheduler's ticks; how many of them find the lists of a kind due (Kind.sync_minutes); a patient's lists
-# are looked at after each sync that saw the patient, the note of a visit likewise.
+# A day: the scheduler's ticks, and how many of them find the lists of a kind due (Kind.sync_minutes). A patient's lists
+# are read after each sync that showed the patient or the note of a visit.
 TICKS, LISTS = 288, 96
 LISTS_OF_A_VISIT = 3 * 2
 NOTES_OF_A_VISIT = 3
 PAGE = {"patients": 1000, "appointments": 1000, "clinical_notes": 20}
 LIVE_PAGE = {**PAGE, "clinical_notes": 1000}
 CHILD_PAGE = {"medications": 250, "problems": 250, "allergies": 50}
-# Without a count of the list a first filling reads it twice, to show that no record was missed.
+# Where a list has no count, a first backfill reads it twice, to prove that no record was missed.
 GUIDE_READINGS = 2
-# Of a live bulk list: a page is begun by one request and fetched by another.
+# A page of a live bulk list takes one request to start it and one to fetch it.
 LIVE_REQUESTS = 2
 PASS_SHARE = 0.1  # the default of DRCHRONO_PASS_SHARE
 GUIDE_DAY, LIVE_DAY = 144_000, 12_000  # requests: 100 a minute, 500 an hour
 
 
 def pages(practice: Practice, *, live: bool = False) -> int:
-    """Requests of one complete pass over all lists of changes."""
+    """Return the requests of one complete pass over all lists of changes."""
     size = LIVE_PAGE if live else PAGE
     count = sum(math.ceil(kept / size[kind]) for kind, kept in practice.kept.items())
     return LIVE_REQUESTS * count if live else count
 
 
 def child_pages(practice: Practice) -> int:
-    """Requests of one pass over the lists of the practice."""
+    """Return the requests of one pass over the lists of the practice."""
     return sum(math.ceil(practice.children[kind] / size) for kind, size in CHILD_PAGE.items())
 
 
 def first_filling(practice: Practice, *, live: bool = False) -> int:
-    """Requests."""
+    """Return the requests of a first backfill."""
     return pages(practice, live=live) * (1 if live else GUIDE_READINGS) + child_pages(practice)
 
 
 def day(practice: Practice, unit: Units, *, passes: float = 1.0, live: bool = False) -> Cost:
-    """passes: reconciliations a day. The passes over the lists of the practice are one a day, or as many as their share
-    of the quota allows.
+    """Return the cost of a day. passes: reconciliations a day. The lists of the practice are read once a day, or as
+    often as their share of the quota allows.
     """
     visits, kept, children = practice.visits, practice.kept, child_pages(practice)
     allowed = PASS_SHARE * (LIVE_DAY if live else GUIDE_DAY)
@@ -133,15 +133,15 @@ class Prices:
     fixed: float = 5.0  # a month: secret versions, keys, scheduler, logs and alerts of an idle system
 
 
-# Seconds that are billed for: a webhook and its event, a request of a job, a tick with nothing to do.
+# Billed seconds: of a webhook and its event, of a job's request, of a tick without work.
 EVENT_SECONDS, REQUEST_SECONDS, TICK_SECONDS = 0.6, 0.5, 2.0
-# Of a patient with all that hangs on it, and Firestore's indexes on it again as much.
+# A patient with all its records, and as much again for Firestore's indexes.
 KIB_OF_A_PATIENT = 100 * 2
 MONTH_DAYS = 30
 
 
 def month(practice: Practice, cost: Cost, prices: Prices) -> float:
-    """US dollars."""
+    """Return the cost of a month in US dollars."""
     events = 9 * practice.visits
     seconds = events * EVENT_SECONDS + max(0.0, cost.requests - events) * REQUEST_SECONDS + TICKS * TICK_SECONDS
     store = cost.reads * prices.reads + cost.writes * prices.writes + cost.deletes * prices.deletes

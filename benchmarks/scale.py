@@ -1,4 +1,4 @@
-"""What a practice of any size costs: requests, Firestore operations and money a day.
+"""Measure what a practice costs by size: requests, Firestore operations and money a day.
 
 The cost of one event, one list and one sync is measured here, on the simulator and a store that counts. How often they
 occur is arithmetic: `benchmarks.practice_costs`, which states its assumptions.
@@ -38,21 +38,21 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 
 class Meter:
-    """What a deed costs, in a clinic of so many patients with two visits each and two of each of the three lists."""
+    """Measures what an action costs, in a clinic whose patients have two visits and two records in each list."""
 
     def __init__(self, running: Simulator, folder: Path) -> None:
         self.bill = Counted(EmbeddedDocuments(folder / "documents.sqlite3"))
         self.clinic = Clinic(running, self.bill)
 
-    def of(self, deed: Callable[[], object]) -> Cost:
+    def of(self, action: Callable[[], object]) -> Cost:
         bill, clinic = self.bill, self.clinic
         before = (clinic.requests(), bill.reads, bill.writes, bill.deletes)
-        deed()
+        action()
         after = (clinic.requests(), bill.reads, bill.writes, bill.deletes)
         return Cost(*(one - other for one, other in zip(after, before, strict=True)))
 
     def event(self, name: str, kind: str, times: int) -> Cost:
-        """The mean of one event about a record that has just changed; the lists that it marks are left out."""
+        """Return the mean cost of one event for a record that has just changed, without the lists that it marks."""
         clinic, total = self.clinic, Cost()
         for key in sorted(clinic.simulator.truth(kind))[:times]:
             clinic.simulator.change(kind, key, webhook=False)
@@ -74,7 +74,7 @@ def units(*, patients: int, times: int) -> Units:
         clinic.queue.enqueue(lists_of(running.truth("patients"), clinic.now(), KIND_NAMES))
         entries = clinic.queue.waiting()
         listed = meter.of(lambda: clinic.run(lambda run: work_off(run, Priority.BACKFILL), seconds=10**6))
-        for _ in range(2):  # the second gives appointments that were stored before their doctors the instant
+        for _ in range(2):  # the second run computes the instants of appointments that were stored before their doctors
             clinic.later(hours=6)
             clinic.run(sync)
         tick = meter.of(lambda: clinic.run(sync))
@@ -92,7 +92,7 @@ def units(*, patients: int, times: int) -> Units:
             listed=listed * (1 / entries),
             tick=tick,
             lists=lists,
-            # What a page costs is counted below, by the page: here the store's part alone.
+            # Only the store's part: requests are counted by the page, in `practice_costs`.
             filled=Cost(0, filled.reads, filled.writes, filled.deletes) * (1 / records),
             passed=Cost(0, passed.reads, passed.writes, passed.deletes) * (1 / records),
             children=Cost(0, children.reads, children.writes, children.deletes) * (1 / kept),
@@ -139,7 +139,7 @@ def stored(unit: Units) -> list[Row]:
 
 def measure(*, quick: bool) -> Report:
     report = Report("scale")
-    with contextlib.redirect_stdout(io.StringIO()):  # the log lines of the system
+    with contextlib.redirect_stdout(io.StringIO()):  # the system's log lines
         unit = units(patients=60 if quick else 300, times=5 if quick else 30)
     for one in fields(Units):
         cost: Cost = getattr(unit, one.name)
