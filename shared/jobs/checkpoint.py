@@ -1,4 +1,4 @@
-"""How far the jobs are with one kind, and what follows from success and failure. Pure."""
+"""The checkpoint of a kind: how far the jobs have come, and what changes on success and failure. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-# Between two attempts of a job at a kind that fails.
+# The pause between two attempts of a job at a failing kind.
 FIRST_PAUSE = timedelta(minutes=2)
 LONGEST_PAUSE = timedelta(hours=1)
 
@@ -52,11 +52,11 @@ class Checkpoint:
 
     @property
     def problem(self) -> dict[str, Any] | None:
-        """The one that has lasted longest, None where all jobs go on."""
+        """The problem that has lasted longest, None if there is none."""
         return min(self.problems.values(), key=lambda one: one["since"], default=None)
 
     def filled(self, now: datetime) -> Checkpoint:
-        """After a walk over everything that missed no record."""
+        """Return the checkpoint after a complete walk that missed no record."""
         return replace(self, filled_at=self.filled_at or now)
 
     def may_try(self, job: str, now: datetime) -> bool:
@@ -64,7 +64,7 @@ class Checkpoint:
         return problem is None or now >= problem["retry_at"]
 
     def failed(self, job: str, reason: str, now: datetime) -> Checkpoint:
-        """With the problem of `job`: the pauses between its attempts grow."""
+        """Return the checkpoint with a problem of `job`. The pauses between its attempts grow."""
         before = self.problems.get(job)
         attempts = before["attempts"] + 1 if before else 1
         pause: timedelta = min(FIRST_PAUSE * 2 ** min(attempts - 1, 16), LONGEST_PAUSE)
@@ -83,8 +83,8 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Round:
-    """The slow round over all patients: it goes on after the patient `after`; `at` is when it last did, `began` when it
-    took its first patient.
+    """The slow round over all patients. It continues after the patient `after`. `at` is when it last continued, `began`
+    when it took its first patient.
     """
 
     after: str | None = None

@@ -1,4 +1,4 @@
-"""Once a day, with the kinds that are listed whole: whose records the copy holds (`shared.records.coverage`)."""
+"""Once a day, read whose records the copy holds (`shared.records.coverage`)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Log lines about what holds at the end of a run: the metrics and most alerts of `terraform/` are made from them.
+"""Log lines about the state at the end of a run. The metrics and most alerts of `terraform/` are based on them.
 
-A state is logged in each run, and not only when it begins: so an alert lasts as long as what it reports.
+A state is logged in each run, not only when it begins, so an alert lasts as long as the state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shared.log import log
 
 
 def report(parts: Parts, states: Iterable[KindState]) -> None:
-    """told: of every kind."""
+    """states: of every kind."""
     now = parts.now()
     missing: set[str] = set()
     for each in states:
@@ -30,9 +30,9 @@ def report(parts: Parts, states: Iterable[KindState]) -> None:
 
 
 def _report_position(state: KindState, now: datetime) -> None:
-    """How far the kind is complete.
+    """Log up to when the kind is complete.
 
-    Of a kind that is listed whole, the time between two lists is no lag. Medications, problems and allergies are as
+    For a kind that is listed whole, the time between two lists is not lag. Medications, problems and allergies are as
     complete as the patients.
     """
     kind, complete = state.kind, state.checkpoint.complete_at
@@ -42,7 +42,7 @@ def _report_position(state: KindState, now: datetime) -> None:
 
 
 def _report_problems(state: KindState, now: datetime) -> None:
-    """Why jobs cannot go on with the kind, and whether its deletions are held."""
+    """Log why jobs cannot continue with the kind, and whether its deletions are held."""
     kind = state.kind.name
     for job, problem in state.checkpoint.problems.items():
         if problem["reason"] != DeletionsHeld.reason:

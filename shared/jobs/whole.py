@@ -1,7 +1,7 @@
-"""The kinds of the practice itself, which are listed whole once a day: doctors, offices, users, appointment profiles.
+"""The kinds that are listed whole once a day: doctors, offices, users and appointment profiles.
 
-They have no webhooks and no `since`. A record that the list no longer shows is kept. A kind that DrChrono refuses to
-list waits by itself, and the run goes on with the next one.
+They have no webhooks and no `since`. A record that the list no longer shows is kept. If DrChrono refuses to list a
+kind, only that kind waits, and the run continues with the next one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.records.store import Source
 
 
 def list_whole(run: Run, *, force: bool = False) -> None:
-    """List each kind that is due. force: each, due or not. Raises Stopped."""
+    """List each kind that is due. force: list all. Raises Stopped."""
     parts = run.parts
     for kind in [kind for kind in KINDS.values() if kind.whole]:
         due = force or list_is_due(kind, parts.checkpoints.get(kind.name), parts.now())
@@ -30,7 +30,7 @@ def list_whole(run: Run, *, force: bool = False) -> None:
 
 
 def _list(run: Run, kind: Kind) -> None:
-    """The state of an unfinished pass is {began, resume, shown, pages}: how many records on how many pages."""
+    """The state of an unfinished list is {began, resume, shown, pages}: `shown` records on `pages` pages so far."""
     parts = run.parts
     state = parts.checkpoints.get(kind.name).sync or {"began": parts.now(), "resume": None, "shown": 0, "pages": 0}
     began: datetime = state["began"]
@@ -47,17 +47,17 @@ def _list(run: Run, kind: Kind) -> None:
             shown += len(page.records)
             pages += 1
         if not shown and parts.records.count_living(kind):
-            # How DrChrono answers where a permission is missing.
+            # This is how DrChrono answers without permission.
             raise ListEmpty(f"GET /api/{kind.name}", status=200, remedy="it shows no record, though the copy has some")
     except DrChronoError as error:
         if isinstance(error, NotFound | BadRequest):
-            # A position that is refused will be refused again.
+            # DrChrono would refuse this position again.
             parts.checkpoints.change(kind.name, lambda old: replace(old, sync=None))
         run.failed("sync", kind.name, error)
         return
 
     def done(old: Checkpoint) -> Checkpoint:
-        # Pages may shift: what a list of several missed, the one before it has shown, or the next will.
+        # Pages may shift. What a list of several pages missed, the one before it showed, or the next will show.
         proven = began if pages <= 1 else old.synced_at
         until = listed_until(proven) if proven is not None else None
         return replace(old, sync=None, synced_at=began, complete_at=until)
