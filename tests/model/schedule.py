@@ -435,8 +435,11 @@ class Schedule:
         self.start_reconcile()
         self._idle()
         self._syncs(5 * MINUTE, 3)
-        if self._waiting():
-            self._syncs(15 * MINUTE, 6)
+        # A deletion that was held takes up to two hours more: shown again, looked at twice, and a record between.
+        for _ in range(12):
+            if not self._waiting():
+                break
+            self._syncs(15 * MINUTE, 1)
 
     def _accept(self) -> None:
         """What is held after everything has settled, a person looks at."""
