@@ -68,19 +68,19 @@ def replay(
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """Tell the feed's subscribers the present state again.
+    """Announce the current state to the feed's subscribers again.
 
-    Each stored record once, marked as replay, with the version that it has: 50 a second. It may be ended and begun
-    again.
+    Announces each stored record once, with its version and marked as a replay, 50 a second. It may be stopped and
+    started again.
     """
     from ops import compare
-    from ops.replay import replay as tell_again
+    from ops.replay import replay as announce_again
 
     first = _instant(since)
     with session(project, local) as (screen, target):
         system = target.system
         row = compare.kind_of(kind)
-        counts = tell_again(system.feed(), system.documents(), row, since=first, record=record)
+        counts = announce_again(system.feed(), system.documents(), row, since=first, record=record)
         if json:
             screen.json({name: counts[name] for name in ("asked", "told", "failed")})
             return

@@ -59,7 +59,7 @@ def lease_fields(lease: Lease | None) -> Data:
 
 
 def after_sending(document: Data, sent: Entry | None) -> Data:
-    """The document once the broker has `sent`."""
+    """Return the document after the broker has acknowledged `sent`."""
     if sent is None:
         return document
     if sent.replay:
@@ -70,7 +70,7 @@ def after_sending(document: Data, sent: Entry | None) -> Data:
 
 
 def next_entry(document: Data, record: Data | None) -> Entry | None:
-    """What is to be told next of a record. record: its own document, where its present state is to be told."""
+    """Return what to announce next of a record. record: the stored record, if its current state is to be announced."""
     waiting = waiting_in(document)
     if waiting:
         return waiting[0]

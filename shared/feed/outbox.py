@@ -32,19 +32,19 @@ from shared.feed.entries import (
     name_of,
 )
 
-# As long as a relay needs for some rounds: a process that died holds a record up for no longer.
+# Enough for some rounds of a relay. A crashed process blocks a record for no longer.
 LEASE = timedelta(seconds=20)
 
 
 class Lag(NamedTuple):
-    """records: of how many something waits. oldest: since when, None where nothing does."""
+    """records: how many have waiting entries. oldest: since when the oldest waits, None if none does."""
 
     records: int
     oldest: datetime | None
 
 
 class Target(NamedTuple):
-    """A record whose present state is to be told again."""
+    """A record whose current state is to be announced again."""
 
     kind: str
     id: str
@@ -64,11 +64,10 @@ class Outbox:
     def add(
         self, transaction: Transaction, entries: Sequence[Entry], lease: Lease | None, *, new: bool
     ) -> dict[str, Entry]:
-        """Let these entries wait, one for each record. Returns what may be sent under `lease`: of each record to which
-        it is given, the oldest entry.
+        """Add these entries, one for each record. Return what may be sent under `lease`: the oldest entry of each
+        record that the lease was taken for.
 
-        new: nothing waits for any of the records, so that nothing is read; if something does, `transact` raises
-        DocumentExists.
+        new: no entry waits for any of the records, so nothing is read. If one does, `transact` raises DocumentExists.
         """
         now = self._now()
         found = {} if new else transaction.get_all([path_of(entry.name) for entry in entries])
@@ -88,7 +87,7 @@ class Outbox:
         return held
 
     def ask_again(self, targets: Sequence[Target]) -> None:
-        """Have the present state of these records told again, behind what waits for each."""
+        """Have the current state of these records announced again, after the entries that wait for each."""
         now = self._now()
         paths = {path_of(target.name): target for target in targets}
 
@@ -101,7 +100,7 @@ class Outbox:
         self._documents.transact(work)
 
     def claim(self, names: Sequence[str], lease: Lease) -> dict[str, Entry]:
-        """Take the lease of those of these records that no other relay has. Returns what is to be sent, by name."""
+        """Take the lease of those of these records that no other relay holds. Return what to send, by name."""
         now = self._now()
 
         def free(document: Data) -> bool:
@@ -152,11 +151,11 @@ class Outbox:
         return self._documents.transact(work) if paths else {}
 
     def names(self, after: str | None, most: int) -> list[str]:
-        """Of the next documents in which something waits."""
+        """Return the names of the next documents."""
         found = self._documents.query(COLLECTION, after_id=after, limit=most, fields=["kind"])
         return [name for name, _ in found]
 
     def lag(self) -> Lag:
-        """Costs a read for each thousand documents, and one."""
+        """Costs one read, and one for each thousand documents."""
         oldest = [data["since"] for _, data in self._documents.query(COLLECTION, order_by=["since"], limit=1)]
         return Lag(self._documents.count(COLLECTION), oldest[0] if oldest else None)
