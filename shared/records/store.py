@@ -19,7 +19,7 @@ from shared.drchrono.kinds import Kind, key_of
 from shared.errors import RecordTooLarge
 from shared.feed.entries import Entry, names
 from shared.records.announcing import Announce, Announcing
-from shared.records.changes import Change, Difference, difference, is_changed, operation_of, version_after
+from shared.records.changes import Change, Difference, difference, operation_of, version_after
 from shared.records.meta import deliveries_after, doubt, kept, looked, meta_of
 from shared.records.ordering import Copy, Observation, Verdict, copy_of, doubted_until, judge
 from shared.records.prepared import CHUNK_RECORDS, Prepared, chunks, path_of, prepare, prepare_all
@@ -61,7 +61,7 @@ class Records(RecordQueries):
             meta = meta_of(seen, source, self._now()) | doubt(doubted)
             meta["deliveries"] = deliveries_after(before, source)
             if verdict in WRITTEN:
-                meta |= _version(found, prepared.digest) | kept(found)
+                meta |= {"version": version_after(found)} | kept(found)
                 announce(self._changes(kind, prepared, found, meta, silent=silent))
                 transaction.set(prepared.path, prepared.document(meta, documents))
             else:
@@ -103,7 +103,7 @@ class Records(RecordQueries):
             if verdict is Verdict.SAME and found is not None:
                 transaction.update(path, {META: found[META] | _only_looked(meta)})
                 return Stored(verdict, before, after)
-            meta |= _version(found, None)
+            meta["version"] = version_after(found)
             announce([self._change(kind, key, path, before, meta, Difference({}, {}))])
             if found is None:
                 transaction.set(path, {META: meta})
@@ -204,7 +204,7 @@ class Records(RecordQueries):
                 judged[one.key] = Stored(verdict, before, None, doubted, returned=written and was_absent(document))
                 if written:
                     meta = meta_of(looked(before, began), source, self._now()) | doubt(doubted) | kept(document)
-                    meta |= _version(document, one.digest)
+                    meta["version"] = version_after(document)
                     meta["deliveries"] = list(before.deliveries) if before else []
                     changes += self._changes(kind, one, document, meta, silent=silent)
                     writes[one.path] = one.document(meta, found)
@@ -243,8 +243,7 @@ class Records(RecordQueries):
         new.
         """
         before = copy_of(found)
-        announced = self._announcing.compares and is_changed(before, one.digest)
-        if not announced or (before is None and silent):
+        if not self._announcing.compares or (before is None and silent):
             return []
         return [self._change(kind, one.key, one.path, before, meta, difference(join(found or {}), one.record))]
 
@@ -262,10 +261,6 @@ class Records(RecordQueries):
             meta["received_at"],
         )
         return Change(entry, path, differs)
-
-
-def _version(found: Data | None, digest: str | None) -> Data:
-    return {"version": version_after(found, changed=is_changed(copy_of(found), digest))}
 
 
 def _only_looked(meta: Mapping[str, Any]) -> Data:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shared.drchrono.lag import shown_until
 from shared.records.ordering import Copy, Observation, Outcome, Verdict, already_settled, copy_of, judge, shares_fetch
+from shared.records.results import WRITTEN
 from shared.webhooks.events import Change
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -94,6 +95,31 @@ SEVEN, BEFORE_SEVEN, AFTER_SEVEN = "2026-03-01T07:00:00", "2026-03-01T06:59:59",
 )
 def test_each_observation_gets_its_verdict(stored: Copy | None, seen: Observation, verdict: Verdict) -> None:
     assert judge(stored, seen) is verdict
+
+
+@given(
+    st.sampled_from(["a", "b"]),
+    st.sampled_from([None, SEVEN]),
+    st.booleans(),
+    st.floats(-2000, 2000),
+    st.sampled_from([None, 10.0, 31.0]),
+    st.sampled_from([("a", SEVEN), ("a", None), ("b", AFTER_SEVEN), ("b", BEFORE_SEVEN), ("b", None)]),
+)
+def test_what_is_written_differs_from_the_copy(
+    digest: str,
+    updated_at: str | None,
+    deleted: bool,
+    began: float,
+    doubted: float | None,
+    seen: tuple[str, str | None],
+) -> None:
+    """So each write is a version of its own. A record's `updated_at` is part of its digest."""
+    version = updated_at if digest != seen[0] else seen[1]
+    stored = copy(0, None if deleted else digest, version, deleted=deleted, doubted=doubted)
+    if judge(stored, observation(began, *seen)) in WRITTEN:
+        assert deleted or digest != seen[0]
+    if judge(stored, observation(began, None)) is Verdict.TOMBSTONE:
+        assert not deleted
 
 
 def arrive(stored: Copy | None, seen: Observation) -> Copy | None:
