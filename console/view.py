@@ -1,4 +1,4 @@
-"""What the start page shows, from what was seen. Pure."""
+"""The content of the start page, from what was read. Pure."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MOST_ARRIVALS = 100
 class KindRow:
     kind: KindStatus
     complete: StatusText
-    share: int | None  # per cent of a backfill that is under way
-    left: str  # what it still takes
+    share: int | None  # per cent of a running backfill
+    left: str  # what it still needs
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PendingRow:
 
 @dataclass(frozen=True)
 class OutboxRow:
-    """age: since it was sent, or else asked for. advice: what a person does about it."""
+    """age: since it was sent, or else requested. advice: what a person should do about it."""
 
     entry: Summary
     record: str
@@ -50,8 +50,8 @@ class OutboxRow:
 
 @dataclass(frozen=True)
 class Chart:
-    """said: the same in words, for whoever doesn't see it. marks: of delays. line, area: of requests. limit: its y,
-    None where it is far above. began: the label of the left end.
+    """said: the same in words, for screen readers. marks: of delays. line, area: of requests. limit: its y,
+    None if it is far above. began: the label of the left end.
     """
 
     said: str
@@ -65,7 +65,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Overview:
-    """verdict: the page in one line."""
+    """verdict: the state in one line."""
 
     target: str
     at: datetime
@@ -76,7 +76,7 @@ class Overview:
     pending: list[PendingRow]
     nothing_pending: StatusText
     facts: list[tuple[str, StatusText]]
-    outbox: list[OutboxRow] | None  # None where no program may write
+    outbox: list[OutboxRow] | None  # None if no program may write
     arrivals: list[Arrival]
     delays: Chart
     requests: Chart
@@ -102,7 +102,7 @@ def overview(seen: Seen, status: Status, now: datetime) -> Overview:
 
 
 def _facts(status: Status) -> list[tuple[str, StatusText]]:
-    """A line each. What other capabilities tell of themselves goes here, too."""
+    """Return one line for each fact, also those of other capabilities."""
     return [
         ("token", status_text.token(status.token)),
         ("quota", status_text.quota(status.quota, status.at)),
@@ -127,7 +127,7 @@ def _outbox(status: Status) -> list[OutboxRow] | None:
 
 
 def _more_problems(status: Status) -> list[Problem]:
-    """What keeps every kind from going on, or waits for a person."""
+    """Return problems that affect every kind, or that wait for a person."""
     found = []
     for what, said, why in (
         ("token", status_text.token(status.token), "DrChrono is not asked for anything until:"),
@@ -182,7 +182,7 @@ def _delays(arrivals: Sequence[Arrival], now: datetime) -> Chart:
 
 
 def _requests(samples: Sequence[Sample], status: Status, now: datetime) -> Chart:
-    """Of the window that is the nearest to its limit."""
+    """Return the chart of the window that is nearest to its limit."""
     window = _tightest(status)
     if window is None:
         return Chart("The quota is not known.", charts.grid(1), _began(history.LONG))

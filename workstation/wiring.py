@@ -42,12 +42,12 @@ def queue(folder: Path) -> EmbeddedQueue:
 
 
 def changes(folder: Path) -> EmbeddedQueue:
-    """What the change feed told, and the local run has not printed yet."""
+    """Return the queue of messages of the change feed that the local run has not printed yet."""
     return EmbeddedQueue(folder / "changes.sqlite3")
 
 
 def into(changes: EmbeddedQueue) -> Publish:
-    """Return the feed's publisher on a queue, which keeps the order in which messages come."""
+    """Return a publisher of the feed on a queue, which keeps the order of messages."""
 
     def publish(messages: Sequence[Message]) -> set[int]:
         published = set()
