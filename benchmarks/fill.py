@@ -45,7 +45,7 @@ HOW: dict[str, dict[str, bool]] = {
     "practice": {},
     "patient": {"by_patient": True},
     "events": {"events": True},
-    "killed": {"mortal": True},
+    "killed": {"crashing": True},
 }
 
 
@@ -57,9 +57,9 @@ def filled(
     *,
     by_patient: bool = False,
     events: bool = False,
-    mortal: bool = False,
+    crashing: bool = False,
 ) -> Row:
-    with empty(form, quota, patients, children, events=events, mortal=mortal) as clinic:
+    with empty(form, quota, patients, children, events=events, crashing=crashing) as clinic:
         if by_patient:
             lists = r"/api/(medications|problems|allergies)\?(?!.*patient=)"
             refusal = {"match": {"path": lists}, "fault": "answer", "status": 400, "body": {}}
@@ -84,7 +84,7 @@ def filled(
         after = clinic.simulator.stats()
         minutes = max((clinic.now() - began) / timedelta(minutes=1), 0.1)
         deferred = clinic.live.allowance.refused if clinic.live else "-"
-        clinic.live, clinic.mortal = None, False
+        clinic.live, clinic.crashing = None, False
         clinic.settle()
         wrong = clinic.differences()
         assert not wrong, f"{len(wrong)} records differ from DrChrono"

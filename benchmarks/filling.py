@@ -54,7 +54,7 @@ class Counting:
         self._limiter.throttled(until)
 
 
-class MortalCheckpoints(Checkpoints):
+class CrashingCheckpoints(Checkpoints):
     """Crashes at every tenth page, after it is stored and before its checkpoint is."""
 
     pages = 0
@@ -76,11 +76,11 @@ class Filling(Clinic):
 
     taken: list[tuple[float, Lane]] = field(default_factory=list)
     live: Clinic | None = None
-    mortal: bool = False
+    crashing: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.positions: MortalCheckpoints = MortalCheckpoints(self.documents)
+        self.positions: CrashingCheckpoints = CrashingCheckpoints(self.documents)
         self._next_event = self.simulator.clock.now() + EVENT_SECONDS
 
     def parts(self) -> Parts:
@@ -88,7 +88,7 @@ class Filling(Clinic):
         api = self.drchrono.in_lane(Lane.BACKGROUND, waiting)
         children = self.refresh(Lane.BACKGROUND)
         children._api = api
-        lists = _MortalLists(api, self.positions) if self.mortal else api
+        lists = _CrashingLists(api, self.positions) if self.crashing else api
         return replace(super().parts(), lists=lists, children=children, waiting=waiting)
 
     def sleep(self, seconds: float) -> None:
@@ -106,8 +106,8 @@ class Filling(Clinic):
         handle({"message": {"data": base64.b64encode(event).decode()}}, live.store())
 
 
-class _MortalLists:
-    def __init__(self, api: Any, positions: MortalCheckpoints) -> None:
+class _CrashingLists:
+    def __init__(self, api: Any, positions: CrashingCheckpoints) -> None:
         self._api, self._positions = api, positions
 
     def list_changed(self, *args: Any, **named: Any) -> Iterator[Any]:
@@ -125,7 +125,7 @@ class _MortalLists:
 
 @contextmanager
 def empty(
-    form: str, quota: str, patients: int, children: dict[str, int], *, events: bool, mortal: bool
+    form: str, quota: str, patients: int, children: dict[str, int], *, events: bool, crashing: bool
 ) -> Iterator[Filling]:
     sizes = {
         "patients": patients,
@@ -160,4 +160,4 @@ def empty(
             return Counting(limiter, now, taken)
 
         live = Clinic(running, documents, limiter("live")) if events else None
-        yield Filling(running, documents, limiter("fill"), taken=taken, live=live, mortal=mortal)
+        yield Filling(running, documents, limiter("fill"), taken=taken, live=live, crashing=crashing)
