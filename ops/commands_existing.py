@@ -68,7 +68,7 @@ def replay(
     local: Local = False,
     json: Json = False,
 ) -> None:
-    """Announce the current state to the feed's subscribers again.
+    """Publish the current state on the change feed again.
 
     Announces each stored record once, with its version and marked as a replay, 50 a second. It may be stopped and
     started again.
