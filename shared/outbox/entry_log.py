@@ -12,7 +12,7 @@ from shared.outbox.transitions import MALFORMED_GUARD
 
 
 def shown_key(key: str) -> str:
-    """Return the entry's name for the log, hashed unless Firestore made it: a program's own name may contain content."""
+    """Return the entry's name for the log, hashed unless Firestore made it: a program's own name may hold content."""
     return key if re.fullmatch(r"[A-Za-z0-9]{20}", key) else f"#{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 

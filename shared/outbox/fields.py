@@ -25,7 +25,7 @@ _CHART_ID = re.compile(r"[A-Z]{4}\d{6}", re.ASCII)
 
 @dataclass(frozen=True)
 class Field:
-    """complaint: says what is wrong with a value without repeating it; None if nothing is. null: whether null clears."""
+    """complaint: what is wrong with a value, without repeating it; None if nothing is. null: whether null clears."""
 
     complaint: Callable[[Any], str | None]
     null: bool = False
