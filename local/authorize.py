@@ -34,7 +34,8 @@ def authorize(options: Options, terminal: Terminal, system: System) -> None:
         if options.url is None:
             _allow(url)
         else:
-            terminal.say(f"Open this URL in a browser, and allow the access:\n\n  {url}\n")
+            terminal.say("Open this URL in a browser, and allow the access:\n")
+            terminal.long(f"  {url}\n")
             terminal.say(f"Waiting for the redirect to {redirect_uri} …", style="dim")
         code = listener.wait(state)
     granted = adopt(code, redirect_uri, system.token_endpoint(), system.token_refresher().adopt)

@@ -78,7 +78,7 @@ def _run(options: Options, terminal: Terminal, folder: Path, processes: Processe
         key = secrets.token_urlsafe(16)
         processes.start([stack.console(options, key)])
         terminal.heading("Open this page to watch:")
-        terminal.say(f"  {stack.url(options, 'console')}/enter?key={key}")
+        terminal.long(f"  {stack.url(options, 'console')}/enter?key={key}")
     system = _system(options, folder)
     activity = Activity(terminal, system, stack.url(options, "jobs"), _changes(options, folder))
     terminal.heading("Authorization")

@@ -119,8 +119,8 @@ def _told(progress: Progress | None, left: Remaining | None, sync: dict[str, Any
     text = f"held up: {stopped}" if stopped in HELD_UP else said(left)
     if progress is None:
         return _Told(0.0, text)
-    of = f" of {progress.total:,}" if progress.total is not None else ""
-    return _Told(progress.share, f"{progress.done:,}{of} records, {text}")
+    seen = f"{progress.done:,} of {progress.total:,}" if progress.total is not None else f"{progress.done:,} records"
+    return _Told(progress.share, f"{seen}, {text}")
 
 
 class _Lines:
