@@ -33,8 +33,9 @@ from google.cloud import firestore
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.types import Subscription
 
+from benchmarks.practice_costs import MONTH_DAYS, TICKS, Cost, Practice, Prices
 from benchmarks.report import Report, Row, Want
-from benchmarks.scale import MONTH_DAYS, SIZES, TICKS, Cost, Meter, Practice, Prices
+from benchmarks.scale import SIZES, Meter
 from local.emulators import Emulators
 from shared.cloud.feed import FeedTopic
 from shared.cloud.firestore import FirestoreDocuments
@@ -55,7 +56,7 @@ from shared.settings import cloud_settings
 from simulator import Config, Simulator
 from tests.clinic import Clinic, simulator
 from tests.feed.clinic import TellingClinic
-from tests.feed.desk import Broker
+from tests.feed.harness import Broker
 from workstation.embedded_documents import EmbeddedDocuments
 from workstation.wiring import changes, into
 
@@ -280,7 +281,7 @@ def published(
 
 # What it costs
 
-# Of a visit: what happens, to which kind, how often (`benchmarks.scale.Practice`).
+# Of a visit: what happens, to which kind, how often (`benchmarks.practice_costs.Practice`).
 EVENTS = (
     ("PATIENT_MODIFY", "patients", 2),
     ("APPOINTMENT_MODIFY", "appointments", 6),
@@ -459,7 +460,7 @@ def measure(*, quick: bool) -> Report:
         "threads. Stored is the moment that the message names, before the commit; published, when the broker answered.",
         "Caught up: what waited because the broker did not answer, told by one sync.",
         f"A document of the history has {by_way[HISTORIC].history_bytes:,.0f} bytes, and in the table "
-        "as much again for its index entries. Money: the list prices of benchmarks/scale.py, nine changes for each "
+        "as much again for its index entries. Money: the list prices of benchmarks/practice_costs.py, nine changes a "
         "visit. The storage and the expiry of the history are in the last column alone.",
     ]
     return report

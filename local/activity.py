@@ -18,12 +18,13 @@ from local.events import POLL_SECONDS, Edits, make_edits
 from local.feed import Take
 from local.feed import told as told_change
 from local.terminal import Bars, Stage, Terminal
-from main import System
 from shared.documents import Where
 from shared.drchrono.kinds import KINDS, Kind
-from shared.jobs.checkpoints import Checkpoint, Checkpoints
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.remaining import remaining
 from shared.queue.work_queue import COLLECTION as PENDING
+from shared.wiring.system import System
 
 BACKFILLED = tuple(kind for kind in KINDS.values() if kind.changes)
 

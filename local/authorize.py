@@ -10,9 +10,9 @@ import requests
 from local.control import Control, Failed
 from local.options import Options
 from local.terminal import Terminal
-from main import System
 from shared.errors import TokenError
 from shared.settings import writes
+from shared.wiring.system import System
 from workstation.authorization import RedirectListener, adopt, authorization_url, check_reachable, new_state
 
 BROWSER_SECONDS = 10.0

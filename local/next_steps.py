@@ -7,7 +7,7 @@ from pathlib import Path
 from local import stack
 from local.options import Options
 from local.terminal import Terminal
-from main import System
+from shared.wiring.system import System
 
 
 def say_how_to_go_on(options: Options, terminal: Terminal, folder: Path, system: System) -> None:

@@ -15,7 +15,8 @@ from ops.screen import BAD, DIM, Screen, many
 from ops.target_system import TargetSystem
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
-from shared.jobs.checkpoints import Checkpoint, Checkpoints
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
 from shared.jobs.remaining import Remaining
 from shared.jobs.run import Parts

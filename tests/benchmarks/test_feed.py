@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.feed import OFF, Spent, Told, Way, extra
-from benchmarks.scale import Cost
+from benchmarks.practice_costs import Cost
 from shared.documents import Documents
 
 

@@ -13,7 +13,7 @@ from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill, reconcile
 from tests.clinic import simulator
 from tests.feed.clinic import TellingClinic
-from tests.feed.desk import Broker
+from tests.feed.harness import Broker
 
 Practice = TellingClinic[Broker]
 

@@ -14,7 +14,7 @@ from shared.jobs import backfill
 from shared.jobs.sync import sync
 from tests.clinic import simulator
 from tests.feed.clinic import TellingClinic
-from tests.feed.desk import Broker
+from tests.feed.harness import Broker
 from tests.jobs.test_isolation import fail, runs
 from tests.jobs.test_sync import entries
 
