@@ -7,6 +7,7 @@ does not use (Firestore, for a webhook on its normal way) is not even imported.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import threading
@@ -73,6 +74,10 @@ class Once(Generic[T]):
                 if not self._built:
                     self._built.append(self._build())
         return self._built[0]
+
+
+# What is loaded when the first job starts stays loaded, so the garbage collector need not visit it at each page.
+_SETTLED = Once(gc.freeze)
 
 
 def utc_now() -> datetime:
@@ -290,6 +295,7 @@ class System:
         from shared.records.zones import Zones
 
         documents = self.documents()
+        _SETTLED()
         waiting = WaitingLimiter(self.rate_limiter(), utc_now, time.sleep)
         background = self.drchrono().in_lane(Lane.BACKGROUND, waiting)
         return Parts(
