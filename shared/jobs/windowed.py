@@ -75,7 +75,7 @@ def walk_windows(
     exact: bool = False,
     keep_ids: bool = False,
     archived: bool = False,
-    before_store: BeforeStore = lambda page: None,
+    before_store: BeforeStore = lambda page, bench: None,
 ) -> State | None:
     """Walk what is left, and give the state with no window in it; None where the job was ended meanwhile.
 

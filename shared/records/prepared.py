@@ -86,8 +86,25 @@ def prepare(kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
     return prepared
 
 
-def prepare_all(kind: Kind, records: Iterable[dict[str, Any]]) -> tuple[dict[str, Prepared], dict[str, str]]:
+class Workbench:
+    """What was prepared of the records of one page, which is looked at before it is stored: each of them once."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[int, Prepared] = {}  # by the identity of the record, which each of them keeps alive
+
+    def prepare(self, kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
+        """Raises RecordTooLarge."""
+        found = self._prepared.get(id(record))
+        if found is None:
+            found = self._prepared[id(record)] = prepare(kind, key, record)
+        return found
+
+
+def prepare_all(
+    kind: Kind, records: Iterable[dict[str, Any]], bench: Workbench | None = None
+) -> tuple[dict[str, Prepared], dict[str, str]]:
     """By id; and the reason for each that cannot be stored (`?` stands for those without an id)."""
+    make = bench.prepare if bench else prepare
     prepared: dict[str, Prepared] = {}
     failed: dict[str, str] = {}
     for record in records:
@@ -96,7 +113,7 @@ def prepare_all(kind: Kind, records: Iterable[dict[str, Any]]) -> tuple[dict[str
             failed["?"] = "no_id"
             continue
         try:
-            prepared[key] = prepare(kind, key, record)
+            prepared[key] = make(kind, key, record)
         except RecordTooLarge as error:
             failed[key] = error.reason
     return prepared, failed
