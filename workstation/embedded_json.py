@@ -24,7 +24,7 @@ class Encoder(json.JSONEncoder):
     """Encodes instants as {"$time": text}. A key of a record that begins with $ gets a second $."""
 
     def __init__(self) -> None:
-        super().__init__(separators=(",", ":"))
+        super().__init__(separators=(",", ":"), check_circular=False)
         self._tags = 0
 
     def default(self, value: object) -> Data:
