@@ -183,7 +183,7 @@ class Records(RecordQueries):
                 transaction.create(one.path, one.document(meta, found))
 
         self._announcing.transact(work)
-        return {one.key: Stored(Verdict.STORE, None, None) for one in chunk}
+        return dict.fromkeys((one.key for one in chunk), Stored(Verdict.STORE, None, None))
 
     def _judged(self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
         """Raises RecordTooLarge."""
