@@ -154,7 +154,10 @@ class Refresh:
             self._absences.allow(kind, key, first, began, lambda other: self._is_shown(kind, other), living=living)
         if copy is None or living:
             self._queue.enqueue(marks_of_deleted(kind, key, began))
-        return _done(self._records.mark_deleted(kind, key, began, source, "not_found"), known, began)
+        # An absence proves the change that it was asked about and none after it: in a later look, the record may be
+        # there again and only the permission missing.
+        stored = self._records.mark_deleted(kind, key, began, source, "not_found", until=known.last_seen)
+        return _done(stored, known, began)
 
     def _shown_by_its_list(self, kind: Kind, key: str, source: Source) -> Done | None:
         """What the list of its patient proves of a living record that two single reads did not find, None if the list
@@ -228,5 +231,4 @@ def _done(stored: Stored, known: Known, began: datetime) -> Done:
         raise LookAgain("lag", max(provable_from(fetched_at), began + BEHIND_RETRY))
     if behind and began < known.last_seen + VERSION_LAG:
         raise LookAgain("lag", max(provable_from(known.last_seen), began + BEHIND_RETRY))
-    confirm_at = provable_from(after.fetched_at) if stored.verdict is Verdict.UNSURE else None
-    return Done(OUTCOMES[stored.verdict], after.evidence, confirm_at)
+    return Done(OUTCOMES[stored.verdict], after.evidence, stored.doubted_until)

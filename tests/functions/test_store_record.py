@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import Evidence
 from shared.errors import MessageUnusable, StoreUnavailable
+from shared.jobs import backfill
 from shared.jobs.sync import sync
 from shared.queue.entries import Priority, Target
 from shared.records.ordering import Outcome
@@ -238,6 +239,30 @@ def test_a_404_soon_after_the_event_is_not_believed_even_after_failures(clinic: 
     assert document is not None
     assert document["_sync"]["deleted"] is True
     assert clinic.queue.waiting() == 0
+
+
+def test_an_absence_covers_no_event_after_the_one_that_it_was_looked_for(clinic: Clinic) -> None:
+    """The record is gone, and there again when its absence is confirmed, but by then a permission hides it."""
+    key = first(clinic, "patients")
+    backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2020, 1, 1))
+    clinic.run(backfill.go_on)
+    clinic.settle()
+    clinic.simulator.faults.set(
+        [{"match": {"path": f"/api/patients/{key}"}, "fault": "answer", "status": 404}], replace=True
+    )
+    gone = event("PATIENT_MODIFY", key, "patients", clinic.later(seconds=5))
+    clinic.later(minutes=1)
+    assert handle(push(gone), clinic.store()) is Outcome.DEFERRED
+    again = event("PATIENT_MODIFY", key, "patients", clinic.later(seconds=5))  # delivered later
+    for _ in range(3):
+        clinic.later(minutes=2)
+        clinic.run(sync)
+    assert key not in clinic.stored("patients")
+    handle(push(again), clinic.store())
+    assert clinic.queue.get(Target("patients", key)) is not None
+    clinic.simulator.faults.set([], replace=True)
+    clinic.settle()
+    assert clinic.differences() == []
 
 
 def test_a_lagging_replica_is_asked_once_more_immediately(embedded: Documents) -> None:
