@@ -138,14 +138,15 @@ class Refresh:
         living = copy is not None and not copy.deleted
         if kind.whole:  # DrChrono archives these records and hides them; the copy keeps them
             return Done(Outcome.UNCHANGED if living else Outcome.GONE, Evidence(shown_until(began)))
-        # If the record was seen or announced after the deletion was announced, it exists again.
-        announced = known.deletes and not (copy and living and copy.events_until >= known.last_seen)
+        announced = known.deletes and not (living and copy is not None and _is_of_before(known, copy))
         if announced:
             entry = self._queue.get(Target(kind.name, key))
-            announced = entry is None or entry.deletes or entry.last_seen <= known.last_seen
+            announced = entry is None or entry.deletes
         believable = self._absences.believable_from(copy, known.last_seen, announced=announced)
         if began < believable:
             raise LookAgain("absent", believable)
+        if announced and living:
+            announced = self._absences.is_kind_shown(kind, key, lambda other: self._is_shown(kind, other))
         if not announced:
             # If the record was seen or announced since the first look, this look counts as the first.
             first = known.absent_since if known.absent_since and known.absent_since >= believable else None
@@ -220,6 +221,11 @@ class Refresh:
         if copy is None:
             self._queue.enqueue([mark(Target(kind.name, patient), seen)])
         return copy
+
+
+def _is_of_before(known: Known, copy: Copy) -> bool:
+    """Whether the announced deletion is one from before the living copy was seen: the record exists again."""
+    return copy.events_until >= known.last_seen or is_older(known.updated_at, copy.updated_at)
 
 
 def _done(stored: Stored, known: Known, began: datetime) -> Done:

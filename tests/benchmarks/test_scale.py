@@ -7,19 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.scale import (
-    Cost,
-    Counted,
-    Meter,
-    Practice,
-    Prices,
-    Units,
-    child_pages,
-    day,
-    first_filling,
-    month,
-    pages,
-)
+from benchmarks.counted_store import Counted
+from benchmarks.practice_costs import Cost, Practice, Prices, Units, child_pages, day, first_filling, month, pages
+from benchmarks.scale import Meter
 from shared.documents import Documents, Transaction, Where
 from shared.jobs import backfill
 from shared.jobs.sync import sync

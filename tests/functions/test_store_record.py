@@ -216,6 +216,30 @@ def test_a_deleted_appointment_becomes_a_tombstone_that_keeps_its_fields(clinic:
     assert document["scheduled_time"]
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_late_deletion_of_a_record_that_is_there_again_and_hidden_deletes_nothing(
+    clinic: Clinic, dated: bool
+) -> None:
+    """An event that names its version is seen to be late. One that does not is, if a permission hides the kind."""
+    key = first(clinic, "appointments")
+    backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2020, 1, 1))
+    clinic.run(backfill.go_on)
+    clinic.settle()
+    hidden = f"/api/appointments/{key}" if dated else "/api/appointments/"
+    clinic.simulator.faults.set([{"match": {"path": hidden}, "fault": "answer", "status": 404}], replace=True)
+    version = "2009-01-01T00:00:00" if dated else None
+    late = event("APPOINTMENT_DELETE", key, "appointments", clinic.later(minutes=5), version)
+    assert handle(push(late), clinic.store()) is Outcome.DEFERRED
+    clinic.later(minutes=1)
+    clinic.run(sync)
+    assert key in clinic.stored("appointments")
+    clinic.simulator.faults.set([], replace=True)
+    clinic.later(days=1)
+    clinic.settle()
+    assert clinic.differences() == []
+    assert clinic.queue.waiting() == 0
+
+
 @pytest.mark.parametrize("fault", ["", "500"])
 def test_a_404_soon_after_the_event_is_not_believed_even_after_failures(clinic: Clinic, fault: str) -> None:
     handle(push(event("PATIENT_CREATE", first(clinic, "patients"), "patients", clinic.now())), clinic.store())

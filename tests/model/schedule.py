@@ -266,7 +266,7 @@ class Schedule:
     # Events
 
     def announce(self, hint: Hint | None) -> None:
-        """Let the event of a change reach the front door: perhaps never, late, or twice."""
+        """Let the event of a change reach receive_webhook: perhaps never, late, or twice."""
         if hint is None or (self.faulty and self.rng.random() < self.plan.lost):
             return
         self._announced[hint.kind, hint.key] = len(self.world.histories[hint.kind][hint.key])
@@ -282,7 +282,7 @@ class Schedule:
         return self.rng.choice((self.rng.uniform(0, 20), self.rng.uniform(0, 300), self.rng.uniform(0, HOUR)))
 
     def receive(self, hint: Hint, number: int) -> None:
-        """At the front door: stamp the event with this instance's clock, and hand it to Pub/Sub."""
+        """In receive_webhook: stamp the event with this instance's clock, and hand it to Pub/Sub."""
         instance = self.rng.choice(self.instances)
         updated_at = hint.updated_at if self.plan.dated_events else None
         text = f"{hint.event} {hint.key} {updated_at}"
