@@ -77,7 +77,8 @@ def _unsigned(url: str) -> str:
     if not ignored:
         return url
     kept = [left for parameter in parameters if (left := _left(parameter, ignored)) is not None]
-    return base + ("?" + "&".join(kept) if kept else "") + hash_sign + fragment
+    is_empty = all(_name(parameter) in ignored for parameter in parameters)
+    return base + ("" if is_empty else "?") + "&".join(kept) + hash_sign + fragment
 
 
 def _name(parameter: str) -> str:

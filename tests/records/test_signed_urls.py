@@ -269,3 +269,9 @@ def test_a_nightly_pass_over_links_signed_anew_writes_nothing(documents: Documen
 
     assert night(0) == {Verdict.STORE: 30}
     assert night(1) == {Verdict.SAME: 30}
+
+
+@pytest.mark.parametrize("after", ["", ".", ", and", ") and", "! <b>"])
+def test_a_link_in_a_text_is_the_same_with_its_signature_and_without(after: str) -> None:
+    link, signature = "https://b.s3.amazonaws.com/a.pdf", "?Signature=x%3D&Expires=1&AWSAccessKeyId=A"
+    assert digest({"text": f"see {link}{signature}{after}"}) == digest({"text": f"see {link}{after}"})
