@@ -13,8 +13,8 @@ from shared.records.store import PageResult
 
 
 class Listing:
-    """state: of the job's checkpoint, {reading, pages, before}: what the list has shown; how many pages of ids are kept;
-    and how many of them, directly before those of this reading, are of an earlier reading that this one may prove.
+    """state: of the job's checkpoint, {reading, pages, before}: what the list has shown, how many pages of ids are
+    kept, and how many of them, directly before those of this reading, are of an earlier one that it may prove.
 
     keep_ids: keep the ids of all pages, of the lists before this one as well. exact: keep those of a reading that the
     next one may prove. Otherwise they are kept only while they have to be compared with the count of the list.

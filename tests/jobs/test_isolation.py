@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from tests.clinic import Allowance, Clinic, simulator
 from tests.functions.test_store_record import push
 from tests.jobs.test_sync import entries, filled
 
+FORMS = ("guide", "live")
 LISTED = ("patients", "appointments", "clinical_notes")
 # How a list of each kind is asked for, in every form.
 LISTS = {
@@ -37,7 +39,19 @@ LISTS = {
 }
 
 
-@pytest.fixture(params=["guide", "live"])
+def both_stores(names: str, cases: Iterable[tuple[Any, ...]], *in_firestore: tuple[Any, ...]) -> pytest.MarkDecorator:
+    """All cases on the embedded store, and those on Firestore as well: there each takes ten times as long."""
+    embedded = [("embedded", *case) for case in cases]
+    firestore = [pytest.param("firestore_documents", *case, marks=pytest.mark.emulator) for case in in_firestore]
+    return pytest.mark.parametrize(f"store, {names}", [*embedded, *firestore], indirect=["store"])
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Documents:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=FORMS)
 def running(request: pytest.FixtureRequest) -> Iterator[Simulator]:
     with simulator(form=request.param, patients=12) as running:
         yield running
@@ -137,10 +151,14 @@ def test_where_single_records_of_a_kind_are_broken_the_list_shows_them(clinic: C
     assert clinic.queue.count("patients") == 0
 
 
-@pytest.mark.parametrize("fault", ["500", "401", "403", "garbage"])
-def test_records_that_fail_for_ever_take_a_bounded_part_of_each_run(embedded: Documents, fault: str) -> None:
-    with simulator(form="live", patients=60) as running:
-        clinic = filled(Clinic(running, embedded))
+@both_stores(
+    "form, fault",
+    [("live", "500"), ("live", "401"), ("guide", "403"), ("guide", "garbage")],
+    ("live", "401"),
+)
+def test_records_that_fail_for_ever_take_a_bounded_part_of_each_run(store: Documents, form: str, fault: str) -> None:
+    with simulator(form=form, patients=60) as running:
+        clinic = filled(Clinic(running, store))
         patients = sorted(running.truth("patients"))
         poison = patients[:26]
         fail(clinic, "/api/patients/(" + "|".join(map(re.escape, poison)) + r")(\?|$)", fault)
@@ -158,17 +176,17 @@ def test_records_that_fail_for_ever_take_a_bounded_part_of_each_run(embedded: Do
         # Each record costs a few attempts an hour at most, and a refreshed token only now and then.
         assert clinic.requests() - begun < 12 * 50
         running.faults.set([], replace=True)
-        runs(clinic, hours=26)
+        clinic.later(hours=25)
+        runs(clinic, hours=2)
         assert clinic.queue.waiting() == 0
         assert clinic.differences() == []
 
 
-@pytest.mark.parametrize("fault", ["500", "403", "garbage"])
-@pytest.mark.parametrize("broken", LISTED)
+@both_stores("broken, fault", product(LISTED, ["500", "403", "garbage"]), ("appointments", "403"))
 def test_a_backfill_that_fails_in_the_middle_keeps_its_checkpoint_and_says_so(
-    running: Simulator, embedded: Documents, broken: str, fault: str
+    running: Simulator, store: Documents, broken: str, fault: str
 ) -> None:
-    clinic = Clinic(running, embedded)
+    clinic = Clinic(running, store)
     backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2020, 1, 1))
     fail(clinic, LISTS[broken], fault)
     run = clinic.run(backfill.go_on)
@@ -227,9 +245,10 @@ def test_a_checkpoint_that_cannot_be_read_counts_as_never_done(clinic: Clinic, b
     assert clinic.positions.get("patients").synced_at is not None
 
 
-def test_a_list_that_is_never_ready_keeps_no_other_kind_waiting(embedded: Documents) -> None:
-    with simulator(form="live", polls_until_complete=10**6) as running:
-        clinic = Clinic(running, embedded)
+@pytest.mark.parametrize("form", ["guide-uuid", "live"])
+def test_a_list_that_is_never_ready_keeps_no_other_kind_waiting(documents: Documents, form: str) -> None:
+    with simulator(form=form, polls_until_complete=10**6) as running:
+        clinic = Clinic(running, documents)
         run = Run(clinic.parts(), deadline=clinic.now() + timedelta(hours=1))
         backfill.start(run.parts, LISTED, date(2025, 1, 1))
         backfill.go_on(run)
@@ -238,16 +257,22 @@ def test_a_list_that_is_never_ready_keeps_no_other_kind_waiting(embedded: Docume
         assert clinic.queue.get(Target("patients", "1")) is None
 
 
-@pytest.mark.parametrize("form", ["guide", "guide-uuid", "live"])
-@pytest.mark.parametrize("words", [{"detail": "Not found."}, {"detail": "This list is gone."}])
+@both_stores(
+    "form, words",
+    product(["guide", "guide-uuid", "live"], ["Not found.", "This list is gone."]),
+    ("guide", "Not found."),
+    ("guide-uuid", "This list is gone."),
+    ("live", "This list is gone."),
+)
 def test_a_list_that_expired_in_other_words_is_begun_anew_at_the_same_page(
-    form: str, words: dict[str, str], embedded: Documents, monkeypatch: pytest.MonkeyPatch
+    form: str, words: str, store: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_pages(monkeypatch)
     with simulator(form=form, patients=23, appointments=0, notes=0, children=0) as running:
-        clinic = Clinic(running, embedded)
+        clinic = Clinic(running, store)
         backfill.start(clinic.parts(), ("patients",), date(2020, 1, 1))
-        rule = {"match": {"kind": "patients", "page": 3}, "fault": "answer", "status": 404, "body": words, "times": 1}
+        refusal = {"fault": "answer", "status": 404, "body": {"detail": words}, "times": 1}
+        rule = {"match": {"kind": "patients", "page": 3}, **refusal}
         running.faults.set([rule], replace=True)
         clinic.run(backfill.go_on)
         runs(clinic, hours=0.5)
@@ -258,11 +283,11 @@ def test_a_list_that_expired_in_other_words_is_begun_anew_at_the_same_page(
 
 @pytest.mark.parametrize("form", ["guide", "guide-uuid", "live"])
 def test_a_list_that_shrank_below_the_page_is_read_to_its_new_end(
-    form: str, embedded: Documents, monkeypatch: pytest.MonkeyPatch
+    form: str, documents: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_pages(monkeypatch)
     with simulator(form=form, patients=11, appointments=0, notes=0, children=0) as running:
-        clinic = Clinic(running, embedded)
+        clinic = Clinic(running, documents)
         backfill.start(clinic.parts(), ("patients",), date(2020, 1, 1))
         rule = {
             "match": {"kind": "patients", "page": 3},
@@ -282,13 +307,13 @@ def test_a_list_that_shrank_below_the_page_is_read_to_its_new_end(
         assert clinic.differences() == []
 
 
-@pytest.mark.parametrize("link", ["first", "self"])
+@both_stores("link", [("first",), ("self",)], ("first",))
 def test_links_in_a_circle_cost_few_requests_and_the_list_is_begun_anew(
-    link: str, embedded: Documents, monkeypatch: pytest.MonkeyPatch
+    link: str, store: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_pages(monkeypatch)
     with simulator(form="guide", patients=23, appointments=0, notes=0, children=0) as running:
-        clinic = Clinic(running, embedded)
+        clinic = Clinic(running, store)
         backfill.start(clinic.parts(), ("patients",), date(2020, 1, 1))
         rule = {"match": {"kind": "patients", "page": 3}, "fault": "next", "link": link}
         running.faults.set([rule], replace=True)
@@ -302,6 +327,26 @@ def test_links_in_a_circle_cost_few_requests_and_the_list_is_begun_anew(
         runs(clinic, hours=1.2)
         assert clinic.positions.get("patients").backfilled_at is not None
         assert clinic.differences() == []
+
+
+@pytest.mark.parametrize("link", ["first", "self"])
+def test_a_list_of_changes_in_a_circle_keeps_no_other_kind_from_being_listed(clinic: Clinic, link: str) -> None:
+    """In both forms: live, the list of a few changes is a plain one, with links."""
+    clinic.later(hours=1)
+    rule = {"match": {"kind": "patients", "path": LISTS["patients"]}, "fault": "next", "link": link}
+    clinic.simulator.faults.set([rule], replace=True)
+    for kind in LISTED:
+        clinic.simulator.change(kind, webhook=False)
+    clinic.later(minutes=1)
+    before = clinic.requests()
+    runs(clinic, hours=0.5)
+    assert problem(clinic, "patients")["reason"] == "list_repeats"
+    assert clinic.requests() - before < 60
+    assert [one for one in clinic.differences() if not one.startswith("patients:")] == []
+    clinic.simulator.faults.set([], replace=True)
+    runs(clinic, hours=1)
+    assert problem(clinic, "patients") == {}
+    assert clinic.differences() == []
 
 
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
