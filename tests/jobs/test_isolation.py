@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from functions.store_record import handle
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill, reconcile
+from shared.jobs.health import FAILURES_IN_A_ROW
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import MANY, sync
@@ -148,6 +150,25 @@ def test_where_single_records_of_a_kind_are_broken_the_list_shows_them(clinic: C
     fail(clinic, r"/api/patients/", "500")
     runs(clinic, hours=0.2)
     assert [key for key in clinic.differences() if key.startswith("patients:")] == []
+    assert clinic.queue.count("patients") == 0
+
+
+def test_where_neither_the_list_nor_the_records_of_a_kind_can_be_read_few_are_tried(clinic: Clinic) -> None:
+    keys = sorted(clinic.simulator.truth("patients"))
+    assert len(keys) == 12
+    other = min(clinic.simulator.truth("appointments"))
+    clinic.simulator.change("appointments", other, webhook=False)
+    clinic.queue.enqueue([*entries(clinic, keys), *entries(clinic, [other], "appointments")])
+    clinic.later(seconds=40)
+    fail(clinic, r"/api/patients", "500")
+    runs(clinic, hours=0.1)
+    # Five, and each once more after a moment. No patient was read singly before.
+    assert clinic.simulator.stats()["by_endpoint"]["GET /api/patients/{id}"] == 2 * FAILURES_IN_A_ROW
+    waiting = [entry for key in keys if (entry := clinic.queue.get(Target("patients", key)))]
+    assert Counter(entry.attempts for entry in waiting) == {1: FAILURES_IN_A_ROW, 0: 12 - FAILURES_IN_A_ROW}
+    assert clinic.queue.get(Target("appointments", other)) is None
+    clinic.simulator.faults.set([], replace=True)
+    runs(clinic, hours=0.5)
     assert clinic.queue.count("patients") == 0
 
 
