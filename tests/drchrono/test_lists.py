@@ -274,6 +274,20 @@ def test_an_expired_list_is_requested_again_at_the_same_page(form: str, monkeypa
         assert sorted(found) == sorted(truth)
 
 
+@pytest.mark.parametrize("form", ["guide-uuid", "live"])
+def test_a_list_that_expired_in_unknown_words_is_requested_again_at_the_same_page(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pages(monkeypatch)
+    with desk_of(form=form) as desk:
+        match = {"kind": "patients", "page": 3, "method": "GET"}
+        gone = {"fault": "answer", "status": 404, "body": {"detail": "This list is gone."}, "times": 1}
+        desk.simulator.faults.set([{"match": match, **gone}], replace=True)
+        found = keys("patients", desk.client.list_changed(PATIENTS, since="2020-01-01"))
+        assert desk.simulator.faults.as_json()[0]["applied"] == 1
+        assert sorted(found) == sorted(desk.simulator.truth("patients"))  # none twice: no page was read again
+
+
 @pytest.mark.parametrize("minutes", [1, 57, 180])
 def test_an_unfinished_list_can_be_resumed_at_any_age(minutes: int) -> None:
     with desk_of(form="live", polls_until_complete=4) as desk:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -21,7 +20,7 @@ from shared.jobs import backfill, reconcile
 from shared.jobs.health import FAILURES_IN_A_ROW
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
-from shared.jobs.sync import MANY, sync
+from shared.jobs.sync import MANY, changes, sync
 from shared.queue.entries import Target
 from shared.records.refresh import Done, Known, Refresh
 from shared.records.store import Source
@@ -217,8 +216,9 @@ def test_a_backfill_that_fails_in_the_middle_keeps_its_checkpoint_and_says_so(
     assert position.backfilled_at is None
     # A sync that works clears its own problem only.
     clinic.simulator.faults.set([], replace=True)
-    clinic.run(partial(sync, force=True))
-    assert clinic.positions.get(broken).backfilled_at is None or not problem(clinic, broken, "backfill")
+    clinic.run(lambda run: changes(run, KINDS[broken], force=True))
+    assert problem(clinic, broken, "backfill") != {}
+    assert problem(clinic, broken) == {}
     runs(clinic, hours=2)
     assert clinic.positions.get(broken).backfilled_at is not None
     assert clinic.differences() == []
@@ -342,6 +342,9 @@ def test_links_in_a_circle_cost_few_requests_and_the_list_is_begun_anew(
         made = runs(clinic, hours=1)
         assert all(run.unfinished for run in made)
         assert problem(clinic, "patients", "backfill")["reason"] == "list_repeats"
+        backfilling = clinic.positions.get("patients").backfill
+        assert backfilling is not None
+        assert backfilling["resume"] == {}
         # Six for each attempt at the list, of which there are five; the rest are the lists of its patients.
         assert clinic.requests() - before < 300
         running.faults.set([], replace=True)
