@@ -373,6 +373,34 @@ def test_a_list_of_changes_in_a_circle_keeps_no_other_kind_from_being_listed(cli
     assert clinic.differences() == []
 
 
+@pytest.mark.parametrize("job", ["backfill", "sync"])
+def test_a_link_to_a_foreign_host_is_not_followed_and_costs_no_checkpoint(
+    clinic: Clinic, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pages(monkeypatch)
+    link = {"fault": "next", "link": "https://drchrono.example.org/api/patients?page=2"}
+    rule = {"match": {"kind": "patients", "path": LISTS["patients"], "method": "GET"}, **link}
+    clinic.later(hours=1)
+    for kind in LISTED:
+        clinic.simulator.change(kind, webhook=False)
+    clinic.later(minutes=1)
+    clinic.simulator.faults.set([rule], replace=True)
+    if job == "backfill":
+        backfill.start(clinic.parts(), LISTED, date(2009, 1, 1))
+        run = clinic.run(backfill.go_on)
+    else:
+        run = clinic.run(sync)
+    assert run.unfinished == {(job, "patients"): "foreign_host"}
+    assert problem(clinic, "patients", job)["reason"] == "foreign_host"
+    assert getattr(clinic.positions.get("patients"), job) is not None
+    assert [one for one in clinic.differences() if not one.startswith("patients:")] == []
+    clinic.simulator.faults.set([], replace=True)
+    runs(clinic, hours=1)
+    assert problem(clinic, "patients", job) == {}
+    assert getattr(clinic.positions.get("patients"), job) is None
+    assert clinic.differences() == []
+
+
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulator.api.lists.PAGE_SIZE", 5)
     monkeypatch.setattr("simulator.api.bulk.PAGE_SIZE", 5)
