@@ -21,7 +21,8 @@ from shared.jobs.health import FAILURES_IN_A_ROW
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import MANY, changes, sync
-from shared.queue.entries import Target
+from shared.jobs.worklist import retry_failed
+from shared.queue.entries import Priority, Target
 from shared.records.refresh import Done, Known, Refresh
 from shared.records.store import Source
 from shared.webhooks.events import Change
@@ -171,6 +172,22 @@ def test_where_neither_the_list_nor_the_records_of_a_kind_can_be_read_few_are_tr
     assert clinic.queue.count("patients") == 0
 
 
+def test_what_failed_before_is_no_sign_of_an_outage(clinic: Clinic) -> None:
+    fail(clinic, r"/api/(patients|appointments)/", "500")
+    kinds = ("patients", "appointments")
+    failing = [
+        replace(entry, attempts=1, priority=Priority.RETRY)
+        for kind in kinds
+        for entry in entries(clinic, sorted(clinic.simulator.truth(kind))[:FAILURES_IN_A_ROW], kind)
+    ]
+    clinic.queue.enqueue(failing)
+    clinic.later(seconds=40)
+    run = clinic.run(retry_failed)  # it does not end as stopped
+    assert run.health.unreadable == set()
+    attempts = [entry.attempts for one in failing if (entry := clinic.queue.get(one.target))]
+    assert attempts == [2] * len(failing)
+
+
 @both_stores(
     "form, fault",
     [("live", "500"), ("live", "401"), ("guide", "403"), ("guide", "garbage")],
@@ -275,6 +292,10 @@ def test_a_list_that_is_never_ready_keeps_no_other_kind_waiting(documents: Docum
         backfill.go_on(run)
         assert set(run.unfinished.values()) == {"bulk_not_ready"}
         assert {kind for _, kind in run.unfinished} >= {"patients", "appointments"}
+        # The list that DrChrono is making is waited for, and not begun anew.
+        backfilling = clinic.positions.get("patients").backfill
+        assert backfilling is not None
+        assert "born" in backfilling["resume"]
         assert clinic.queue.get(Target("patients", "1")) is None
 
 
