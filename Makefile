@@ -11,7 +11,7 @@ BENCHMARKS := $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/__main__.py,$
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
-	@$(if $(BENCHMARKS),echo "bench-…       one measurement: $(BENCHMARKS:%=bench-%)")
+	@$(if $(BENCHMARKS),echo "bench-NAME    $(BENCHMARKS)")
 
 environment: ## .venv with the pinned packages (the others make it themselves)
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 or later" >&2; exit 1; }
@@ -29,13 +29,13 @@ test: environment ## lint, types and all tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-soak: environment ## everything at once, broken on purpose (ARGS="--seconds 600 --seed 7")
+soak: environment ## all at once, broken on purpose (ARGS="--seconds 600 --seed 7")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 bench: environment ## all measurements, and the page benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-screenshots: environment ## the pictures of the console in README.md (needs chromium and its driver)
+screenshots: environment ## the console's pictures in README.md (needs chromium, its driver)
 	@$(BIN)/python -m local.screenshots
 
 lock: environment ## compile requirements*.in into hashed pins (needs uv)
@@ -49,6 +49,6 @@ package: environment ## the zip that is deployed, in build/
 $(BENCHMARKS:%=bench-%): bench-%: environment
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
 
-clean: ## remove .venv, build/ and caches (not .local/, the copy and token of your own DrChrono)
+clean: ## remove .venv, build/ and caches (not .local/, your own copy)
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

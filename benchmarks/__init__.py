@@ -1,1 +1,1 @@
-"""Figures: each module measures one part beside a baseline taken in the same run."""
+"""Benchmarks. Each module measures one part and, in the same run, a baseline."""

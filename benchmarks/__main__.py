@@ -1,8 +1,9 @@
-"""All measurements in turn, and what they found as `benchmarks/RESULTS.md`.
+"""Run all benchmarks in turn, and write `benchmarks/RESULTS.md`.
 
     python -m benchmarks [--quick] [NAME …]
 
-Ends with 0 also where a wanted figure is missed: the page says so. 1: a benchmark failed, and the page is as it was.
+Exits with 0 even if a target is missed; the page says which. Exits with 1 if a benchmark failed; then the page stays
+unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.results import page
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "RESULTS.md"
 
-# In this order; each with what makes it quick.
+# In this order, each with the options of its quick run.
 BENCHMARKS = {
     "webhook": "--quick",
     "load": "--quick",
@@ -40,12 +41,12 @@ BENCHMARKS = {
     "scale": "--quick",
     "soak": "--short",
 }
-# The soak's is fixed, so that two pages can be compared.
+# The soak's seed is fixed, so that two pages can be compared.
 OPTIONS = {"soak": ["--seed", "1"]}
 
 
 def measured(name: str, folder: Path, *, quick: bool) -> dict[str, Any] | None:
-    """Run one; what it wrote, or None where it wrote nothing."""
+    """Run one benchmark. Return what it wrote, or None if it wrote nothing."""
     file = folder / f"{name}.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(file), *OPTIONS.get(name, [])]
     print(f"\n== {name}", flush=True)
@@ -57,7 +58,7 @@ def measured(name: str, folder: Path, *, quick: bool) -> dict[str, Any] | None:
 
 def about(*, quick: bool) -> list[str]:
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607 (whichever git there is)
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607 (any git will do)
         cwd=FOLDER,
         capture_output=True,
         text=True,

@@ -1,7 +1,7 @@
-"""The first filling of a practice: how fast, with how much memory, and with how many requests.
+"""Measure a practice's first backfill: speed, memory and number of requests.
 
-Each run is a process of its own, so that its peak memory and processor time are its alone; so is the simulator.
-Baseline of the same run: the same pages fetched by the same client and thrown away.
+Each run and the simulator have processes of their own, so that peak memory and processor time are the run's alone. The
+baseline fetches the same pages with the same client in the same run, and discards them.
 
     python -m benchmarks.backfill [--quick] [--json FILE]
 """
@@ -108,7 +108,7 @@ def parts(url: str, documents: Documents, quota: str) -> Parts:
 
 
 def work(task: dict[str, Any]) -> dict[str, float]:
-    """What one process does; `store` is a file, or a project of the emulator, or empty for the baseline."""
+    """Run one process. `store` is a file, a project of the emulator, or empty for the baseline."""
     store = task["store"]
     with tempfile.TemporaryDirectory() as folder:
         documents: Documents = EmbeddedDocuments(Path(folder) / "store.sqlite3")
@@ -132,8 +132,8 @@ def _backfill(working: Parts, kinds: list[str]) -> int:
         run = Run(working, deadline=now() + timedelta(hours=1))
         try:
             backfill.go_on(run)
-        except (Stopped, StoreUnavailable):  # an emulator on a busy machine may miss a deadline: the next run goes on
-            time.sleep(0.05)  # as often as a deadline would be reached: at once
+        except (Stopped, StoreUnavailable):  # an emulator on a busy machine may miss a deadline; the next run continues
+            time.sleep(0.05)  # the next run starts at once
         seen += run.counts["seen"]
     return seen
 
@@ -177,7 +177,7 @@ def in_a_process(**task: Any) -> dict[str, float]:
 def filling(form: str, store: str, patients: int, project: str = "") -> Row:
     notes = patients // 10
     sizes = ["--patients", str(patients), "--appointments", str(patients), "--notes", str(notes), "--children", "0"]
-    # A live list is ready at its first poll, five seconds after it was asked for.
+    # A live list is ready at its first poll, five seconds after the request.
     with simulator("--form", form, "--polls", "0", *sizes) as url:
         figures = in_a_process(
             url=url, store=store, project=project, quota="100000/minute", kinds=list(backfill.KIND_NAMES)
@@ -197,7 +197,7 @@ def filling(form: str, store: str, patients: int, project: str = "") -> Row:
 
 
 def throttled(pages: int) -> Row:
-    """Only clinical notes, 20 a page, at 100 requests a minute in bursts of at most 10, on the true clock."""
+    """Fetch only clinical notes, 20 a page, at 100 requests a minute in bursts of at most 10, in real time."""
     sizes = ["--patients", "500", "--appointments", str(pages * 30), "--notes", str(pages * 20), "--children", "0"]
     with simulator("--form", "guide", *sizes, "--quota", "100/minute", "--limiter", "bucket", "--burst", "10") as url:
         figures = in_a_process(url=url, store="embedded", quota=BURST_QUOTA, kinds=["clinical_notes"])
@@ -213,7 +213,7 @@ def throttled(pages: int) -> Row:
 
 
 def _of_store(rows: list[Row], store: str, least: int) -> list[Want]:
-    """What is wanted of a filling in the guide's form, and of its memory beside that of a tenth of the size."""
+    """Return the targets of a backfill in the guide's form, and of its memory compared with a tenth of the size."""
     ours = [row for row in rows if (row.get("form"), row.get("into")) == ("guide", store)]
     small, large = sorted(ours, key=lambda row: float(row["records"]))
     speed, more = float(large["per cpu s"]), float(large["peak MB"]) - float(small["peak MB"])
@@ -235,7 +235,7 @@ def measure(*, quick: bool) -> Report:
             report.rows.append(filling("guide", "emulator", patients, project=f"backfill-{patients}"))
     paced = throttled(35 if quick else 140)
     report.rows.append(paced)
-    if not quick:  # a tenth of which is less than a page
+    if not quick:  # a tenth of it is less than a page
         report.wanted += [*_of_store(report.rows, "embedded", 6_000), *_of_store(report.rows, "emulator", 2_500)]
     report.wanted += [
         Want(
@@ -261,7 +261,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if arguments.task:
         lines = io.StringIO()
-        with contextlib.redirect_stdout(lines):  # the log lines of the system
+        with contextlib.redirect_stdout(lines):  # the system's log lines
             done = work(json.loads(arguments.task))
         print(json.dumps(done))
     else:

@@ -1,7 +1,7 @@
-"""What the client costs: a whole practice read from the simulator into nothing, beside simpler ways of reading it.
+"""Measure what the client costs: read a whole practice and discard it, compared with simpler clients.
 
-Each reader runs in a process of its own, and so does the simulator; both share the machine, so what is compared is
-records per second of the reader's own processor time, and its peak memory. Readers take turns; the median counts.
+Each client runs in a process of its own, and so does the simulator. Both share the machine, so the figures are records
+per second of the client's own processor time, and its peak memory. Clients take turns; the median counts.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def ours(url: str, token: str) -> Iterator[int]:
 
 
 def bare(url: str, token: str) -> Iterator[int]:
-    """A loop that only asks and parses: no limits, no errors, no second chance, whichever host is named."""
+    """A loop that only requests and parses: no limits, no error handling, no retries, no check of hosts."""
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {token}"
         for path, size in (("patients_list", 1000), ("appointments_list", 1000), ("clinical_notes", 20)):
@@ -106,7 +106,7 @@ def bare_live(url: str, token: str) -> Iterator[int]:
 
 
 def guide(url: str, token: str) -> Iterator[int]:
-    """The guide's `fetchBulkResults` and `drchronoRequest`, line by line in Python."""
+    """The guide's `fetchBulkResults` and `drchronoRequest`, translated line by line into Python."""
 
     def drchrono_request(link: str) -> requests.Response:
         response = requests.get(link, headers={"Authorization": f"Bearer {token}"})  # noqa: S113 (as it stands there)
@@ -138,14 +138,14 @@ READERS: dict[str, Callable[[str, str], Iterator[int]]] = {
 
 
 def read(reader: str, url: str, token: str) -> None:
-    """Run one reader in this process and print its figures."""
+    """Run one client in this process and print its figures."""
     began, cpu = time.perf_counter(), time.process_time()
     records = sum(READERS[reader](url, token))
     figures = {
         "records": records,
         "cpu_seconds": time.process_time() - cpu,
         "seconds": time.perf_counter() - began,
-        # Not getrusage's, which begins with the peak of the process that started this one.
+        # Not getrusage's peak, which includes that of the parent process.
         "peak_kb": int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]),
     }
     sys.stderr.write(json.dumps(figures) + "\n")
@@ -153,7 +153,7 @@ def read(reader: str, url: str, token: str) -> None:
 
 @contextlib.contextmanager
 def simulator(form: str, share: float) -> Iterator[tuple[str, str]]:
-    """Origin and token of a simulator in its own process, with a share of the practice."""
+    """Yield origin and token of a simulator in its own process, with part of the practice."""
     sizes = {"--patients": PATIENTS, "--appointments": APPOINTMENTS, "--notes": NOTES}
     counts = [str(part) for name, size in sizes.items() for part in (name, int(size * share))]
     command = [sys.executable, "-m", "simulator", "--ready-json", "--form", form, "--children", "0", *counts]
@@ -171,7 +171,7 @@ def simulator(form: str, share: float) -> Iterator[tuple[str, str]]:
 
 def measured(reader: str, form: str, url: str, token: str) -> Row:
     command = [sys.executable, "-m", "benchmarks.client", "--read", reader, url, token]
-    # What a reader logs is written, as it is in the cloud, and read by nobody.
+    # Log lines are written, as in the cloud, but nobody reads them.
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
     figures = json.loads(done.stderr.splitlines()[-1])
     return Row(
@@ -197,7 +197,7 @@ def median_row(rows: list[Row]) -> Row:
 
 def compare(form: str, readers: list[str], share: float, rounds: int) -> list[Row]:
     with simulator(form, share) as (url, token):
-        measured(readers[0], form, url, token)  # the simulator writes each record as JSON only once
+        measured(readers[0], form, url, token)  # the simulator encodes each record only once
         turns = [[measured(reader, form, url, token) for reader in readers] for _ in range(rounds)]
     return [median_row([turn[index] for turn in turns]) for index in range(len(readers))]
 

@@ -1,8 +1,9 @@
-"""Measure a first filling under the quota, on a clock that runs faster: how long it takes until the copy equals the
-truth, and how many requests it costs, beside the least possible and beside the lists of single patients.
+"""Measure a first backfill under the quota, on a clock that runs faster: how long it takes until the copy equals
+DrChrono's data, and how many requests it costs.
 
-HTTP, the store and the rate limiter are real; a sync starts every five minutes and may run for fourteen. Three more
-fillings: with a live event every ten seconds, and killed at every tenth page.
+The baselines are the least possible number of requests, and a backfill by the lists of single patients. HTTP, the store
+and the rate limiter are real. A sync starts every five minutes and may run for fourteen. Two more backfills run with a
+live event every ten seconds, and with the process killed at every tenth page.
 
     python -m benchmarks.fill [--quick] [--patients N] [--form F] [--json FILE]
 """
@@ -10,48 +11,31 @@ fillings: with a live event every ten seconds, and killed at every tenth page.
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
 import io
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
+from benchmarks.filling import BACKGROUND_SHARE, BULK_SECONDS, EVENT_SECONDS, Filling, Killed, empty
 from benchmarks.report import Report, Row, Want
-from functions.store_record import handle
 from shared.drchrono.kinds import KINDS
-from shared.errors import QuotaExhausted
 from shared.jobs import backfill
-from shared.jobs.checkpoints import Checkpoint, Checkpoints
 from shared.jobs.practice_state import KIND_NAMES
-from shared.jobs.run import Parts, Run
+from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
-from shared.jobs.waiting import WaitingLimiter
 from shared.rate_limit.ledger import Lane
-from shared.rate_limit.limiter import RateLimiter
 from shared.rate_limit.windows import parse_windows
-from shared.webhooks.events import Change, encode
-from simulator.quota import parse_quota
-from tests.clinic import Clinic, simulator
-from workstation.embedded_documents import EmbeddedDocuments
+from tests.clinic import Clinic
 
 SYNC_EVERY = timedelta(minutes=5)
 RUN = timedelta(minutes=14)
 LONGEST = timedelta(days=20)
-LEASE = timedelta(minutes=3)  # more than a dead run keeps the others away
+LEASE = timedelta(minutes=3)  # longer than a crashed run blocks the others
 VERBOSE_PAGE = 50
-BULK_SECONDS = 4
-BACKGROUND_SHARE = 0.8
-EVENT_SECONDS = 10
-PAGES_TO_KILL = 10
 
-# Together 22 for each patient. The service gives allergies in pages of 50, the others in pages of 250.
+# 22 for each patient. The service gives allergies in pages of 50, the others in pages of 250.
 CHILDREN = {"medications": 9, "problems": 9, "allergies": 4}
 FEW_CHILDREN = {"medications": 2, "problems": 2, "allergies": 2}
 
@@ -61,140 +45,8 @@ HOW: dict[str, dict[str, bool]] = {
     "practice": {},
     "patient": {"by_patient": True},
     "events": {"events": True},
-    "killed": {"mortal": True},
+    "killed": {"crashing": True},
 }
-
-
-class Killed(BaseException):
-    """No handler sees it."""
-
-
-class Counting:
-    """A rate limiter in front of a rate limiter, that notes when requests were allowed."""
-
-    def __init__(self, limiter: RateLimiter, now: Any, taken: list[tuple[float, Lane]]) -> None:
-        self._limiter, self._now, self._taken = limiter, now, taken
-        self.refused = 0
-
-    def acquire(self, lane: Lane) -> None:
-        try:
-            self._limiter.acquire(lane)
-        except QuotaExhausted:
-            self.refused += 1
-            raise
-        self._taken.append((self._now().timestamp(), lane))
-
-    def throttled(self, until: datetime) -> None:
-        self._limiter.throttled(until)
-
-
-class MortalCheckpoints(Checkpoints):
-    """Dies at every tenth page: when it is stored, and the checkpoint that says so is not."""
-
-    pages = 0
-    armed = False
-
-    def change(self, kind: str, change: Any, *also: Any) -> Checkpoint:
-        if self.armed:
-            self.armed = False
-            raise Killed
-        return super().change(kind, change, *also)
-
-
-@dataclass
-class Filling(Clinic):
-    """A clinic whose background requests wait for the quota, as those of `main.System` do.
-
-    live: an instance of its own, that works on an event every ten seconds, None for no events.
-    """
-
-    taken: list[tuple[float, Lane]] = field(default_factory=list)
-    live: Clinic | None = None
-    mortal: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.positions: MortalCheckpoints = MortalCheckpoints(self.documents)
-        self._next_event = self.simulator.clock.now() + EVENT_SECONDS
-
-    def parts(self) -> Parts:
-        waiting = WaitingLimiter(self.allowance, self.now, self.sleep)
-        api = self.drchrono.in_lane(Lane.BACKGROUND, waiting)
-        children = self.refresh(Lane.BACKGROUND)
-        children._api = api
-        lists = _MortalLists(api, self.positions) if self.mortal else api
-        return replace(super().parts(), lists=lists, children=children, waiting=waiting)
-
-    def sleep(self, seconds: float) -> None:
-        clock = self.simulator.clock
-        until = clock.now() + seconds
-        while self.live is not None and self._next_event <= until:
-            clock.advance(max(0.0, self._next_event - clock.now()))
-            self._next_event += EVENT_SECONDS
-            self._event(self.live)
-        clock.advance(max(0.0, until - clock.now()))
-
-    def _event(self, live: Clinic) -> None:
-        changed = self.simulator.change("patients", webhook=False)
-        event = encode(Change("PATIENT_MODIFY", "patients", str(changed["id"]), "delivery", self.now()))
-        handle({"message": {"data": base64.b64encode(event).decode()}}, live.store())
-
-
-class _MortalLists:
-    def __init__(self, api: Any, positions: MortalCheckpoints) -> None:
-        self._api, self._positions = api, positions
-
-    def list_changed(self, *args: Any, **named: Any) -> Iterator[Any]:
-        return self._counted(self._api.list_changed(*args, **named))
-
-    def list_practice(self, *args: Any, **named: Any) -> Iterator[Any]:
-        return self._counted(self._api.list_practice(*args, **named))
-
-    def _counted(self, pages: Iterator[Any]) -> Iterator[Any]:
-        for page in pages:
-            self._positions.pages += 1
-            self._positions.armed = self._positions.armed or self._positions.pages % PAGES_TO_KILL == 0
-            yield page
-
-
-@contextmanager
-def empty(
-    form: str, quota: str, patients: int, children: dict[str, int], *, events: bool, mortal: bool
-) -> Iterator[Filling]:
-    sizes = {
-        "patients": patients,
-        "appointments": 2 * patients,
-        "notes": patients // 5,
-        "children_of": children,
-        # A list is complete when it has taken its time, not after a number of questions.
-        "polls_until_complete": 0,
-        "bulk_seconds": BULK_SECONDS,
-    }
-    with simulator(form=form, **sizes) as running, tempfile.TemporaryDirectory() as folder:
-
-        def now() -> datetime:
-            return datetime.fromtimestamp(running.clock.now(), timezone.utc)
-
-        def sleep(seconds: float) -> None:
-            running.clock.advance(seconds)
-
-        documents = EmbeddedDocuments(Path(folder) / "store.sqlite3", now=now)
-        running.quota.set(parse_quota(quota))
-        taken: list[tuple[float, Lane]] = []
-
-        def limiter(instance: str) -> Counting:
-            limiter = RateLimiter(
-                documents,
-                parse_windows(quota),
-                background_share=BACKGROUND_SHARE,
-                now=now,
-                sleep=sleep,
-                instance=instance,
-            )
-            return Counting(limiter, now, taken)
-
-        live = Clinic(running, documents, limiter("live")) if events else None
-        yield Filling(running, documents, limiter("fill"), taken=taken, live=live, mortal=mortal)
 
 
 def filled(
@@ -205,9 +57,9 @@ def filled(
     *,
     by_patient: bool = False,
     events: bool = False,
-    mortal: bool = False,
+    crashing: bool = False,
 ) -> Row:
-    with empty(form, quota, patients, children, events=events, mortal=mortal) as clinic:
+    with empty(form, quota, patients, children, events=events, crashing=crashing) as clinic:
         if by_patient:
             lists = r"/api/(medications|problems|allergies)\?(?!.*patient=)"
             refusal = {"match": {"path": lists}, "fault": "answer", "status": 400, "body": {}}
@@ -232,7 +84,7 @@ def filled(
         after = clinic.simulator.stats()
         minutes = max((clinic.now() - began) / timedelta(minutes=1), 0.1)
         deferred = clinic.live.allowance.refused if clinic.live else "-"
-        clinic.live, clinic.mortal = None, False
+        clinic.live, clinic.crashing = None, False
         clinic.settle()
         wrong = clinic.differences()
         assert not wrong, f"{len(wrong)} records differ from DrChrono"
@@ -260,7 +112,7 @@ def _what(by_patient: bool, events: bool, kills: int) -> str:
 
 
 def _share(clinic: Filling, began: datetime, until: datetime, quota: str, *, reserved: bool) -> float | str:
-    """Of what the whole windows in this time left to background work, how much it used."""
+    """Return which share of the requests that the complete windows left to background work it used."""
     (window,) = parse_windows(quota)
     times = [at - began.timestamp() for at, lane in clinic.taken if lane is Lane.BACKGROUND]
     used = Counter(int(time // window.seconds) for time in times)
@@ -277,8 +129,8 @@ def _is_filled(clinic: Clinic) -> bool:
 
 
 def _least(clinic: Clinic) -> int:
-    """A request for each page of the largest size that the form answers; a live bulk list takes two, to begin it and to
-    fetch it.
+    """Return one request for each page of the largest size that the form answers. A page of a live bulk list takes two:
+    one to start it and one to fetch it.
     """
     live = clinic.simulator.config.live
     bulk = {"patients": 1000, "appointments": 1000, **({"clinical_notes": 1000} if live else {})}

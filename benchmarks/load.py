@@ -1,7 +1,7 @@
-"""The front door under a minute of load, some of it hostile: nothing is answered 5xx, and its memory stays flat.
+"""Load receive_webhook for a minute, partly with hostile requests: no answer is 5xx, and memory stays flat.
 
-32 connections send as fast as they are answered; 10 % of the deliveries carry a wrong signature, and 1 % are larger
-than what is taken. Served by the functions-framework, published to the Pub/Sub emulator.
+32 connections send as fast as they are answered. 10 % of the deliveries have a wrong signature, and 1 % are too large.
+The functions-framework serves the function, which publishes to the Pub/Sub emulator.
 
     python -m benchmarks.load [--quick] [--json FILE]
 """
@@ -47,7 +47,7 @@ EXPECTED = {REQUEST: 204, FORGED: 401, LARGE: 413}
 
 
 def load(port: int, seconds: float) -> tuple[Counter[str], list[float]]:
-    """How many answers of each sort came, and the latency (s) of each delivery that was taken."""
+    """Return how many answers of each status came, and the latency (s) of each accepted delivery."""
     dice = random.Random(17)
     answers: Counter[str] = Counter()
     latencies: list[float] = []
@@ -57,7 +57,7 @@ def load(port: int, seconds: float) -> tuple[Counter[str], list[float]]:
             luck = dice.random()
             request = LARGE if luck < OVERSIZED else FORGED if luck < OVERSIZED + BAD_SIGNATURES else REQUEST
             selector.modify(connection, selectors.EVENT_READ, (request, time.perf_counter()))
-            with contextlib.suppress(OSError):  # whoever is refused need not be listened to: the answer says it
+            with contextlib.suppress(OSError):  # the server closes the connection of a delivery that it refuses
                 connection.sendall(request)
 
         def connect() -> None:
@@ -90,7 +90,7 @@ def load(port: int, seconds: float) -> tuple[Counter[str], list[float]]:
 
 
 def _answer(connection: socket.socket) -> bytes | None:
-    """One whole answer, or None where the connection was closed."""
+    """Return one whole answer, or None if the connection was closed."""
     received = b""
     with contextlib.suppress(OSError):
         while piece := connection.recv(65536):
@@ -104,7 +104,7 @@ def _answer(connection: socket.socket) -> bytes | None:
 
 @contextlib.contextmanager
 def watched(port: int) -> Iterator[list[float]]:
-    """The resident memory (MiB) of whoever listens on `port`, its workers included, every LOOK_SECONDS."""
+    """Yield the resident memory (MiB) of the process that listens on `port`, and of its workers, every LOOK_SECONDS."""
     server = next(one for one in psutil.Process().children() if str(port) in one.cmdline())
     seen: list[float] = []
     ended = threading.Event()

@@ -1,6 +1,6 @@
-"""Measure a write: from the entry of a program to DrChrono, and to the refreshed copy; and what a burst does to events.
+"""Measure a write, from a program's entry to DrChrono and to the updated copy, and how a burst of writes delays events.
 
-HTTP, the stores and the rate limiter are real. DrChrono's time to answer and the trigger's delay are made up (see the
+HTTP, the stores and the rate limiter are real. DrChrono's response time and the trigger's delay are simulated (see the
 notes).
 
     python -m benchmarks.outbox [--quick] [--json FILE]
@@ -44,7 +44,7 @@ from simulator.practice.clinic import Change
 from tests.clinic import Token
 from workstation.embedded_documents import EmbeddedDocuments
 
-ANSWER_SECONDS = 0.2  # what DrChrono takes for each request
+ANSWER_SECONDS = 0.2  # DrChrono's response time
 TRIGGER_SECONDS = (0.2, 1.0)  # from a commit to the function: uniform
 THREADS = 16  # two instances of eight
 PER_SECOND = 2
@@ -100,7 +100,7 @@ class Bench:
         self.seen.setdefault(str(change.version.fields.get("nick_name")), time.monotonic())
 
     def entry(self, number: int) -> str:
-        """Add one: every second is an update, each of another patient."""
+        """Add one entry. Every second one is an update, each of another patient."""
         key = f"entry{number:015d}"
         entry: dict[str, object] = {"requested_by": "bench", "requested_at": now(), "kind": "patients"}
         if number % 2:
@@ -139,7 +139,7 @@ def steady(bench: Bench, count: int) -> Row:
 
 
 def burst(bench: Bench, count: int, seconds: float) -> Row:
-    """So many entries at once, and meanwhile an event's read twice a second."""
+    """Add many entries at once, and meanwhile read for an event twice a second."""
     ends = time.monotonic() + seconds
     waits: list[float] = []
     refused = 0

@@ -1,4 +1,4 @@
-"""What every benchmark gives: a table of rows, what is wanted of them, and both as JSON for RESULTS.md."""
+"""The report of a benchmark: a table of rows and the targets, also as JSON for RESULTS.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = dict[str, str | float | int]
 
 @dataclass(frozen=True)
 class Want:
-    """`wanted` and `measured` as a person reads them."""
+    """A target. `wanted` and `measured` are texts for people."""
 
     what: str
     wanted: str
@@ -26,7 +26,7 @@ class Want:
 
 @dataclass
 class Report:
-    """notes: what a reader must know of the rows, one sentence each."""
+    """notes: what a reader must know about the rows, one sentence each."""
 
     name: str
     rows: list[Row] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def show(self, file: Path | None) -> None:
-        """Print the tables (80 columns where piped); write the JSON where a file is given."""
+        """Print the tables (80 columns if piped), and write the JSON if a file is given."""
         console = Console(soft_wrap=False)
         for columns in _layouts(self.rows):
             table = Table(*columns, box=None, pad_edge=False)
@@ -51,7 +51,7 @@ class Report:
 
 
 def _layouts(rows: Sequence[Row]) -> list[list[str]]:
-    """Rows with other columns go into a table of their own."""
+    """Rows with different columns go into separate tables."""
     layouts: list[list[str]] = []
     for row in rows:
         if list(row) not in layouts:

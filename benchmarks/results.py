@@ -1,11 +1,11 @@
-"""The figures of all benchmarks as one page: what was wanted, what was measured, and where the two differ."""
+"""The page of all benchmarks: targets, measured figures, and where the two differ."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# Why a wanted figure is missed where it is, by benchmark and by how its wish begins. The figures are the run's own.
+# Why a target is missed, by benchmark and the beginning of the target's text. The figures are the run's own.
 REASONS: Mapping[tuple[str, str], str] = {
     ("webhook", "p50 at 1 connection, of (b)"): (
         "A bare gRPC call that publishes and does nothing else (e) takes several times (b) already: nothing that waits "
@@ -53,7 +53,7 @@ def reason(name: str, what: str) -> str:
 
 
 def tables(rows: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Rows with the same columns, in the order in which they first come."""
+    """Group rows with the same columns, in the order in which the groups first occur."""
     found: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault(tuple(row), []).append(row)
@@ -72,7 +72,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def text(value: Any) -> str:
-    """As a person reads it: three digits that count, thousands apart."""
+    """Format for people: three significant digits, thousands separated."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value).replace("|", "\\|")
     if isinstance(value, int) or abs(value) >= 100:

@@ -1,8 +1,8 @@
-"""What storing a record costs, part by part, and how near it is to the least that is possible.
+"""Measure what storing a record costs, part by part, and compare it with the least possible.
 
-Each way stores the same patients, in turn, several rounds in one process: so other load on the machine meets all of
-them, and the ratios hold where the figures do not. CPU seconds are those of this process; the emulator's are its own.
-Baselines: messages that were made before and only have to be sent (the limit), and the library's `batch.set`.
+Each method stores the same patients, in turn, for several rounds in one process. Other load on the machine affects all
+of them, so compare ratios and not absolute figures. CPU seconds are those of this process, without the emulator.
+Baselines: prepared messages that only have to be sent (the limit), and the library's `batch.set`.
 
     python -m benchmarks.store [--quick] [--json FILE]
 """
@@ -29,7 +29,7 @@ from benchmarks.report import Report, Row, Want
 from local.emulators import Emulators
 from shared import exact_json
 from shared.cloud.firestore import FirestoreDocuments
-from shared.cloud.firestore_calls import Calls, Writes, patience, translated
+from shared.cloud.firestore_calls import Calls, Writes, call_options, translated
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs.children import lists_of
@@ -42,8 +42,8 @@ from simulator import Config, Simulator
 from workstation.embedded_documents import EmbeddedDocuments
 
 PATIENTS = KINDS["patients"]
-PAGE = 1000  # records; as DrChrono's bulk lists
-BATCH = 500  # documents; what the library's users take
+PAGE = 1000  # records, as in DrChrono's bulk lists
+BATCH = 500  # documents, as users of the library choose
 PREFIX = "projects/p/databases/(default)/documents/"
 
 Stored = dict[str, Any]
@@ -60,7 +60,7 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 @dataclass
 class Timed:
-    """seconds, cpu: of each round, for one record."""
+    """seconds, cpu: for one record, of each round."""
 
     seconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Timed:
 
     @property
     def microseconds(self) -> float:
-        """Of CPU; the least of the rounds, since other load only adds to it."""
+        """CPU time of the fastest round, since other load only adds to it."""
         return min(self.cpu) * 1e6
 
 
@@ -83,7 +83,7 @@ def made(patients: int) -> list[Stored]:
 
 
 def documents_of(records: Sequence[Stored]) -> list[tuple[Prepared, Stored]]:
-    """What the system writes for each."""
+    """Return the documents that the system writes for these records."""
     at = now()
     meta: Stored = {"fetched_at": at, "stored_at": at, "events_until": at, "received_at": None, "source": "backfill"}
     meta |= {"event": None, "deleted": False, "deleted_reason": None, "deliveries": []}
@@ -92,7 +92,7 @@ def documents_of(records: Sequence[Stored]) -> list[tuple[Prepared, Stored]]:
 
 
 def parts(records: Sequence[Stored], rounds: int, documents: Documents, queue: WorkQueue) -> dict[str, Timed]:
-    """What one record costs, in each part. `documents` holds these records already."""
+    """Return what one record costs in each part. `documents` already holds these records."""
     page = json.dumps({"results": records}).encode()
     texts = [canonical(record) for record in records]
     ready = documents_of(records)
@@ -140,8 +140,8 @@ def by_system(documents: Documents, records: Sequence[Stored]) -> Callable[[], o
 
 
 def ready_made(client: firestore.Client, records: Sequence[Stored]) -> Callable[[], object]:
-    """The same commits as the system's, made before."""
-    calls = Calls(client, patience(60))
+    """The system's commits, prepared in advance."""
+    calls = Calls(client, call_options(60))
     ready = documents_of(records)
     documents = {one.path: document for one, document in ready}
     commits = []
@@ -171,7 +171,7 @@ def by_library(client: firestore.Client, records: Sequence[Stored]) -> Callable[
 
 
 def rows_only(file: Path, records: Sequence[Stored]) -> Callable[[], object]:
-    """Texts that were made before, into the embedded store's table."""
+    """Write prepared texts into the embedded store's table."""
     store = EmbeddedDocuments(file)
     texts = [("patients", one.key, json.dumps({**one.parts.native, META: None})) for one, _ in documents_of(records)]
 
@@ -186,7 +186,7 @@ def rows_only(file: Path, records: Sequence[Stored]) -> Callable[[], object]:
 
 
 def ways(records: Sequence[Stored], folder: Path) -> dict[str, Callable[[], object]]:
-    """Each into a store of its own, which is empty."""
+    """Return the methods, each with an empty store of its own."""
 
     def project() -> firestore.Client:
         return firestore.Client(project=f"bench-{uuid.uuid4().hex[:8]}")
@@ -209,7 +209,7 @@ def measure(*, quick: bool) -> Report:
     rounds = 2 if quick else 4
     with Emulators() as emulators, tempfile.TemporaryDirectory() as folder:
         os.environ.update(emulators.environment)
-        warm = FirestoreDocuments(firestore.Client(project="warm"), patience_seconds=60)
+        warm = FirestoreDocuments(firestore.Client(project="warm"), timeout_seconds=60)
         for few in batches(records, 10):  # the emulator is slow at first
             by_system(warm, few)()
         timed: dict[str, Timed] = {}

@@ -85,7 +85,7 @@ def at_rest(patients: int) -> Iterator[Clinic]:
 
 
 def storm(name: str, *, events: int, patients: int, seconds: float) -> Row:
-    """Send `events` events about `patients` patients in random order; every patient changes once."""
+    """Send `events` events for `patients` patients in random order. Each patient changes once."""
     with at_rest(patients) as clinic:
         rng = random.Random(11)
         keys = sorted(clinic.simulator.truth("patients"))

@@ -1,8 +1,8 @@
-"""How fast the front door answers, beside functions that do less, and one that is written as usual.
+"""Measure how fast receive_webhook answers, compared with functions that do less and with the usual sample code.
 
-All are served by the functions-framework in the same way and, where they publish, to the same Pub/Sub emulator. The
-load comes from a process of its own with keep-alive connections that send again when answered. Server, load and
-emulator share the machine's cores: compare the figures of one run with each other, not with those of another machine.
+The functions-framework serves all of them in the same way, and those that publish use the same Pub/Sub emulator. The
+load comes from a separate process with keep-alive connections, each of which sends again when it is answered. Server,
+load and emulator share the machine's cores, so compare figures within one run, not across machines.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from local.emulators import Emulators, free_port
 ROOT = Path(__file__).parent.parent
 BASELINES = Path(__file__).parent / "webhook_baselines"
 PROJECT, TOPIC, SECRET = "benchmark", "drchrono-events", "a-secret-of-usual-length-0123456789"
-THREADS = 32  # of the server; one for each connection of the largest load
+THREADS = 32  # of the server, one for each connection at the largest load
 CONNECTIONS = (1, 8, 32)
 START_SECONDS = 60
 
-# The live form: practice, registration, and a record that is about as large as a patient.
+# The live form: practice, registration, and a record about as large as a patient.
 BODY = json.dumps(
     {
         "practice_group_id": 4321,
@@ -79,7 +79,7 @@ class Row:
 
 @contextlib.contextmanager
 def served(variant: Variant) -> Iterator[int]:
-    """The port of a server that has been started, and may not yet listen."""
+    """Yield the port of a started server, which may not listen yet."""
     port = free_port()
     command = [sys.executable, "-m", "functions_framework", "--source", str(variant.source), "--target", variant.target]
     environment = {
@@ -100,7 +100,7 @@ def served(variant: Variant) -> Iterator[int]:
 
 
 def first_answer(port: int) -> None:
-    """Until a delivery has been answered with 204."""
+    """Wait until a delivery is answered with 204."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
@@ -113,7 +113,7 @@ def first_answer(port: int) -> None:
 
 
 def load(port: int, connections: int, seconds: float) -> list[float]:
-    """The latency of each delivery, in seconds: each connection sends the next when the last is answered."""
+    """Return the latency of each delivery in seconds. Each connection sends the next when the last is answered."""
     started: dict[socket.socket, float] = {}
     latencies = []
     with selectors.DefaultSelector() as selector, contextlib.ExitStack() as opened:
@@ -163,7 +163,7 @@ def median_row(rows: list[Row]) -> Row:
 
 
 def warm(rounds: int, seconds: float) -> list[Row]:
-    """Every variant in turn, `rounds` times, so that what disturbs the machine for a while disturbs them alike."""
+    """Measure every variant in turn, `rounds` times, so that other load affects all of them alike."""
     variants = (NOTHING, VERIFY, SAMPLE, OURS, BARE)
     with contextlib.ExitStack() as running:
         ports = {variant.name: running.enter_context(served(variant)) for variant in variants}
@@ -183,7 +183,7 @@ def warm(rounds: int, seconds: float) -> list[Row]:
 
 
 def cold(rounds: int) -> dict[str, float]:
-    """Milliseconds from starting the process to the first 204."""
+    """Return the milliseconds from the start of the process to the first 204."""
     taken: dict[str, list[float]] = {}
     for _ in range(rounds):
         for variant in (NOTHING, HELLO, SAMPLE, OURS):

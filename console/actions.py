@@ -1,6 +1,6 @@
-"""What can be done from the page. Each asks first and says what it did; the functions of `ops` do it.
+"""The page's actions. Each asks for confirmation, calls the functions of `ops`, and says what it did.
 
-A question is made again from the same form when it is confirmed, so that what is done is what was asked.
+A confirmed question is built again from the same form, so that the action is exactly what was confirmed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ops.outbox import cancel, outbox_of, send_again, state_of
 from ops.reasons import meaning
 from ops.repair import absent_ids, accept, look_again, retry_reason
 from ops.screen import many
-from ops.session import utc_now
 from ops.target_system import TargetSystem
+from shared.clock import utc_now
 from shared.drchrono.kinds import KINDS
 from shared.errors import SyncError
 from shared.outbox.entries import State
 
-# Names of fields, and what was given for each; a field may be there several times.
+# The form: names of fields and their values. A field may occur several times.
 Form = Mapping[str, Sequence[str]]
 
 MOST_LISTED = 50
@@ -30,14 +30,14 @@ _LOOKED = "I have looked into DrChrono: it did not arrive."
 
 
 class NotPossible(SyncError):
-    """What was asked for does not go; nothing was done."""
+    """The action is not possible. Nothing was done."""
 
     reason = "not_possible"
 
 
 @dataclass(frozen=True)
 class Question:
-    """title: what is about to be done. explained: what follows from it. items: ids that it is about, and how many there
+    """title: the action. explained: its consequences. items: ids that it is about, and how many there
     are in all. tick: what a person must have done before, if anything. button: what confirms.
     """
 
@@ -51,7 +51,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Action:
-    """ask, do: may raise SyncError. do: returns what it did."""
+    """ask, do: may raise SyncError. do: returns what it did, as text."""
 
     ask: Callable[[TargetSystem, Form], Question]
     do: Callable[[TargetSystem, Form, datetime], str]
@@ -105,7 +105,7 @@ def _picked(target: TargetSystem, form: Form) -> list[DeadLetter]:
 
 
 def letter_name(letter: Mapping[str, str]) -> str:
-    """Of what `DeadLetter.shown` tells."""
+    """Return the name of a dead letter, from `DeadLetter.shown`."""
     record = f"{letter['kind']}/{letter['id']}" if letter["id"] else letter["kind"]
     return " ".join(filter(None, (letter["event"] or "no event", record, letter["problem"])))
 

@@ -1,4 +1,4 @@
-"""The records that were stored lately, read from the copy itself: ids, times and our own words, never content."""
+"""The latest arrivals, read from the copy: ids, times and our own words, never content."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from shared.webhooks.events import EVENTS
 SPAN = timedelta(hours=1)
 SOURCES = ("webhook", "pending", "sync", "backfill", "reconcile")
 
-# The clocks of the instances that store differ by less: what is stored late is still found.
+# Clocks of instances differ by less, so a record that is stored late is still found.
 OVERLAP = timedelta(seconds=5)
 
-# Of one kind at a look. In a backfill more come; the latest of them are shown.
+# Of one kind in one look. A backfill stores more; the latest are shown.
 PAGE_DOCUMENTS = 200
 MOST_KEPT = 5000
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """delay: seconds from the webhook to the stored record, None of what no webhook brought."""
+    """delay: seconds from the webhook to the stored record; None if no webhook caused it."""
 
     kind: str
     id: str
@@ -38,7 +38,7 @@ class Arrival:
 
 
 class Arrivals:
-    """Those of the last hour, oldest first."""
+    """The arrivals of the last hour, oldest first."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -68,12 +68,12 @@ class Arrivals:
         )
         read = [_arrival(kind, name, document[META]) for name, document in found]
         latest = max((arrival.stored_at for arrival in read), default=since)
-        # A full page is not the end; what is between it and now is left out, or the page would lag behind a backfill.
+        # After a full page, skip to now. Otherwise the console would lag behind a backfill.
         self._from[kind] = now if len(read) == PAGE_DOCUMENTS else max(since, latest)
         return [one for one in read if (one.kind, one.id, one.stored_at) not in self._known]
 
     def _first(self, kind: str, now: datetime) -> datetime:
-        """The last hour, or as much of it as one page holds."""
+        """Read the last hour, or as much of it as one page holds."""
         for minutes in (60, 10, 1):
             since = now - timedelta(minutes=minutes)
             if self._documents.count(kind, [Where(f"{META}.stored_at", ">=", since)]) < PAGE_DOCUMENTS:
@@ -82,7 +82,7 @@ class Arrivals:
 
 
 def _arrival(kind: str, name: str, meta: dict[str, Any]) -> Arrival:
-    """`_sync` holds parts of the record, too (`json`): only what is named here gets out of it."""
+    """`_sync` also holds parts of the record (`json`), so only the fields named here are used."""
     webhook = meta["source"] == "webhook" and meta["received_at"] is not None
     return Arrival(
         kind=kind,

@@ -1,4 +1,4 @@
-"""Where the lines and bars of a chart stand, in the units of its SVG. Pure."""
+"""Positions of a chart's lines and bars, in the units of its SVG. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LEFT, RIGHT, TOP, BOTTOM = 54, 6, 10, 22  # room for the labels of the axes
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 
-# Delays are shown by powers of ten, from this: most are some hundredths of a second, and some take minutes.
+# The start of the logarithmic axis: most delays are hundredths of a second, and some take minutes.
 LEAST_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
 class Mark:
-    """x of the middle, and the y of p50 and p95."""
+    """x of the centre, and y of p50 and p95."""
 
     x: float
     p50: float
@@ -36,7 +36,7 @@ class Grid:
 
 
 def ceiling(highest: float) -> float:
-    """The end of an axis that holds `highest`: 1, 2 or 5 times a power of ten."""
+    """Return the end of an axis that includes `highest`: 1, 2 or 5 times a power of ten."""
     if highest <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(highest))
@@ -44,17 +44,17 @@ def ceiling(highest: float) -> float:
 
 
 def height(value: float, top: float) -> float:
-    """The y of a value on an axis from 0 to `top`."""
+    """Return the y of a value on an axis from 0 to `top`."""
     return round(TOP + INNER_HEIGHT * (1 - min(value, top) / top), 1)
 
 
 def decades(highest: float) -> float:
-    """The end of a logarithmic axis that holds `highest` seconds: a power of ten, at least one second."""
+    """Return the end of a logarithmic axis that includes `highest` seconds: a power of ten, at least one second."""
     return 10.0 ** max(0, math.ceil(math.log10(max(highest, LEAST_SECONDS)) - 1e-9))
 
 
 def depth(seconds: float, top: float) -> float:
-    """The y of a delay on a logarithmic axis from LEAST_SECONDS to `top`."""
+    """Return the y of a delay on a logarithmic axis from LEAST_SECONDS to `top`."""
     share = math.log10(max(seconds, LEAST_SECONDS) / LEAST_SECONDS) / math.log10(top / LEAST_SECONDS)
     return round(TOP + INNER_HEIGHT * (1 - min(share, 1.0)), 1)
 
@@ -68,7 +68,7 @@ def marks(slices: Sequence[Slice], top: float) -> list[Mark]:
 
 
 def decade_grid(top: float) -> list[Grid]:
-    """A line for each power of ten."""
+    """Return a line for each power of ten."""
     count = round(math.log10(top / LEAST_SECONDS))
     return [
         Grid(depth(value, top), _label(value)) for value in (LEAST_SECONDS * 10**power for power in range(count + 1))
@@ -76,7 +76,7 @@ def decade_grid(top: float) -> list[Grid]:
 
 
 def seconds(value: float) -> str:
-    """Of a delay: `45 ms`, `2.3 s`, `31 s`, `12 min`."""
+    """Return a delay as text: `45 ms`, `2.3 s`, `31 s`, `12 min`."""
     return f"{value * 1000:.0f} ms" if value < 0.9995 else duration(value)
 
 
@@ -85,12 +85,12 @@ def _label(value: float) -> str:
 
 
 def line(points: Sequence[tuple[float, int]], top: float) -> str:
-    """The `points` of a polyline."""
+    """Return the `points` of a polyline."""
     return " ".join(f"{round(LEFT + INNER_WIDTH * at, 1)},{height(value, top)}" for at, value in points)
 
 
 def area(points: Sequence[tuple[float, int]], top: float) -> str:
-    """The `points` of the polygon below the line."""
+    """Return the `points` of the polygon below the line."""
     if not points:
         return ""
     floor = TOP + INNER_HEIGHT
@@ -99,5 +99,5 @@ def area(points: Sequence[tuple[float, int]], top: float) -> str:
 
 
 def grid(top: float) -> list[Grid]:
-    """0, the middle and the end of the axis."""
+    """Return 0, the middle and the end of the axis."""
     return [Grid(height(value, top), f"{value:,g}") for value in (0, top / 2, top)]

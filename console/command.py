@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from ops.options import Local, Project
-from ops.session import session, utc_now
+from ops.session import session
+from shared.clock import utc_now
 from shared.errors import SyncError
 from workstation.wiring import CONSOLE_KEY
 
@@ -31,10 +32,10 @@ def console(
     project: Project = None,
     local: Local = False,
 ) -> None:
-    """Open a page that shows the copy live, and repairs it.
+    """Serve a page that shows the copy live and repairs it.
 
-    It listens on this machine only, and opens with the address that is printed. What it does, it asks first. Ids and
-    times only, except on a record's own page. Ctrl-C ends it.
+    The page is available on this machine only, at the address that is printed. Every action asks for confirmation. The
+    page shows only ids and times, except on a record's own page. Ctrl-C stops it.
     """
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -45,7 +46,7 @@ def console(
 
     class Silent(WSGIRequestHandler):
         def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 (the inherited name)
-            """A line for each request would hold ids, and help nobody."""
+            """Log nothing: a line for each request would contain ids."""
 
     with session(project, local) as (screen, target), open(os.devnull, "w") as nothing:
         key = os.environ.pop(CONSOLE_KEY, "") or secrets.token_urlsafe(16)
@@ -60,7 +61,7 @@ def console(
         if browser and has_browser(os.environ):
             webbrowser.open(url)
         watch.start()
-        # What the system's modules log meanwhile is for nobody, and would be kept in memory.
+        # Nobody reads the log lines of the system's modules here, and they would stay in memory.
         with contextlib.redirect_stdout(nothing), contextlib.suppress(KeyboardInterrupt):
             server.serve_forever(poll_interval=0.2)
         watch.end()

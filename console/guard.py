@@ -1,10 +1,10 @@
-"""Who may use the page: the person who started it, in a page that it made itself.
+"""Who may use the page: only the person who started it, through the page's own forms.
 
-It listens on loopback. That alone keeps out neither another user of this machine nor a web page in the operator's
-browser, so each request must bring what these do not have:
+The server listens on loopback. That alone excludes neither another user of this machine nor a web page in the
+operator's browser, so each request must carry:
 
 - the key that the command printed, then as a cookie (SameSite=Strict, HttpOnly);
-- the host that it listens on, so that no other name that was made to lead here (DNS rebinding) reads anything;
+- the host that it listens on, so that no other name that resolves to it (DNS rebinding) can read anything;
 - if it changes something: our own origin, and a token that only our pages hold (CSRF).
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 HEADERS = {
-    # No script, style or image but our own files, no inline ones, no frames, no form that leads elsewhere.
+    # Only scripts, styles and images from our own files, nothing inline, no frames, no forms to other sites.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -25,7 +25,7 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # `no-referrer` would have browsers send `Origin: null` with our own forms.
+    # With `no-referrer`, browsers would send `Origin: null` with our own forms.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -43,19 +43,19 @@ class Refused:
 
 @dataclass(frozen=True)
 class Guard:
-    """port: where the page listens. key: what the command printed."""
+    """port: where the page listens. key: printed by the command."""
 
     port: int
     key: str = field(repr=False)
 
     @property
     def cookie(self) -> str:
-        """Its name. Cookies are shared by all ports of a host, so that two consoles need two names."""
+        """The cookie's name. All ports of a host share cookies, so two consoles need two names."""
         return f"console-{self.port}"
 
     @property
     def token(self) -> str:
-        """What our forms send."""
+        """The token that our forms send."""
         return hmac.new(self.key.encode(), b"form", hashlib.sha256).hexdigest()
 
     @property
@@ -71,7 +71,7 @@ class Guard:
         return Refused(421, "This is not the address of the console: open the one that the command printed.")
 
     def refuses(self, method: str, headers: Mapping[str, str], cookies: Mapping[str, str]) -> Refused | None:
-        """Why a request gets no answer; None where it may. The form's token is looked at by `refuses_form`."""
+        """Return why a request is refused; None if it is allowed. `refuses_form` checks the form's token."""
         if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return Refused(403, "Another page asked for this. Open the console by its own address.")
         if not self.is_key(cookies.get(self.cookie, "")):

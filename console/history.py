@@ -1,4 +1,4 @@
-"""What the charts show: delays and requests, by slices of time. Pure."""
+"""The data of the charts: delays and requests by slices of time. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ops.lag import percentile
 SLICES = 60
 SPANS = tuple(timedelta(minutes=minutes) for minutes in (2, 5, 10, 60))
 LONG = SPANS[-1]
-FINE = timedelta(minutes=10)  # of what is older, fewer samples are kept
+FINE = timedelta(minutes=10)  # fewer samples are kept of what is older
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,19 @@ class Slice:
 
 @dataclass(frozen=True)
 class Sample:
-    """used: requests in each window of the quota, by its length in seconds, at that time."""
+    """used: requests in each window of the quota at that time, by the window's length in seconds."""
 
     at: datetime
     used: dict[int, int]
 
 
 def span(began: datetime | None, now: datetime) -> timedelta:
-    """How much a chart shows: an hour, or less where nothing is older. began: the oldest that it has."""
+    """Return the span of a chart: an hour, or less if nothing is older. began: the oldest item."""
     return next((span for span in SPANS if began is None or now - began <= span), LONG)
 
 
 def delays(found: Iterable[tuple[datetime, float]], now: datetime, shown: timedelta) -> list[Slice]:
-    """found: when a record was stored, and its delay in seconds. Slices without any are left out; newest last."""
+    """found: when each record was stored, and its delay in seconds. Omit empty slices; newest last."""
     width = shown / SLICES
     by_slice: dict[int, list[float]] = defaultdict(list)
     for at, seconds in found:
@@ -53,7 +53,7 @@ def delays(found: Iterable[tuple[datetime, float]], now: datetime, shown: timede
 
 
 def used(samples: Sequence[Sample], window_seconds: int, now: datetime, shown: timedelta) -> list[tuple[float, int]]:
-    """Where each sample stands (0: the beginning of the span, 1: now), and the requests used then; oldest first."""
+    """Return the position of each sample (0: start of the span, 1: now) and the requests used then, oldest first."""
     return [
         (1 - (now - sample.at) / shown, sample.used[window_seconds])
         for sample in samples
@@ -62,7 +62,7 @@ def used(samples: Sequence[Sample], window_seconds: int, now: datetime, shown: t
 
 
 def thinned(samples: Sequence[Sample], now: datetime) -> list[Sample]:
-    """Without what is older than an hour, and of what is older than ten minutes, one in ten seconds."""
+    """Drop samples older than an hour, and thin those older than ten minutes to one in ten seconds."""
     kept: list[Sample] = []
     for sample in samples:
         old = now - sample.at > FINE

@@ -1,4 +1,4 @@
-"""The pages: routes, and what each shows. Whatever fails becomes a sentence; nothing of a record is in it."""
+"""The pages: routes, and what each shows. An error becomes a sentence, without content of a record."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from console.view import overview
 from console.watch import Seen, Watch
 from ops.dead_letters import dead_letters
 from ops.screen import ago, clock, many
-from ops.session import place
+from ops.session import location
 from ops.status import MOST_DEAD_LETTERS
 from ops.target_system import TargetSystem
 from shared.errors import SyncError
 
-MOST_DONE = 20  # actions that are still told
+MOST_DONE = 20  # how many finished actions are shown
 MOST_FORM_BYTES = 256 * 1024
 
 
 def application(target: TargetSystem, watch: Watch, guard: Guard, now: Callable[[], datetime]) -> Flask:
-    """The console of `target`, for whoever `guard` lets in."""
+    """Return the console of `target`, for everyone whom `guard` admits."""
     app = Flask("console", root_path=str(Path(__file__).parent))
     app.config["MAX_CONTENT_LENGTH"] = MOST_FORM_BYTES
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -54,7 +54,7 @@ Page = Callable[..., Response]
 
 
 def _refusal(refused: Refused) -> Response:
-    """Who is not let in learns nothing, not even the project's name."""
+    """Refuse without revealing anything, not even the project's name."""
     text = render_template("message.html", target="", title="Not shown", text=refused.because)
     return Response(text, refused.status, mimetype="text/html")
 
@@ -63,7 +63,7 @@ def _protect(app: Flask, guard: Guard) -> None:
     @app.before_request
     def check() -> Response | None:
         refused = guard.refuses_host(request.host)
-        # The key itself opens `enter`; the files of static/ hold nothing.
+        # `enter` takes the key itself; the files in static/ contain no data.
         if refused is None and request.endpoint not in ("static", "enter"):
             refused = guard.refuses(request.method, dict(request.headers), request.cookies)
             if refused is None and request.method == "POST":
@@ -92,7 +92,7 @@ def _tell_errors(app: Flask, page: Page) -> None:
             return page("message.html", error.code or 500, title=error.name, text=text)
         if isinstance(error, SyncError):
             return page("message.html", 502, title="Not possible", text=str(error))
-        return page("message.html", 500, title="Defect", text=f"{place(error)}: please report this line.")
+        return page("message.html", 500, title="Defect", text=f"{location(error)}: please report this line.")
 
 
 def _start_page(app: Flask, watch: Watch, page: Page, now: Callable[[], datetime]) -> None:

@@ -1,4 +1,4 @@
-"""One record for its own page: the only one that shows patient data."""
+"""One record for its own page, the only page that shows patient data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ops.target_system import TargetSystem
 
 @dataclass(frozen=True)
 class Shown:
-    """stored, text: the copy, None and empty where there is none; then `missing` says what is known of it.
+    """stored, text: the copy; None and empty if there is none, and then `missing` says what is known.
 
-    there: whether DrChrono has the record now, None where it was not asked. fetch_again: the link to that question.
+    there: whether DrChrono has the record now; None if this was not checked. fetch_again: the link to that action.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class Shown:
 
 
 def shown(target: TargetSystem, kind: str, key: str, *, with_drchrono: bool) -> Shown:
-    """with_drchrono: compare it with DrChrono's, which takes a request.
+    """with_drchrono: compare it with DrChrono's record, which costs a request.
 
     Raises BadKey, StoreUnavailable, and with DrChrono what the API raises.
     """

@@ -1,4 +1,4 @@
-"""The parts of the start page, sent again whenever they read differently (html.spec.whatwg.org, server-sent events)."""
+"""The parts of the start page, sent again whenever they change (html.spec.whatwg.org, server-sent events)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from console.watch import Seen, Watch
 # Templates in parts/.
 PARTS = ("verdict", "problems", "kinds", "charts", "arrivals", "pending", "outbox", "facts")
 
-# A connection that was left is noticed when something is written to it.
+# A closed connection is noticed only when something is written to it.
 BEAT_SECONDS = 15.0
 MOST_STREAMS = 20
 
 
 class Streams:
-    """render: a part's HTML of what was seen."""
+    """render: returns the HTML of a part."""
 
     def __init__(self, watch: Watch, render: Callable[[str, Seen], str]) -> None:
         self._watch = watch
@@ -28,7 +28,7 @@ class Streams:
         return len(self._open) >= MOST_STREAMS
 
     def events(self) -> Iterator[str]:
-        """Until the reader leaves or the console ends: first every part, then those that changed."""
+        """Yield every part, and then those that change, until the reader leaves or the console ends."""
         mine = object()
         self._open.append(mine)
         try:

@@ -1,4 +1,4 @@
-"""What the start page shows, from what was seen. Pure."""
+"""The content of the start page, from what was read. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from console import charts, history
 from console.arrivals import Arrival
 from console.history import Sample
 from console.watch import Seen
-from ops import told
+from ops import status_text
 from ops.lag import percentile
 from ops.reasons import Meaning, meaning
 from ops.screen import ago
 from ops.status import KindStatus, Status, Unknown
-from ops.told import Problem, Told
+from ops.status_text import Problem, StatusText
 from shared.outbox.summary import Summary
 from shared.queue.work_queue import Backlog
 from shared.rate_limit.state import WindowState
@@ -26,9 +26,9 @@ MOST_ARRIVALS = 100
 @dataclass(frozen=True)
 class KindRow:
     kind: KindStatus
-    complete: Told
-    share: int | None  # per cent of a backfill that is under way
-    left: str  # what it still takes
+    complete: StatusText
+    share: int | None  # per cent of a running backfill
+    left: str  # what it still needs
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PendingRow:
 
 @dataclass(frozen=True)
 class OutboxRow:
-    """age: since it was sent, or else asked for. advice: what a person does about it."""
+    """age: since it was sent, or else requested. advice: what a person should do about it."""
 
     entry: Summary
     record: str
@@ -50,8 +50,8 @@ class OutboxRow:
 
 @dataclass(frozen=True)
 class Chart:
-    """said: the same in words, for whoever doesn't see it. marks: of delays. line, area: of requests. limit: its y,
-    None where it is far above. began: the label of the left end.
+    """said: the same in words, for screen readers. marks: of delays. line, area: of requests. limit: its y,
+    None if it is far above. began: the label of the left end.
     """
 
     said: str
@@ -65,25 +65,25 @@ class Chart:
 
 @dataclass(frozen=True)
 class Overview:
-    """verdict: the page in one line."""
+    """verdict: the state in one line."""
 
     target: str
     at: datetime
-    verdict: Told
+    verdict: StatusText
     trouble: str
     problems: list[Problem]
     kinds: list[KindRow]
     pending: list[PendingRow]
-    nothing_pending: Told
-    facts: list[tuple[str, Told]]
-    outbox: list[OutboxRow] | None  # None where no program may write
+    nothing_pending: StatusText
+    facts: list[tuple[str, StatusText]]
+    outbox: list[OutboxRow] | None  # None if no program may write
     arrivals: list[Arrival]
     delays: Chart
     requests: Chart
 
 
 def overview(seen: Seen, status: Status, now: datetime) -> Overview:
-    problems = [*told.problems(status), *_more_problems(status)]
+    problems = [*status_text.problems(status), *_more_problems(status)]
     return Overview(
         target=status.target,
         at=status.at,
@@ -92,7 +92,7 @@ def overview(seen: Seen, status: Status, now: datetime) -> Overview:
         problems=problems,
         kinds=[_kind_row(kind, status.at) for kind in status.kinds],
         pending=[PendingRow(row, ago(row.oldest, status.at), meaning(row.reason)) for row in status.pending],
-        nothing_pending=told.nothing_pending(status),
+        nothing_pending=status_text.nothing_pending(status),
         facts=_facts(status),
         outbox=_outbox(status),
         arrivals=list(reversed(seen.arrivals[-MOST_ARRIVALS:])),
@@ -101,14 +101,14 @@ def overview(seen: Seen, status: Status, now: datetime) -> Overview:
     )
 
 
-def _facts(status: Status) -> list[tuple[str, Told]]:
-    """A line each. What other capabilities tell of themselves goes here, too."""
+def _facts(status: Status) -> list[tuple[str, StatusText]]:
+    """Return one line for each fact, also those of other capabilities."""
     return [
-        ("token", told.token(status.token)),
-        ("quota", told.quota(status.quota, status.at)),
-        *([("outbox", told.outbox(status.outbox, status.at))] if status.outbox else []),
-        *([("feed", told.feed(status.feed, status.at))] if status.feed is not None else []),
-        *((f"job {job.name}", told.job(job, status.at)) for job in status.jobs),
+        ("token", status_text.token(status.token)),
+        ("quota", status_text.quota(status.quota, status.at)),
+        *([("outbox", status_text.outbox(status.outbox, status.at))] if status.outbox else []),
+        *([("feed", status_text.feed(status.feed, status.at))] if status.feed is not None else []),
+        *((f"job {job.name}", status_text.job(job, status.at)) for job in status.jobs),
     ]
 
 
@@ -120,44 +120,52 @@ def _outbox(status: Status) -> list[OutboxRow] | None:
             entry,
             f"{entry.kind}/{entry.record or 'new'}",
             ago(entry.since, status.at) if entry.since is not None else "?",
-            told.outbox_advice(entry),
+            status_text.outbox_advice(entry),
         )
         for entry in status.outbox.for_a_person
     ]
 
 
 def _more_problems(status: Status) -> list[Problem]:
-    """What keeps every kind from going on, or waits for a person."""
+    """Return problems that affect every kind, or that wait for a person."""
     found = []
     for what, said, why in (
-        ("token", told.token(status.token), "DrChrono is not asked for anything until:"),
-        ("dead letters", told.dead_letters(status.dead_letters), "They could not be stored for hours. To see them:"),
+        ("token", status_text.token(status.token), "DrChrono is not asked for anything until:"),
+        (
+            "dead letters",
+            status_text.dead_letters(status.dead_letters),
+            "They could not be stored for hours. To see them:",
+        ),
     ):
         if said.bad:
             found.append(Problem(f"{what}: {said.text}", why if said.command else "", said.command))
     return found
 
 
-def _verdict(status: Status, problems: Sequence[Problem], trouble: str) -> Told:
+def _verdict(status: Status, problems: Sequence[Problem], trouble: str) -> StatusText:
     if trouble:
-        return Told("Not up to date", bad=True)
+        return StatusText("Not up to date", bad=True)
     if problems:
-        return Told("1 problem" if len(problems) == 1 else f"{len(problems)} problems", bad=True)
+        return StatusText("1 problem" if len(problems) == 1 else f"{len(problems)} problems", bad=True)
     backfilled = [kind.backfill.share for kind in status.kinds if kind.backfill]
     if backfilled:
-        return Told(f"Backfill {min(backfilled):.0%}")
+        return StatusText(f"Backfill {min(backfilled):.0%}")
     incomplete = [kind for kind in status.kinds if not (kind.by_patient or kind.complete_at)]
     if incomplete:
-        return Told("Complete after the next sync" if all(kind.filled_at for kind in incomplete) else "No backfill yet")
+        return StatusText(
+            "Complete after the next sync" if all(kind.filled_at for kind in incomplete) else "No backfill yet"
+        )
     if status.pending:
         waiting = f"{sum(row.count for row in status.pending):,} pending"
-        return Told(waiting if any(meaning(row.reason).remedy for row in status.pending) else f"In order, {waiting}")
-    return Told("Complete", good=True)
+        return StatusText(
+            waiting if any(meaning(row.reason).remedy for row in status.pending) else f"In order, {waiting}"
+        )
+    return StatusText("Complete", good=True)
 
 
 def _kind_row(kind: KindStatus, now: datetime) -> KindRow:
     share = round(kind.backfill.share * 100) if kind.backfill and not kind.problems else None
-    return KindRow(kind, told.complete(kind, now), share, told.left(kind))
+    return KindRow(kind, status_text.complete(kind, now), share, status_text.left(kind))
 
 
 def _delays(arrivals: Sequence[Arrival], now: datetime) -> Chart:
@@ -174,7 +182,7 @@ def _delays(arrivals: Sequence[Arrival], now: datetime) -> Chart:
 
 
 def _requests(samples: Sequence[Sample], status: Status, now: datetime) -> Chart:
-    """Of the window that is the nearest to its limit."""
+    """Return the chart of the window that is nearest to its limit."""
     window = _tightest(status)
     if window is None:
         return Chart("The quota is not known.", charts.grid(1), _began(history.LONG))
@@ -184,7 +192,7 @@ def _requests(samples: Sequence[Sample], status: Status, now: datetime) -> Chart
     top = charts.ceiling(max(peak, 1))
     near = window.limit <= 4 * top
     top = charts.ceiling(max(peak, window.limit)) if near else top
-    each = told.window(window.seconds)
+    each = status_text.window(window.seconds)
     return Chart(
         f"at most {peak:,} of {window.limit:,} in {each}; now {window.used:,}",
         charts.grid(top),

@@ -1,4 +1,4 @@
-"""One thread that looks at the copy for every open page, as often as the place allows."""
+"""One thread that reads the copy for all open pages, as often as the system allows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ops.target_system import STORE_REMEDY, TargetSystem
 from shared.errors import StoreUnavailable, SyncError
 from shared.rate_limit.state import QuotaState
 
-# A page that is open says so by its stream; one that was only loaded is looked at for so long.
+# An open page has a stream. A page that was only loaded counts as open for this long.
 LOOKED_AT = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds between two looks: at the arrivals and the quota (7 reads where nothing came), and at the whole status
-    (some 120 reads), which is read only while somebody looks.
+    """Seconds between two reads: of the arrivals and the quota (7 reads if nothing arrived), and of the whole status
+    (about 120 reads), which is read only while a page is open.
     """
 
     arrivals: float
@@ -36,7 +36,7 @@ def pace(target: TargetSystem) -> Pace:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a page shows. version: grows with each look. trouble: why there is nothing newer."""
+    """What a page shows. version: grows with each read. trouble: why there is nothing newer."""
 
     version: int = 0
     at: datetime | None = None
@@ -57,7 +57,7 @@ class Watch:
         self._looked_at: datetime | None = None
         self._status_at: datetime | None = None
         self._ended = threading.Event()
-        # What was done from the pages: when, what, and whether it went well.
+        # The actions from the pages: when, what, and whether they succeeded.
         self.done: list[tuple[datetime, str, bool]] = []
 
     def start(self) -> None:
@@ -73,26 +73,26 @@ class Watch:
         return self._ended.is_set()
 
     def seen(self) -> Seen:
-        """What is known, read anew where it is older than it would be if somebody had looked."""
+        """Return what was read. Read it again first if it is older than an open page would have allowed."""
         self._looked_at = self._now()
         if self._is_due(self._looked_at):
             self.look()
         return self._seen
 
     def next(self, version: int, seconds: float) -> Seen:
-        """What is known as soon as it is newer than `version`, or after so long."""
+        """Return what was read as soon as it is newer than `version`, or after the timeout."""
         self._looked_at = self._now()
         with self._changed:
             self._changed.wait_for(lambda: self._seen.version > version or self.ended, seconds)
         return self._seen
 
     def refresh(self) -> None:
-        """Something was done: look at once."""
+        """Read at once, after an action."""
         self._status_at = None
         self.look()
 
     def look(self) -> None:
-        """Read what is due. What cannot be read is said on the page, and read again at the next look."""
+        """Read what is due. The page says what cannot be read, and the next look tries again."""
         now = self._now()
         with self._changed:
             try:

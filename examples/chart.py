@@ -1,11 +1,11 @@
-"""Print what a clinician wants to know of a patient, and whether it is all of it.
+"""Print a patient's chart, and whether it is known to be complete.
 
     pip install ./reader
     python examples/chart.py 90000042
 
-It reads the copy that the environment names: GCP_PROJECT and FIRESTORE_DATABASE of a deployment, or what `make run`
-keeps up, whose settings are in `.local/environment` (reader/README.md, "On one machine"). Exit codes: 0, 1 where there
-is no such patient, 3 where the chart may lack a change of more than an hour ago.
+It reads the copy that the environment names: GCP_PROJECT and FIRESTORE_DATABASE for a deployment, or the settings in
+`.local/environment` for what `make run` runs (reader/README.md, "On one machine"). Exit codes: 0; 1 if there is no such
+patient; 3 if the chart may lack a change that is more than an hour old.
 """
 
 from __future__ import annotations

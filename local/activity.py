@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,13 @@ from local.events import POLL_SECONDS, Edits, make_edits
 from local.feed import Take
 from local.feed import told as told_change
 from local.terminal import Bars, Stage, Terminal
-from main import System
 from shared.documents import Where
 from shared.drchrono.kinds import KINDS, Kind
-from shared.jobs.checkpoints import Checkpoint, Checkpoints
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.remaining import remaining
 from shared.queue.work_queue import COLLECTION as PENDING
+from shared.wiring.system import System
 
 BACKFILLED = tuple(kind for kind in KINDS.values() if kind.changes)
 
@@ -91,6 +93,8 @@ class Activity:
             if kind.changes:
                 position = positions.get(kind.name)
                 done, total = _walked(position.backfill, finished=position.backfilled_at is not None)
+            elif kind.whole:
+                done, total = min(stored, 1), 1  # one list, in the first sync
             else:
                 left = self.system.queue().count(kind.name, by="patient")
                 total = max(documents.count("patients"), left, 1)
@@ -98,14 +102,12 @@ class Activity:
             yield Stage(kind.name, done, total, f"{stored} records{self._left(kind, positions.get(kind.name))}")
 
     def _left(self, kind: Kind, position: Checkpoint) -> str:
-        """What a backfill or a pass under way still takes."""
+        """What a backfill or a pass under way still takes; empty while that is not known."""
         api, queued = self.system.api(), self.system.queue().count(kind.name)
         left = remaining(kind, position, queued, api.quota, api.background_share)
-        if left is None:
+        if left is None or left.requests is None or left.time is None:
             return ""
-        if left.requests is None or left.time is None:
-            return ", requests left: not known yet"
-        return f", about {left.requests} requests, {left.time / timedelta(minutes=1):.1f} min left"
+        return f", {left.requests} requests, {math.ceil(left.time / timedelta(minutes=1))} min left"
 
     def events(self, control: Control, edits: Edits) -> bool:
         """Make the edits at the practice and show their records arrive. Return whether each edit sent an event."""

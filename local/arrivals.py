@@ -53,6 +53,8 @@ def told(line: Mapping[str, Any]) -> str | None:
         return row(line["event"], f"{line['kind']}/{line['id']}", words + after)
     if label == "webhook.rejected":
         return f"a webhook was refused with {line['status']}: {line['reason']}"
+    if label == "webhook.ignored" and line["event"] == "PING":
+        return "a PING was acknowledged"
     if label == "webhook.ignored":
         return f"a webhook was ignored: {line['event'] or 'no event'} is not of a kind that is kept"
     return None

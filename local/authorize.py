@@ -10,9 +10,9 @@ import requests
 from local.control import Control, Failed
 from local.options import Options
 from local.terminal import Terminal
-from main import System
 from shared.errors import TokenError
 from shared.settings import writes
+from shared.wiring.system import System
 from workstation.authorization import RedirectListener, adopt, authorization_url, check_reachable, new_state
 
 BROWSER_SECONDS = 10.0
@@ -34,7 +34,8 @@ def authorize(options: Options, terminal: Terminal, system: System) -> None:
         if options.url is None:
             _allow(url)
         else:
-            terminal.say(f"Open this URL in a browser, and allow the access:\n\n  {url}\n")
+            terminal.say("Open this URL in a browser, and allow the access:\n")
+            terminal.long(f"  {url}\n")
             terminal.say(f"Waiting for the redirect to {redirect_uri} …", style="dim")
         code = listener.wait(state)
     granted = adopt(code, redirect_uri, system.token_endpoint(), system.token_refresher().adopt)

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 import functions_framework
 
-from main import receive, run, store
+from main import Functions
 from workstation.wiring import local_system
 
 if TYPE_CHECKING:
     import flask
     from cloudevents.http import CloudEvent
 
-SYSTEM = local_system(os.environ)
+FUNCTIONS = Functions(local_system(os.environ))
 
 
 @functions_framework.http
 def receive_webhook(request: flask.Request) -> flask.Response:
-    return receive(SYSTEM, request)
+    return FUNCTIONS.receive_webhook(request)
 
 
 @functions_framework.cloud_event
 def store_record(event: CloudEvent) -> None:
-    store(SYSTEM, event.data)
+    FUNCTIONS.store_record(event.data)
 
 
 @functions_framework.http
 def run_job(request: flask.Request) -> flask.Response:
-    return run(SYSTEM, request)
+    return FUNCTIONS.run_job(request)

@@ -107,7 +107,7 @@ def install() -> str:
     if pip.wait() == 0:
         return ""
     if any(sign in said for sign in UNREACHED):
-        return "the packages cannot be fetched: no way to the package index; check the network, or PIP_INDEX_URL"
+        return "the packages cannot be fetched: the package index is out of reach; check the network, or PIP_INDEX_URL"
     errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-1:] or ["no output"]
     return f"pip could not install {PINS.name}: {errors[0]}"
 

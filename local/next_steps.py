@@ -7,7 +7,7 @@ from pathlib import Path
 from local import stack
 from local.options import Options
 from local.terminal import Terminal
-from main import System
+from shared.wiring.system import System
 
 
 def say_how_to_go_on(options: Options, terminal: Terminal, folder: Path, system: System) -> None:
@@ -16,30 +16,32 @@ def say_how_to_go_on(options: Options, terminal: Terminal, folder: Path, system:
     terminal.heading("It stays up until Ctrl-C. From another terminal:")
     if options.url is None:
         secret = options.settings["DRCHRONO_WEBHOOK_SECRET"]
-        terminal.say("# sign a webhook and send it")
-        terminal.say(f"""BODY='{{"event":"PATIENT_MODIFY","object_id":{patient},"webhook_id":"by-hand"}}'""")
-        terminal.say(f"""SIGNATURE=$(printf %s "$BODY" | openssl dgst -sha256 -hmac {secret} -r | cut -d' ' -f1)""")
-        terminal.say(f"""curl -i -H "X-drchrono-signature: $SIGNATURE" -d "$BODY" {webhook}""")
-        terminal.say("# change a record at DrChrono")
-        terminal.say(
-            f"""curl -d '{{"kind":"patients","id":{patient},"fields":{{"city":"Springfield"}}}}' """
-            f"{stack.url(options, 'simulator')}/control/change"
+        terminal.long("# sign a webhook and send it")
+        terminal.long(f"""BODY='{{"event":"PATIENT_MODIFY","object_id":{patient},"webhook_id":"by-hand"}}'""")
+        terminal.long(f"""SIGNATURE=$(printf %s "$BODY" |\n  openssl dgst -sha256 -hmac {secret} -r | cut -d' ' -f1)""")
+        terminal.long(f"""curl -i -H "X-drchrono-signature: $SIGNATURE" -d "$BODY" {webhook}""")
+        terminal.long("# change a record at DrChrono")
+        terminal.long(
+            f"""curl -d '{{"kind":"patients","id":{patient},"fields":{{"city":"Springfield"}}}}' \\\n"""
+            f"  {stack.url(options, 'simulator')}/control/change"
         )
     else:
-        terminal.say(
-            f"# webhooks get here only through a tunnel of yours to {webhook}; without one, syncs find changes"
+        terminal.long(
+            f"# webhooks get here only through a tunnel of yours to {webhook};\n# without one, syncs find changes"
         )
-    terminal.say("# look at a document")
+    terminal.long("# look at a document")
     if options.installed is None:
-        terminal.say(f".venv/bin/python -m local show patients/{patient} --folder {folder}")
+        terminal.long(f".venv/bin/python -m local show patients/{patient} \\\n  --folder {folder}")
     else:
         firestore, project = stack.url(options, "firestore"), options.settings["GCP_PROJECT"]
-        terminal.say(f"curl '{firestore}/v1/projects/{project}/databases/(default)/documents/patients/{patient}'")
-    terminal.say("# read the copy as a program does")
-    terminal.say("export $(grep -E '^(EMBEDDED_FOLDER|FIRESTORE_EMULATOR_HOST|GCP_PROJECT)=' .local/environment)")
-    terminal.say(f"PYTHONPATH=reader .venv/bin/python examples/chart.py {patient}")
-    terminal.say("# run a job: sync, backfill, reconcile or refresh-token")
-    terminal.say(f"""curl -d '{{"job":"reconcile"}}' {jobs}""")
-    terminal.say("# see how complete the copy is, and what waits for what")
-    terminal.say(".venv/bin/python -m ops status --local")
-    terminal.say(f"# logs\ntail -f {folder}/*.log\n")
+        terminal.long(f"curl '{firestore}/v1/projects/{project}/databases/(default)/documents/patients/{patient}'")
+    terminal.long("# read the copy as a program does")
+    terminal.long(
+        "export $(grep -E '^(EMBEDDED_FOLDER|FIRESTORE_EMULATOR_HOST|GCP_PROJECT)=' \\\n  .local/environment)"
+    )
+    terminal.long(f"PYTHONPATH=reader .venv/bin/python examples/chart.py {patient}")
+    terminal.long("# run a job: sync, backfill, reconcile or refresh-token")
+    terminal.long(f"""curl -d '{{"job":"reconcile"}}' {jobs}""")
+    terminal.long("# see how complete the copy is, and what waits for what")
+    terminal.long(".venv/bin/python -m ops status --local")
+    terminal.long(f"# logs\ntail -f {folder}/*.log\n")

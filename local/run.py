@@ -19,13 +19,13 @@ from local.control import Control, Failed, run_job
 from local.ending import interruptible, watch
 from local.events import EDITS
 from local.feed import Take, from_pubsub, from_queue
+from local.folder import alone, findable, folder_of
 from local.next_steps import say_how_to_go_on
 from local.options import Options, Unusable
-from local.place import alone, findable, folder_of
 from local.processes import ProcessDied, Processes
 from local.terminal import Terminal
-from main import System
 from shared.errors import SyncError
+from shared.wiring.system import System
 from workstation.authorization import AuthorizationFailed
 from workstation.embedded_push import Pusher
 from workstation.wiring import changes, local_system, queue
@@ -78,7 +78,7 @@ def _run(options: Options, terminal: Terminal, folder: Path, processes: Processe
         key = secrets.token_urlsafe(16)
         processes.start([stack.console(options, key)])
         terminal.heading("Open this page to watch:")
-        terminal.say(f"  {stack.url(options, 'console')}/enter?key={key}")
+        terminal.long(f"  {stack.url(options, 'console')}/enter?key={key}")
     system = _system(options, folder)
     activity = Activity(terminal, system, stack.url(options, "jobs"), _changes(options, folder))
     terminal.heading("Authorization")

@@ -37,11 +37,16 @@ class Terminal:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds."""
-        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._console = Console(file=sys.stdout, highlight=False)
         self._clock = clock
 
     def say(self, text: str, style: str = "") -> None:
-        self._console.print(escape(text), style=style or None)
+        """In a terminal, wrapped between words. In a pipe, as it is."""
+        self._console.print(escape(text), style=style or None, soft_wrap=not self._console.is_terminal)
+
+    def long(self, text: str) -> None:
+        """Text to copy, such as a URL or a command: without line breaks of ours."""
+        self._console.print(escape(text), soft_wrap=True)
 
     def heading(self, text: str) -> None:
         self._console.print(f"\n[bold]{escape(text)}[/bold]")
@@ -56,11 +61,15 @@ class Terminal:
 
     @contextmanager
     def bars(self) -> Iterator[Bars]:
-        """A function to be called with the stages as they are, again and again."""
+        """A function to be called with the stages as they are, again and again.
+
+        In a pipe, its first call prints nothing, and each later one what has changed: at most every ten seconds.
+        """
         if not self._console.is_terminal:
             yield self._lines()
             return
-        columns = (TextColumn("{task.description:16}"), BarColumn(28), TextColumn("{task.fields[words]}"))
+        # 80 columns in all, with the longest name of a kind and the longest words.
+        columns = (TextColumn("{task.description:20}"), BarColumn(10), TextColumn("{task.fields[words]}"))
         with Progress(*columns, TimeElapsedColumn(), console=self._console) as progress:
             tasks = {}
 
@@ -73,13 +82,16 @@ class Terminal:
             yield show
 
     def _lines(self) -> Bars:
-        said = ("", self._clock())
+        said: dict[str, str] = {}
+        at = self._clock()
 
         def show(stages: Iterable[Stage]) -> None:
-            nonlocal said
-            text = ", ".join(f"{stage.name} {stage.words}" for stage in stages if stage.words)
-            if text != said[0] and self._clock() - said[1] >= PLAIN_SECONDS:
-                said = (text, self._clock())
-                self.say(f"  {text}")
+            nonlocal at
+            if said and self._clock() - at < PLAIN_SECONDS:
+                return
+            for stage in stages:
+                if said.setdefault(stage.name, stage.words) != stage.words:
+                    said[stage.name], at = stage.words, self._clock()
+                    self.say(f"  {stage.name:20} {stage.words}")
 
         return show

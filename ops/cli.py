@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from console.command import console
-from ops import commands_look, commands_repair, commands_write
+from ops import commands_existing, commands_look, commands_repair, commands_write
 from ops.version import version
 
 app = typer.Typer(
@@ -38,11 +38,11 @@ def program(
 app.command()(commands_look.authorize)
 app.command()(commands_look.status)
 app.command()(commands_look.doctor)
-app.command()(commands_repair.backfill)
+app.command()(commands_existing.backfill)
 app.command()(commands_repair.retry)
 app.command("accept-deletions")(commands_repair.accept_deletions)
 app.command("dead-letters")(commands_repair.dead_letters)
-app.command()(commands_repair.replay)
+app.command()(commands_existing.replay)
 app.command()(commands_look.show)
 app.command()(console)
 app.command()(commands_write.outbox)

@@ -9,7 +9,8 @@ import typer
 
 from ops.options import Json, Local, Project, web_address
 from ops.screen import BAD, DIM, GOOD
-from ops.session import OUT_OF_ORDER, session, utc_now
+from ops.session import OUT_OF_ORDER, session
+from shared.clock import utc_now
 
 
 def authorize(

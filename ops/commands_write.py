@@ -10,7 +10,8 @@ import typer
 
 from ops.options import Json, Local, Project
 from ops.screen import BAD, GOOD, Screen, ago, table
-from ops.session import OUT_OF_ORDER, session, utc_now
+from ops.session import OUT_OF_ORDER, session
+from shared.clock import utc_now
 from shared.outbox.entries import State
 from shared.outbox.summary import Summary
 

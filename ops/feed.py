@@ -1,4 +1,4 @@
-"""How far the change feed is behind: what was stored, and has not been published yet."""
+"""How far the change feed is behind: stored changes that have not been published yet."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ops.verdict import Failed, Skipped
 from shared.feed.outbox import Outbox
 from shared.settings import feed_settings
 
-# A change is published at once, or else by a sync: by then two of them have tried.
+# A change is published at once, or else by a sync. By then two syncs have tried.
 LATE_AFTER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class FeedStatus:
-    """records: of how many something waits. oldest: since when, None where nothing does."""
+    """records: how many have unpublished changes. oldest: since when the oldest waits, None if none does."""
 
     records: int
     oldest: datetime | None
@@ -35,7 +35,7 @@ class FeedStatus:
 
 
 def feed_status(target: TargetSystem, now: datetime) -> FeedStatus | None:
-    """None where the feed is off. Raises SettingsError and StoreUnavailable."""
+    """Return None if the feed is off. Raises SettingsError and StoreUnavailable."""
     if feed_settings(target.environ).mode == "off":
         return None
     return FeedStatus(*Outbox(target.system.documents(), lambda: now).lag())

@@ -15,7 +15,8 @@ from ops.screen import BAD, DIM, Screen, many
 from ops.target_system import TargetSystem
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill
-from shared.jobs.checkpoints import Checkpoint, Checkpoints
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
 from shared.jobs.remaining import Remaining
 from shared.jobs.run import Parts
@@ -118,8 +119,8 @@ def _told(progress: Progress | None, left: Remaining | None, sync: dict[str, Any
     text = f"held up: {stopped}" if stopped in HELD_UP else said(left)
     if progress is None:
         return _Told(0.0, text)
-    of = f" of {progress.total:,}" if progress.total is not None else ""
-    return _Told(progress.share, f"{progress.done:,}{of} records, {text}")
+    seen = f"{progress.done:,} of {progress.total:,}" if progress.total is not None else f"{progress.done:,} records"
+    return _Told(progress.share, f"{seen}, {text}")
 
 
 class _Lines:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from shared.drchrono.kinds import KINDS
+from shared.drchrono.kinds import KINDS, Kind
 
 Project = Annotated[
     str | None,
@@ -19,21 +19,32 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for
 KindName = Annotated[str | None, typer.Option("--kind", metavar="K", help="Only this kind, for example appointments.")]
 
 
+_NO_KIND = "{} is not a kind of record"
+
+
 def chosen(kind: str | None, known: tuple[str, ...], hint: str = "--kind") -> tuple[str, ...]:
     """Return the kinds that a command works on. known: the kinds that it supports. Raises BadParameter."""
     if kind is None:
         return known
     if kind not in known:
-        choose = f"choose one of {', '.join(known)}"
-        raise typer.BadParameter(f"{_because(kind)}: {choose}", param_hint=hint)
+        because, others = (
+            (f"{kind} {_way(KINDS[kind])}", "") if kind in KINDS else (_NO_KIND.format(kind), _others(known))
+        )
+        raise typer.BadParameter(f"{because}: choose one of {', '.join(known)}{others}", param_hint=hint)
     return (kind,)
 
 
-def _because(kind: str) -> str:
-    row = KINDS.get(kind)
-    if row is None:
-        return f"{kind} is not a kind of record"
-    return f"{kind} are listed whole once a day" if row.whole else f"{kind} are fetched with their patients"
+def _way(kind: Kind) -> str:
+    return "are listed whole once a day" if kind.whole else "are fetched with their patients"
+
+
+def _others(known: tuple[str, ...]) -> str:
+    """Why the other kinds are not to be chosen."""
+    ways: dict[str, list[str]] = {}
+    for kind in KINDS.values():
+        if kind.name not in known:
+            ways.setdefault(_way(kind), []).append(kind.name)
+    return "".join(f"; {', '.join(names)} {way}" for way, names in ways.items())
 
 
 def past_day(text: str | None, today: date) -> date | None:

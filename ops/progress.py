@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ops.screen import duration, many
 from shared.drchrono.kinds import Kind
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.remaining import Remaining, remaining
 from shared.settings import ApiSettings
 

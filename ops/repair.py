@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from main import System
 from ops.compare import fetch
 from shared.documents import Documents, Where
 from shared.drchrono.ids import is_id
@@ -18,6 +17,7 @@ from shared.queue.encoding import target_of
 from shared.queue.entries import ABSENT, REASONS, Entry, Priority, Target
 from shared.queue.work_queue import COLLECTION, WorkQueue
 from shared.records.store import Records
+from shared.wiring.system import System
 
 REASON = "asked"
 
@@ -83,5 +83,5 @@ def accept(parts: Parts, kind: Kind) -> None:
     """Accept the absent records of the kind as deleted. Start a complete pass, to find those that were not queued."""
     parts.absences.accept(kind)
     if kind.name in KIND_NAMES:
-        parts.checkpoints.change(kind.name, lambda old: old.mended("reconcile"))
+        parts.checkpoints.change(kind.name, lambda old: old.recovered("reconcile"))
         start(parts, (kind.name,))

@@ -1,4 +1,4 @@
-"""Have the feed tell the present state of records again, at a bounded rate."""
+"""Have the feed announce the current state of records again, at a bounded rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.feed.outbox import Target
 from shared.records.announcing import Feed
 from shared.records.ordering import copy_of
 
-# Records in one go, and in a second: subscribers may read each of them from Firestore.
+# Records in one batch and in one second, since subscribers may read each of them from Firestore.
 CHUNK_RECORDS = 50
 RECORDS_A_SECOND = 50.0
 
@@ -37,9 +37,9 @@ def replay(
     report: Callable[[int], None] = lambda done: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Counter[str]:
-    """Return how many were told and how many wait for the sync because the broker did not answer.
+    """Return how many were announced, and how many wait for the sync because the broker did not answer.
 
-    since: only records that were stored from then on. record: this id alone. Tombstones are told as `deleted`. The
+    since: only records that were stored from then on. record: this id alone. Tombstones are announced as `deleted`. The
     version stays, and each comes behind what waits for its record. Raises FeedOff and StoreUnavailable.
     """
     if feed is None:

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
 from os import environ
 from pathlib import Path
 
@@ -21,10 +20,6 @@ from shared.errors import SettingsError, StoreUnavailable, SyncError
 from workstation.authorization import AuthorizationFailed
 
 OUT_OF_ORDER = 1  # click uses 2 for wrong usage
-
-
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 @contextmanager
@@ -52,10 +47,10 @@ def session(
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:  # a traceback would show the data being handled
-        _fail(f"{place(error)}: this is a bug in the program; please report this line")
+        _fail(f"{location(error)}: this is a bug in the program; please report this line")
 
 
-def place(error: Exception) -> str:
+def location(error: Exception) -> str:
     """Return the type of an unexpected error and where it was raised. Its text may contain the data being handled."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"

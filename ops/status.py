@@ -19,7 +19,7 @@ from shared.drchrono.kinds import KINDS, Kind
 from shared.errors import StoreUnavailable, SyncError
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.leases import Leases
-from shared.jobs.practice_ways import way_of
+from shared.jobs.practice_strategies import strategy_of
 from shared.jobs.remaining import Remaining
 from shared.queue import work_queue
 from shared.queue.work_queue import Backlog
@@ -148,7 +148,7 @@ def kind_status(
         complete_at=position.complete_at,
         backfilled_at=position.backfilled_at,
         filled_at=position.filled_at,
-        by_patient=kind.listed_by == "patient" and way_of(position).by == "patient",
+        by_patient=kind.listed_by == "patient" and strategy_of(position).by == "patient",
         problems=position.problems,
         deletions_held_since=_held_since(documents, kind, now),
         backfill=progress(kind.name, position),

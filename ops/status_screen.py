@@ -7,12 +7,12 @@ from collections import defaultdict
 from rich.table import Table
 from rich.text import Text
 
-from ops import told
+from ops import status_text
 from ops.coverage import show_coverage
 from ops.screen import BAD, DIM, GOOD, Screen, ago, clock, duration, table
 from ops.status import Status
+from ops.status_text import StatusText
 from ops.target_system import TargetSystem
-from ops.told import Told
 
 
 def show_status(screen: Screen, status: Status, target: TargetSystem) -> None:
@@ -40,7 +40,7 @@ def _kinds(status: Status) -> Table:
             kind.name,
             f"{kind.records:,}",
             f"{kind.deleted:,}",
-            _text(told.complete(kind, status.at)),
+            _text(status_text.complete(kind, status.at)),
             f"{kind.pending:,}",
             duration(lag.p50) if lag else "-",
             duration(lag.p95) if lag else "-",
@@ -49,7 +49,7 @@ def _kinds(status: Status) -> Table:
 
 
 def _problems(screen: Screen, status: Status, target: TargetSystem) -> None:
-    for problem in told.problems(status):
+    for problem in status_text.problems(status):
         screen.say(problem.said, BAD)
         if problem.command:
             screen.command(problem.why, target.command(problem.command))
@@ -67,16 +67,16 @@ def _rest(status: Status, target: TargetSystem) -> Table:
     shown = table("", "")
     shown.show_header = False
     if not status.pending:
-        shown.add_row("pending", _text(told.nothing_pending(status)))
-    shown.add_row("token", _text(told.token(status.token), target))
-    shown.add_row("quota", _text(told.quota(status.quota, status.at)))
-    shown.add_row("dead letters", _text(told.dead_letters(status.dead_letters), target))
+        shown.add_row("pending", _text(status_text.nothing_pending(status)))
+    shown.add_row("token", _text(status_text.token(status.token), target))
+    shown.add_row("quota", _text(status_text.quota(status.quota, status.at)))
+    shown.add_row("dead letters", _text(status_text.dead_letters(status.dead_letters), target))
     if status.outbox is not None:
-        shown.add_row("outbox", _text(told.outbox(status.outbox, status.at), target))
+        shown.add_row("outbox", _text(status_text.outbox(status.outbox, status.at), target))
     if status.feed is not None:
-        shown.add_row("feed", _text(told.feed(status.feed, status.at), target))
+        shown.add_row("feed", _text(status_text.feed(status.feed, status.at), target))
     for job in status.jobs:
-        shown.add_row(job.name, _text(told.job(job, status.at)))
+        shown.add_row(job.name, _text(status_text.job(job, status.at)))
     return shown
 
 
@@ -84,13 +84,13 @@ def _left(screen: Screen, status: Status) -> None:
     """What is left of backfills and passes; kinds of which the same is said share a line."""
     kinds: defaultdict[str, list[str]] = defaultdict(list)
     for kind in status.kinds:
-        if left := told.left(kind):
+        if left := status_text.left(kind):
             kinds[left].append(kind.name)
     for left, names in kinds.items():
         screen.say(f"{', '.join(names)}: {left}.")
 
 
-def _text(said: Told, target: TargetSystem | None = None) -> Text:
+def _text(said: StatusText, target: TargetSystem | None = None) -> Text:
     """target: adds the command line of the suggested command, if there is one."""
     command = f": {target.command(said.command)}" if target and said.command else ""
     return Text(said.text + command, style=BAD if said.bad else GOOD if said.good else "")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import requests
 
-from main import Once, System
 from ops.deployment import Deployment, Google, NotSeen
 from shared.errors import SettingsError, SyncError
 from shared.settings import ApiSettings, Environment, api_settings
+from shared.wiring.once import Once
+from shared.wiring.system import System
 
 # `make run` writes it. Relative to the checkout, in which commands are started.
 LOCAL_ENVIRONMENT = Path(".local/environment")

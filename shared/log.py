@@ -146,9 +146,9 @@ def log_crash(function: str, error: BaseException) -> None:
     """Log an unhandled error in one line: its type and location. The text is logged only if the error is a SyncError,
     because other errors may contain record content.
     """
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_name}:{place.tb_lineno}" if place is not None else ""
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    where = f"{innermost.tb_frame.f_code.co_name}:{innermost.tb_lineno}" if innermost is not None else ""
     text = str(error) if isinstance(error, SyncError) else ""
     log("function.crashed", "CRITICAL", function=function, error=type(error).__name__, where=where, reason=text)

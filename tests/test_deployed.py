@@ -25,9 +25,9 @@ from local.emulators import Emulators
 from local.package import ROOT, write_package
 from local.secret_manager import SecretManagerStandIn
 from local.subscription import subscribe
-from main import System
 from shared.cloud.secret_manager import connect
 from shared.tokens.token import Granted
+from shared.wiring.system import System
 from simulator import Config, Simulator
 from tests.planned import PROJECT, environment_of, planned
 from tests.served import served

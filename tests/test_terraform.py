@@ -134,6 +134,7 @@ ASKED_BY_OPERATORS = {
         "topics/{DEAD_LETTERS}": "pubsub.topics.getIamPolicy",
         "subscriptions/{SUBSCRIPTION}": "pubsub.subscriptions.getIamPolicy",
     },
+    "ops/dead_letters_pubsub.py": {},
     "docs/operating.md": {
         "gcloud scheduler jobs run": "cloudscheduler.jobs.run",
         "gcloud scheduler jobs pause": "cloudscheduler.jobs.pause",
@@ -151,6 +152,30 @@ def test_operators_are_granted_what_ops_and_its_page_ask_for(bootstrap: Checked)
         for call, permission in calls.items():
             assert call in text, f"{file} no longer asks for {call}: take its permission from the role"
             assert permission in role["permissions"], f"{file} asks for {call}"
+
+
+def test_every_program_that_asks_google_for_something_is_in_the_table() -> None:
+    """But for the system's own clients (Firestore, Secret Manager, the feed): they are granted as to the functions."""
+    asking = {
+        f"{path.parent.name}/{path.name}"
+        for folder in ("ops", "console")
+        for path in (ROOT / folder).glob("*.py")
+        if re.search(r"google\.pubsub_v1|https://(?!www\.)[a-z]+\.googleapis\.com", path.read_text())
+    }
+    assert asking == {file for file in ASKED_BY_OPERATORS if not file.startswith("docs/")}
+
+
+# What docs/operating.md leaves to a person who deploys, or what nobody needs a permission for.
+NOT_OF_OPERATORS = ("secrets versions", "firestore", "storage cp", "auth", "version", "components update")
+
+
+def test_every_gcloud_command_of_the_page_is_granted_or_left_to_a_person_who_deploys() -> None:
+    page = (ROOT / "docs" / "operating.md").read_text()
+    granted = [call.removeprefix("gcloud ") for call in ASKED_BY_OPERATORS["docs/operating.md"]]
+    used = re.findall(r"gcloud ([a-z][a-z -]+[a-z])", page)
+
+    assert len(used) > 10
+    assert [command for command in used if not command.startswith((*granted, *NOT_OF_OPERATORS))] == []
 
 
 def test_each_remedy_of_doctor_that_names_a_role_names_one_that_operators_need_not_ask_for(
@@ -239,6 +264,21 @@ def test_the_planner_may_read_every_type_that_is_planned(bootstrap: Checked, pla
     assert types - READ_BY_PLANS.keys() == set(), "say what a plan reads of it, and grant that to the planner"
     needed = set().union(*(READ_BY_PLANS[type_] for type_ in types))
     assert needed - set(role["permissions"]) == set()
+
+
+def test_the_restore_procedure_lets_go_of_all_that_belongs_to_the_database() -> None:
+    """Also of what only some settings make, which is not in the plan: so it is read from the text."""
+    page = (ROOT / "docs" / "operating.md").read_text()
+    [forgotten] = re.findall(r"state list \|\n  grep -E '(.+)' \|\n", page)
+    text = "\n".join(path.read_text() for path in (ROOT / "terraform").glob("*.tf"))
+    blocks = re.findall(r'^resource "(google_fire\w+)" "(\w+)" \{$(.*?)^\}$', text, re.MULTILINE | re.DOTALL)
+    of_the_copy = re.compile(
+        r"^  (database|name) +=.*(google_firestore_database\.this\.name|var\.firestore_database)", re.M
+    )
+    belonging = {f"{type_}.{name}" for type_, name, block in blocks if of_the_copy.search(block)}
+
+    assert len(belonging) >= 8
+    assert {f"{type_}.{name}" for type_, name, _ in blocks if re.search(forgotten, f"{type_}.{name}")} == belonging
 
 
 def test_the_restore_procedure_imports_each_composite_index(plan: dict[str, Any]) -> None:

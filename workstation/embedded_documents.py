@@ -12,10 +12,11 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from shared.clock import utc_now
 from shared.documents import Data, DocumentExists, Snapshot, Transaction, Where
 from shared.errors import StoreUnavailable
 from workstation.embedded_json import Encoder
@@ -33,10 +34,6 @@ create table if not exists documents (
 create index if not exists due on documents (collection, json_extract(data, '$."due"."$time"'))
     where collection = 'sync_pending';
 """
-
-
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 class EmbeddedDocuments:

@@ -1,4 +1,4 @@
-"""The system of `main.py`. If EMBEDDED_FOLDER is set, the embedded store and queue replace Google's."""
+"""The system on this machine. If EMBEDDED_FOLDER is set, the embedded store and queue replace Google's."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from main import Once, System
 from shared.errors import PublishFailed
 from shared.settings import Environment
+from shared.wiring.once import Once
+from shared.wiring.system import System
 from workstation.embedded_documents import EmbeddedDocuments
 from workstation.embedded_queue import EmbeddedQueue
 
@@ -41,21 +42,21 @@ def queue(folder: Path) -> EmbeddedQueue:
 
 
 def changes(folder: Path) -> EmbeddedQueue:
-    """What the change feed told, and the local run has not printed yet."""
+    """Return the queue of messages of the change feed that the local run has not printed yet."""
     return EmbeddedQueue(folder / "changes.sqlite3")
 
 
 def into(changes: EmbeddedQueue) -> Publish:
-    """Return the feed's publisher on a queue, which keeps the order in which messages come."""
+    """Return a publisher of the feed on a queue, which keeps the order of messages."""
 
     def publish(messages: Sequence[Message]) -> set[int]:
         published = set()
-        for place, message in enumerate(messages):
+        for index, message in enumerate(messages):
             try:
                 changes.publish(message.data, message.attributes)
             except PublishFailed:
                 break
-            published.add(place)
+            published.add(index)
         return published
 
     return publish

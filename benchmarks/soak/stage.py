@@ -28,9 +28,9 @@ from local.emulators import free_port
 from local.options import Options
 from local.processes import Processes, Program
 from local.subscription import EVENTS, subscribe
-from main import System
 from shared.cloud.secret_manager import connect
 from shared.errors import SyncError
+from shared.wiring.system import System
 from workstation.authorization import AuthorizationFailed, adopt, authorization_url, new_state
 
 INSTANCES = 2

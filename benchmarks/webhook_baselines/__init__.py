@@ -1,1 +1,1 @@
-"""Functions to measure the front door against. Each is served by the functions-framework from its own file."""
+"""Functions to compare receive_webhook with. Each is served by the functions-framework from its own file."""

@@ -1,4 +1,4 @@
-"""(e) Makes one gRPC call to Pub/Sub with a ready request and looks at nothing: what waiting for a broker costs."""
+"""(e) Makes one gRPC call to Pub/Sub with a prepared request and checks nothing: the cost of waiting for a broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports the Pub/Sub client and answers 204: what no function that publishes can start faster than."""
+"""Imports the Pub/Sub client and answers 204: the lower bound on the start of any function that publishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""(a) Answers 204: what the server and the framework cost."""
+"""(a) Answers 204: the cost of the server and the framework."""
 
 from __future__ import annotations
 

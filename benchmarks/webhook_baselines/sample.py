@@ -1,4 +1,4 @@
-"""(c) Written as the usual samples are: the default publisher, and its future's result."""
+"""(c) Written like the usual samples: the default publisher, and its future's result."""
 
 from __future__ import annotations
 

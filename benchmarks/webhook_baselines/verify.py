@@ -1,4 +1,4 @@
-"""(b) Verifies the body's signature and answers 204: the least a receiver can do, and it loses every event."""
+"""(b) Verifies the body's signature and answers 204: the least that a receiver can do, and it loses every event."""
 
 from __future__ import annotations
 

@@ -3,12 +3,12 @@
     pip install ./reader google-cloud-pubsub google-cloud-bigquery
     python examples/bigquery/loader.py projects/my-practice/subscriptions/warehouse my-practice.charts [KIND …]
 
-A message says which record changed; the row is what the copy holds of it: that version or a later one. Rows are only
-added, one for each version, and the view `records` (schema.sql) shows the last of each record. So a message that comes
-twice, late or in a replay changes nothing, and the next makes up for one that never came. No message is acknowledged
-before its rows are in the warehouse.
+A message says which record changed. The row is the record as the copy has it: that version or a later one. Rows are
+only added, one for each version, and the view `records` (schema.sql) shows the last version of each record. So a
+message that comes twice, late or in a replay changes nothing, and the next message makes up for a lost one. No message
+is acknowledged before its rows are in the warehouse.
 
-KIND: read all of these kinds first, as at the first start. A dataset that ends in `.duckdb` is a file.
+KIND: read all records of these kinds first, as at the first start. A dataset name that ends in `.duckdb` is a file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 class Warehouse(Protocol):
     def add(self, rows: Sequence[Row]) -> None:
-        """Add the rows to `changes`. Raises where one of them may not be there afterwards."""
+        """Add the rows to `changes`. Raises if one of them may be missing afterwards."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Loader:
     subscription: str
 
     def work(self, seconds: float = 30.0) -> int:
-        """Load what one pull brings, and return the number of messages. What can't be read becomes a dead letter."""
+        """Load the messages of one pull, and return their number. One that can't be read becomes a dead letter."""
         most = {"subscription": self.subscription, "max_messages": MOST_MESSAGES}
         try:
             pulled = self.subscriber.pull(most, timeout=seconds, retry=None).received_messages
@@ -71,7 +71,7 @@ class Loader:
         return len(pulled)
 
     def load(self, kind: str, acks: Sequence[str] = ()) -> None:
-        """Add what the copy holds of a kind. acks: of messages that are not to come again meanwhile."""
+        """Add all records of a kind. acks: of the messages that Pub/Sub must not deliver again meanwhile."""
         held = {"subscription": self.subscription, "ack_ids": acks, "ack_deadline_seconds": HOLD_SECONDS}
         page: Page | None = None
         while page is None or page.next:
@@ -82,7 +82,7 @@ class Loader:
 
 
 def target_of(data: bytes) -> tuple[str, str | None] | None:
-    """Return kind and id of what to read: no id where a kind was filled; None for what is no message of the feed."""
+    """Return the kind and id to read, without an id if a kind was filled. None if this is not a message of the feed."""
     try:
         change = json.loads(data)
         kind, key = change["kind"], None if change["operation"] == "filled" else change["id"]
@@ -109,7 +109,7 @@ class BigQuery:
             self.add(rows[:half])
             self.add(rows[half:])
         elif rows and (refused := self.insert(self.table, [row._asdict() for row in rows])):
-            # Not in BigQuery's words, which may hold a value of a record.
+            # BigQuery's own text may contain a record's value.
             reasons = sorted({str(error.get("reason")) for one in refused for error in one["errors"]})
             raise RuntimeError(f"BigQuery refused {len(refused)} of {len(rows)} rows: {', '.join(reasons)}")
 

@@ -1,16 +1,16 @@
 """Keep the list of reminders to send before appointments: a function on the change feed of the copy.
 
 The collection `reminders` has one document for each appointment, under the appointment's id. It follows from the
-appointment as the copy has it, and from `sent_for`:
+copied appointment and from `sent_for`:
 
     appointment, patient   their ids
-    version                of the appointment, when this was written: an earlier one changes nothing
-    at                     when the appointment takes place; null where nobody is to be reminded of it
-    send_at                when to send the reminder; null where there is none to send
+    version                the appointment's version when this was written: an earlier one changes nothing
+    at                     when the appointment takes place; null if nobody is to be reminded of it
+    send_at                when to send the reminder; null if there is none to send
     sent_for               the `at` for which a reminder was sent
 
-`remind` takes the messages of the feed. Cloud Scheduler calls `look_ahead` once an hour: it finds what no message says,
-such as a doctor's new time zone. A program that sends asks `due`, and says `sent` afterwards.
+`remind` receives the messages of the feed. Cloud Scheduler calls `look_ahead` once an hour to find what no message
+announces, such as a doctor's new time zone. The program that sends calls `due`, and `sent` afterwards.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NOT_REMINDED = ("Arrived", "Checked In", "In Room", "In Session", "Complete", "C
 
 @functions_framework.cloud_event
 def remind(event: CloudEvent) -> None:
-    """Return when the reminder follows from the message. Whatever is raised has Pub/Sub deliver it again."""
+    """Bring the reminder up to date with the message. If this raises, Pub/Sub delivers the message again."""
     change = read(event)
     if change["kind"] != "appointments":
         return
@@ -58,19 +58,19 @@ def look_ahead(request: flask.Request) -> dict[str, int]:
 
 
 def read(event: CloudEvent) -> dict[str, Any]:
-    """Return what the feed said. Raises ValueError: after some attempts, the message is a dead letter."""
+    """Return the feed's message. Raises ValueError: after some attempts, the message becomes a dead letter."""
     try:
         change: dict[str, Any] = json.loads(base64.b64decode(event.data["message"]["data"]))
-        told = {"id": str, "version": int, "replay": bool} if change["operation"] != "filled" else {"kind": str}
-        if isinstance(change["kind"], str) and all(isinstance(change[name], of) for name, of in told.items()):
+        types = {"id": str, "version": int, "replay": bool} if change["operation"] != "filled" else {"kind": str}
+        if isinstance(change["kind"], str) and all(isinstance(change[name], of) for name, of in types.items()):
             return change
     except (ValueError, KeyError, TypeError):
         pass
-    raise ValueError("a message is none of the change feed: is another topic subscribed?")
+    raise ValueError("this is not a message of the change feed: is another topic subscribed?")
 
 
 def plan_all(now: datetime) -> int:
-    """Plan for each appointment to come, and return their number."""
+    """Plan each upcoming appointment, and return how many there are."""
     upcoming = list(copy().appointments.where("_sync.scheduled_at", ">=", now).with_deleted())
     for appointment in upcoming:
         plan(appointment)
@@ -78,9 +78,9 @@ def plan_all(now: datetime) -> int:
 
 
 def plan(appointment: Record) -> None:
-    """Write the reminder as it follows from the appointment, unless a later version of that was seen before.
+    """Write the appointment's reminder, unless a later version of the appointment was seen before.
 
-    The version and its effect are one document, written in one transaction: there is no moment between them to die in.
+    The version and its effect are one document, written in one transaction, so a crash cannot separate them.
     """
     reference = reminder(appointment.id)
 
@@ -96,7 +96,7 @@ def plan(appointment: Record) -> None:
 
 
 def planned(appointment: Record, sent_for: datetime | None) -> dict[str, Any]:
-    """Return the reminder of an appointment. Pure."""
+    """Return an appointment's reminder. Pure."""
     patient, at = appointment.get("patient"), appointment.scheduled_at
     if appointment.deleted or patient is None or appointment.get("status") in NOT_REMINDED:
         at = None
@@ -111,7 +111,7 @@ def planned(appointment: Record, sent_for: datetime | None) -> dict[str, Any]:
 
 
 def due(now: datetime) -> Iterator[dict[str, Any]]:
-    """Yield the reminders to send at `now`. Each is compared with the copy once more: the feed may be late."""
+    """Yield the reminders to send at `now`. Compare each with the copy first, because the feed may be late."""
     query = database().collection("reminders").where(filter=firestore.FieldFilter("send_at", "<=", now))
     for snapshot in query.where(filter=firestore.FieldFilter("send_at", ">", now - BEFORE)).stream():
         found = snapshot.to_dict() or {}
@@ -121,7 +121,7 @@ def due(now: datetime) -> Iterator[dict[str, Any]]:
 
 
 def sent(sent_reminder: dict[str, Any]) -> None:
-    """Note that a reminder of `due` was sent. Where the appointment moved meanwhile, another is planned already."""
+    """Record that a reminder of `due` was sent. If the appointment was moved meanwhile, another is already planned."""
     reference = reminder(sent_reminder["appointment"])
 
     @firestore.transactional
@@ -138,7 +138,7 @@ def reminder(appointment_id: str) -> firestore.DocumentReference:
 
 @cache
 def database() -> firestore.Client:
-    """A database of its own: this program may then write there, and only read the copy."""
+    """A separate database, so that this program needs only read access to the copy."""
     name = os.environ.get("REMINDERS_DATABASE", "reminders")
     return firestore.Client(project=os.environ.get("GCP_PROJECT"), database=name)
 

@@ -1,4 +1,4 @@
-"""The topic on which other programs are told what changed, in order for each key."""
+"""The topic of the change feed, in order for each key."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
 from shared.feed.entries import Message
 from shared.settings import CloudSettings
 
-# The bound of all calls together: as long as a change may wait for a broker that does not answer.
+# The bound of all calls together: how long a change may wait for a broker that does not answer.
 PUBLISH_SECONDS = 3.0
 AGAIN_SECONDS = 0.5  # with less left, a call that failed is not repeated
 
-# A server that moves, a connection that broke: gone with the next attempt, or not soon.
+# A moved server or a broken connection: the next attempt succeeds, or none does soon.
 _PASSING = (grpc.StatusCode.ABORTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
 
 _Message = PubsubMessage.pb()
@@ -32,19 +32,19 @@ class FeedTopic:
         self._client: list[PublisherClient] = []
 
     def publish(self, messages: Sequence[Message]) -> set[int]:
-        """Return the places of those that the broker has. The others may have arrived, if only the answer was late.
+        """Return the indexes of those that the broker acknowledged. Others may have arrived as well.
 
-        No two of `messages` may have one key. All of a request must have the same one
-        (cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1#pubsubmessage), so that each has a request of its
-        own; they are under way together. The library's own publisher would hold a key back after an error, until it is
-        told to resume: here the lease of the record does that.
+        No two of `messages` may have the same key. All messages of a request must have one key
+        (cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1#pubsubmessage), so each message has its own
+        request, and the requests run concurrently. The library's publisher would block a key after an error until it is
+        resumed; here the lease of the record orders the messages.
         """
         deadline = time.monotonic() + PUBLISH_SECONDS
         try:
             client = self._connected()
             answered, again = self._send(client, dict(enumerate(messages)), deadline)
             if again and deadline - time.monotonic() > AGAIN_SECONDS:
-                answered |= self._send(client, {place: messages[place] for place in again}, deadline)[0]
+                answered |= self._send(client, {index: messages[index] for index in again}, deadline)[0]
         except GoogleAuthError:
             return set()
         return answered
@@ -52,16 +52,16 @@ class FeedTopic:
     def _send(
         self, client: PublisherClient, messages: dict[int, Message], deadline: float
     ) -> tuple[set[int], Iterable[int]]:
-        """The places of those that were answered, and of those that are worth another call."""
-        calls = {place: self._call(client, message, deadline) for place, message in messages.items()}
+        """Return the indexes of the acknowledged messages, and of those to try again."""
+        calls = {index: self._call(client, message, deadline) for index, message in messages.items()}
         answered, again = set(), []
-        for place, call in calls.items():
+        for index, call in calls.items():
             try:
                 call.result()
-                answered.add(place)
+                answered.add(index)
             except grpc.RpcError:
                 if call.code() in _PASSING:
-                    again.append(place)
+                    again.append(index)
         return answered, again
 
     def _call(self, client: PublisherClient, message: Message, deadline: float) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from google.api_core.exceptions import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from google.cloud import firestore
 
-from shared.cloud.firestore_calls import PATIENCE_SECONDS, Calls, Found, patience, translated
+from shared.cloud.firestore_calls import TIMEOUT_SECONDS, Calls, Found, call_options, translated
 from shared.documents import Data, DocumentExists, Snapshot, Transaction, Where
 from shared.errors import StoreUnavailable
 from shared.settings import CloudSettings
@@ -38,10 +38,10 @@ def connect(settings: CloudSettings) -> FirestoreDocuments:
 
 
 class FirestoreDocuments:
-    def __init__(self, client: firestore.Client, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, client: firestore.Client, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._client = client
-        self._patience = patience(patience_seconds)
-        self._calls = Calls(client, self._patience)
+        self._options = call_options(timeout_seconds)
+        self._calls = Calls(client, self._options)
         self._pool: list[ThreadPoolExecutor] = []
         self._pooling = threading.Lock()
 
@@ -118,13 +118,13 @@ class FirestoreDocuments:
             query = query.limit(limit)
         with translated():
             # The library resumes a broken stream after the last document, with the full limit.
-            for snapshot in islice(query.stream(**self._patience), limit):
+            for snapshot in islice(query.stream(**self._options), limit):
                 yield snapshot.id, cast("Data", snapshot.to_dict())
 
     def count(self, collection: str, where: Sequence[Where] = ()) -> int:
         with translated():
             counted: Any = _filtered(self._client.collection(collection), where).count()
-            answer = counted.get(**self._patience)
+            answer = counted.get(**self._options)
             return int(answer[0][0].value)
 
 

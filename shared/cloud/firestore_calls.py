@@ -32,7 +32,7 @@ from shared.errors import RecordTooLarge, StoreUnavailable
 # One attempt of a call, and all attempts together. The library would wait for a minute and more. The callers need not:
 # DrChrono and Pub/Sub deliver again.
 ATTEMPT_SECONDS = 5.0
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 _PASSING = if_exception_type(ServiceUnavailable, InternalServerError, DeadlineExceeded)
 
 _Commit = CommitRequest.pb()
@@ -53,14 +53,14 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"Firestore: {type(error).__name__}") from None
 
 
-class Patience(TypedDict):
+class CallOptions(TypedDict):
     """The time limits of a call, for the arguments that every call of the library takes."""
 
     retry: Retry
     timeout: float
 
 
-def patience(seconds: float) -> Patience:
+def call_options(seconds: float) -> CallOptions:
     retry = Retry(predicate=_PASSING, initial=0.1, maximum=1.0, multiplier=2.0, timeout=seconds)
     return {"retry": retry, "timeout": min(ATTEMPT_SECONDS, seconds)}
 
@@ -77,9 +77,9 @@ class Found(NamedTuple):
 class Calls:
     """Raises Google's errors, so callers wrap the methods in `translated`."""
 
-    def __init__(self, client: firestore.Client, patience: Patience) -> None:
+    def __init__(self, client: firestore.Client, options: CallOptions) -> None:
         self._client = client
-        self._patience = patience
+        self._options = options
         self._database: str = client._database_string
         self._prefix = f"{self._database}/documents/"
 
@@ -91,7 +91,7 @@ class Calls:
         if fields:
             request.mask.field_paths.extend(map(field_path, fields))
         answers = self._client._firestore_api.batch_get_documents(
-            request=BatchGetDocumentsRequest.wrap(request), metadata=self._client._rpc_metadata, **self._patience
+            request=BatchGetDocumentsRequest.wrap(request), metadata=self._client._rpc_metadata, **self._options
         )
         return [self._found(answer._pb) for answer in answers]
 
@@ -107,7 +107,7 @@ class Calls:
 
     def commit(self, writes: Writes) -> None:
         self._client._firestore_api.commit(
-            request=CommitRequest.wrap(writes.request), metadata=self._client._rpc_metadata, **self._patience
+            request=CommitRequest.wrap(writes.request), metadata=self._client._rpc_metadata, **self._options
         )
 
 

@@ -87,12 +87,12 @@ class Publisher:
             leads = batch is None or not batch.has_room_for(message)
             if batch is None or leads:
                 batch = self._open = _Batch()
-            place = batch.add(message)
+            index = batch.add(message)
         if leads:
             self._lead(batch, deadline)
         else:
             batch.done.wait(PUBLISH_SECONDS)
-        if place not in batch.published:
+        if index not in batch.published:
             raise PublishFailed(f"Pub/Sub: {batch.failure}")
 
     def _lead(self, batch: _Batch, deadline: float) -> None:
@@ -108,20 +108,20 @@ class Publisher:
                 self._sending.release()
             batch.done.set()
 
-    def _send(self, batch: _Batch, places: Sequence[int], deadline: float) -> None:
-        request = _Request(topic=self._topic, messages=[batch.messages[place] for place in places])
+    def _send(self, batch: _Batch, indexes: Sequence[int], deadline: float) -> None:
+        request = _Request(topic=self._topic, messages=[batch.messages[index] for index in indexes])
         try:
             try:
                 self._call(request, deadline)
             except _PASSING:
                 self._call(request, deadline)
-            batch.published.update(places)
+            batch.published.update(indexes)
         except Exception as error:  # any error must reach the waiting threads; its text may contain the message
             batch.failure = type(error).__name__
             # Pub/Sub refuses the whole batch if one message is invalid. Send each alone then.
-            if isinstance(error, InvalidArgument) and len(places) > 1:
-                for place in places:
-                    self._send(batch, [place], deadline)
+            if isinstance(error, InvalidArgument) and len(indexes) > 1:
+                for index in indexes:
+                    self._send(batch, [index], deadline)
 
     def _call(self, request: PublishRequest, deadline: float) -> None:
         # No retry by the library: its last attempt may take the whole timeout once more.

@@ -22,11 +22,11 @@ from shared.drchrono.list_protocol import ListProtocol
 from shared.drchrono.lists import Lists
 from shared.drchrono.records import Cursor, Fetched, Page
 from shared.drchrono.sender import RateLimiter, Sender, Tokens
-from shared.drchrono.wire import Patience
+from shared.drchrono.wire import TimeLimits
 from shared.errors import MalformedAnswer
 from shared.rate_limit.ledger import Lane
 
-__all__ = ["DrChrono", "Page", "Patience"]
+__all__ = ["DrChrono", "Page", "TimeLimits"]
 
 
 class DrChrono:
@@ -48,7 +48,7 @@ class DrChrono:
         lane: Lane = Lane.LIVE,
         session: requests.Session | None = None,
         list_protocol: Mapping[str, str] | None = None,
-        patience: Patience = Patience(),  # noqa: B008 (frozen)
+        time_limits: TimeLimits = TimeLimits(),  # noqa: B008 (frozen)
     ) -> None:
         self._sender = Sender(
             url=url,
@@ -59,7 +59,7 @@ class DrChrono:
             random=random,
             lane=lane,
             session=session,
-            patience=patience,
+            time_limits=time_limits,
         )
         self._now, self._sleep = now, sleep
         self._list_protocol = ListProtocol(list_protocol)

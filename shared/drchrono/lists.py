@@ -104,14 +104,14 @@ class Lists:
         for number in range(_number(call) - 1, max(0, _number(call) - 1 - MOST_STEPS_BACK), -1):
             earlier = with_query(call, page=str(number))
             left_out = ("uuid", "next", "pages", "ahead")
-            place: Cursor = {name: value for name, value in position.items() if name not in left_out}
+            cursor: Cursor = {name: value for name, value in position.items() if name not in left_out}
             where = {"next": earlier.target} if "next" in position else {"page": number, "method": call.method}
-            place = {**place, **where}
+            cursor = {**cursor, **where}
             try:
-                data, began, place = self._answer(earlier, place)
+                data, began, cursor = self._answer(earlier, cursor)
             except (NotFound, BadRequest):
                 continue
-            page = self._read(earlier, place, data, began)
+            page = self._read(earlier, cursor, data, began)
             return replace(page, resume={**page.resume, "stepped_back": True}) if page.resume else page
         raise error
 

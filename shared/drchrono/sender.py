@@ -16,7 +16,7 @@ from shared.drchrono.answers import Answer, data_of
 from shared.drchrono.calls import CURRENT_USER, Call
 from shared.drchrono.hosts import allowed_origins, resolve_link
 from shared.drchrono.retry import pause_before_repeat
-from shared.drchrono.wire import Patience, Wire
+from shared.drchrono.wire import TimeLimits, Wire
 from shared.errors import DrChronoError, MalformedAnswer, ServerError, Throttled, Unauthorized, Unreachable
 from shared.log import Fields, Severity, log
 from shared.rate_limit.ledger import Lane
@@ -59,12 +59,12 @@ class Sender:
         random: Callable[[], float],
         lane: Lane,
         session: requests.Session | None,
-        patience: Patience,
+        time_limits: TimeLimits,
     ) -> None:
         self._url, self._allowed = url, allowed_origins(url)
         self._tokens, self._limiter, self._lane = tokens, limiter, lane
         self._now, self._sleep, self._random = now, sleep, random
-        self._wire = Wire(now=now, session=session, patience=patience)
+        self._wire = Wire(now=now, session=session, limits=time_limits)
         self._accepted = [""]  # the last token that DrChrono accepted; the lanes share it, like the connections
 
     def in_lane(self, lane: Lane, limiter: RateLimiter | None = None) -> Sender:

@@ -33,7 +33,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True)
-class Patience:
+class TimeLimits:
     """Time limits of an exchange: to connect, between two bytes, and for the whole answer.
 
     The last is checked when data arrives, so the longest exchange takes the sum of the last two. Two exchanges and a
@@ -48,19 +48,19 @@ class Patience:
 class Wire:
     """Exchanges over one `requests.Session`, which is created at the first use. Threads may share it."""
 
-    def __init__(self, *, now: Callable[[], datetime], session: requests.Session | None, patience: Patience) -> None:
+    def __init__(self, *, now: Callable[[], datetime], session: requests.Session | None, limits: TimeLimits) -> None:
         self._now = now
         self._made = session
         self._making = threading.Lock()
-        self._patience = patience
+        self._limits = limits
 
     def exchange(self, call: Call, url: str, token: str) -> Answer:
         """Send `call` to `url` and return the answer. Does not follow redirects.
 
         Raises Unreachable, or OutcomeUnknown for a write that may have been sent.
         """
-        patience = self._patience
-        deadline = self._now() + timedelta(seconds=patience.answer_seconds)
+        limits = self._limits
+        deadline = self._now() + timedelta(seconds=limits.answer_seconds)
         headers = {**HEADERS, "Authorization": f"Bearer {token}"}
         if call.body is not None:
             headers["Content-Type"] = "application/json"
@@ -70,7 +70,7 @@ class Wire:
                 url,
                 data=call.body,
                 headers=headers,
-                timeout=(patience.connect_seconds, patience.silence_seconds),
+                timeout=(limits.connect_seconds, limits.silence_seconds),
                 allow_redirects=False,
                 stream=True,
             )
@@ -91,7 +91,7 @@ class Wire:
                 if size > MOST_BYTES:
                     return b"", f"it is longer than {MOST_BYTES // 1024**2} MiB"
                 if self._now() > deadline:
-                    return b"", f"it took longer than {self._patience.answer_seconds:g} s"
+                    return b"", f"it took longer than {self._limits.answer_seconds:g} s"
         except (HTTPError, OSError):
             return b"", "it broke off"
         return b"".join(chunks), ""

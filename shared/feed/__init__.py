@@ -1,1 +1,1 @@
-"""The change feed: what other programs are told of each stored change."""
+"""The change feed: each stored change, announced to other programs."""

@@ -1,10 +1,10 @@
-"""What the feed tells of a stored change, as it waits in the collection `feed` and as a message. Pure.
+"""A stored change as an entry of the collection `feed`, and as a message. Pure.
 
-A record has one document in `feed` while something of it waits: `feed/<kind>:<id>`, {kind, id, since, waiting, replay,
-fence, until}. waiting: its entries, by version. replay: since when its present state is to be told again, or None.
-fence, until: the relay that may send for the record now, and how long. since: when the first of them was stored.
+While a change of a record waits, the record has one document in `feed`: `feed/<kind>:<id>`, {kind, id, since, waiting,
+replay, fence, until}. waiting: its entries, by version. replay: since when a replay of its current state is wanted, or
+None. fence, until: the relay that may send for the record, and until when. since: when the first entry was stored.
 
-A message holds no value of a record, and no name below its top level.
+A message contains no value of a record, and no field name below the top level.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from shared.drchrono.ids import document_id
 
 COLLECTION = "feed"
 
-# What this system notes in a record's document (`shared.records.storable`).
+# This system's own field in a record's document (`shared.records.storable`).
 META = "_sync"
 
-# Stands for the names of all fields, where they are too many for a message.
+# Stands for all field names, if they are too many for a message.
 ANY_FIELD = "*"
 MOST_NAMES_BYTES = 20_000
 
-# What may wait for one record: a document holds 1 MiB. Beyond it, one entry stands for several versions.
+# The most that may wait for one record, since a document holds 1 MiB. Beyond it, one entry stands for several versions.
 MOST_WAITING_BYTES = 600_000
 LONGEST_KEY_BYTES = 1_024  # cloud.google.com/pubsub/quotas
 ENTRY_BYTES = 400  # of an entry without its field names, rounded up
@@ -40,16 +40,16 @@ class Operation(StrEnum):
     CHANGED = "changed"
     DELETED = "deleted"
     RETURNED = "returned"
-    PRESENT = "present"  # of a living record, told again
+    PRESENT = "present"  # of a record that is not deleted, announced again
     FILLED = "filled"  # of a kind
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One stored change. fields: the sorted names of the top-level fields that changed. source, event, received_at: of
-    the observation. through: the newest version that it stands for; `version` is the oldest.
+    """One stored change. fields: the sorted names of the top-level fields that changed. source, event, received_at:
+    from the observation. through: the newest version that the entry stands for; `version` is the oldest.
 
-    Of a kind that was filled, `id` is empty and `count` says how many living records it has.
+    For a kind that was filled, `id` is empty and `count` is the number of its records that are not deleted.
     """
 
     kind: str
@@ -76,7 +76,7 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """Pub/Sub keeps the order of messages that have the same one, of up to LONGEST_KEY_BYTES."""
+        """The ordering key, of up to LONGEST_KEY_BYTES. Pub/Sub keeps the order of messages with the same key."""
         key = f"{self.kind}/{self.id}" if self.id else self.kind
         if len(key.encode()) > LONGEST_KEY_BYTES:
             return f"{self.kind}/{hashlib.sha256(self.id.encode()).hexdigest()}"
@@ -89,7 +89,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Message:
-    """As Pub/Sub gets it."""
+    """The message for Pub/Sub."""
 
     data: bytes
     attributes: Mapping[str, str]
@@ -101,7 +101,7 @@ def name_of(kind: str, key: str) -> str:
 
 
 def message_of(entry: Entry) -> Message:
-    """The oldest version that the entry stands for."""
+    """Return the message of the oldest version that the entry stands for."""
     told: dict[str, Any] = {"kind": entry.kind}
     if entry.operation is Operation.FILLED:
         told |= {"operation": entry.operation, "stored_at": _text(entry.stored_at), "count": entry.count}
@@ -125,7 +125,7 @@ def message_of(entry: Entry) -> Message:
 
 
 def version_of(meta: Mapping[str, Any]) -> int:
-    """The version in a record's `_sync`. What was stored before versions were counted is the first."""
+    """Return the version in a record's `_sync`. A record that was stored before versions existed has version 1."""
     version = meta.get("version")
     return version if isinstance(version, int) and version > 0 else 1
 
@@ -137,7 +137,7 @@ def names(changed: Iterable[str]) -> tuple[str, ...]:
 
 
 def appended(waiting: Sequence[Entry], entry: Entry) -> list[Entry]:
-    """With `entry` behind. Where too much waits, one change goes into the entry before it; each version is told."""
+    """Append `entry`. If too much waits, merge it into the last entry; each version is still announced."""
     last = waiting[-1] if waiting else None
     if last is not None and sum(one.size for one in waiting) > MOST_WAITING_BYTES and _goes_into(entry, last):
         fields = names({*last.fields, *entry.fields}) if ANY_FIELD not in last.fields else (ANY_FIELD,)
@@ -150,7 +150,7 @@ def _goes_into(entry: Entry, last: Entry) -> bool:
 
 
 def without(waiting: Sequence[Entry], version: int) -> list[Entry]:
-    """What is left to tell once `version`, the oldest, has been told."""
+    """Return the entries that remain after `version`, the oldest, was announced."""
     left = [one for one in waiting if one.newest > version]
     if left and left[0].version <= version:
         left[0] = replace(left[0], version=version + 1)

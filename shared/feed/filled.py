@@ -1,4 +1,4 @@
-"""Which kinds other programs know to be filled: `sync_state/feed`, {filled: {kind: since when}}."""
+"""Which kinds were announced as filled: `sync_state/feed`, {filled: {kind: since when}}."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Fillings:
         self._told: set[str] = set()
 
     def is_told(self, kind: str) -> bool:
-        """A kind stays told, so that this costs nothing from then on."""
+        """Whether the kind was announced. This is cached once it is true, and then costs nothing."""
         if kind not in self._told:
             self._told |= _filled(self._documents.get(_PATH)).keys()
         return kind in self._told
 
     def tell(self, kind: str, count: Callable[[], int], now: datetime, outbox: Outbox) -> bool:
-        """Let the message wait that the kind is filled, once. count: of its living records. Returns whether it does."""
+        """Queue the message that the kind is filled, once. count: of its records. Return whether it was queued now."""
         if self.is_told(kind):
             return False
         entry = Entry(kind, "", 0, Operation.FILLED, now, count=count())

@@ -1,50 +1,50 @@
-"""The collection `feed`: what waits to be told, and who may tell it.
+"""The collection `feed`: what is to be announced, and which relay may announce it.
 
-An entry is written in the transaction of its change. A relay may send for a record while it holds the record's lease,
-and sends one version at a time: the next one only when the store has the answer to the one before it. So what was sent
-and not answered is sent again before anything newer, and after a newer version no relay sends an older one.
+An entry is written in the transaction of its change. A relay may send for a record while it holds the record's lease.
+It sends one version at a time, and the next one only once the store has the answer to the one before. So a version that
+was sent without an answer is sent again before anything newer, and no relay sends an older version after a newer one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.documents import Data, Documents, Transaction
+from shared.feed.document import (
+    Lease,
+    after_sending,
+    is_leased,
+    lease_fields,
+    new_document,
+    next_entry,
+    path_of,
+    record_of,
+    waiting_in,
+)
 from shared.feed.entries import (
     COLLECTION,
     META,
     Entry,
-    Operation,
     appended,
     as_document,
-    from_document,
     name_of,
-    version_of,
-    without,
 )
 
-# As long as a relay needs for some rounds: a process that died holds a record up for no longer.
+# Enough for some rounds of a relay. A crashed process blocks a record for no longer.
 LEASE = timedelta(seconds=20)
 
 
-@dataclass(frozen=True)
-class Lease:
-    fence: str
-    until: datetime
-
-
 class Lag(NamedTuple):
-    """records: of how many something waits. oldest: since when, None where nothing does."""
+    """records: how many have waiting entries. oldest: since when the oldest waits, None if none does."""
 
     records: int
     oldest: datetime | None
 
 
 class Target(NamedTuple):
-    """A record whose present state is to be told again."""
+    """A record whose current state is to be announced again."""
 
     kind: str
     id: str
@@ -64,21 +64,20 @@ class Outbox:
     def add(
         self, transaction: Transaction, entries: Sequence[Entry], lease: Lease | None, *, new: bool
     ) -> dict[str, Entry]:
-        """Let these entries wait, one for each record. Returns what may be sent under `lease`: of each record to which
-        it is given, the oldest entry.
+        """Add these entries, one for each record. Return what may be sent under `lease`: the oldest entry of each
+        record that the lease was taken for.
 
-        new: nothing waits for any of the records, so that nothing is read; if something does, `transact` raises
-        DocumentExists.
+        new: no entry waits for any of the records, so nothing is read. If one does, `transact` raises DocumentExists.
         """
         now = self._now()
-        found = {} if new else transaction.get_all([_path(entry.name) for entry in entries])
+        found = {} if new else transaction.get_all([path_of(entry.name) for entry in entries])
         held: dict[str, Entry] = {}
         for entry in entries:
-            path = _path(entry.name)
-            document = found.get(path) or _document(entry.kind, entry.id, entry.stored_at)
-            waiting = appended(_waiting(document), entry)
-            taken = lease is not None and not _is_leased(document, now)
-            document = document | {"waiting": list(map(as_document, waiting))} | (_given(lease) if taken else {})
+            path = path_of(entry.name)
+            document = found.get(path) or new_document(entry.kind, entry.id, entry.stored_at)
+            waiting = appended(waiting_in(document), entry)
+            taken = lease is not None and not is_leased(document, now)
+            document = document | {"waiting": list(map(as_document, waiting))} | (lease_fields(lease) if taken else {})
             if new:
                 transaction.create(path, document)
             else:
@@ -88,31 +87,31 @@ class Outbox:
         return held
 
     def ask_again(self, targets: Sequence[Target]) -> None:
-        """Have the present state of these records told again, behind what waits for each."""
+        """Have the current state of these records announced again, after the entries that wait for each."""
         now = self._now()
-        paths = {_path(target.name): target for target in targets}
+        paths = {path_of(target.name): target for target in targets}
 
         def work(transaction: Transaction) -> None:
             found = transaction.get_all(list(paths))
             for path, target in paths.items():
-                document = found.get(path) or _document(*target, now)
+                document = found.get(path) or new_document(*target, now)
                 transaction.set(path, document | {"replay": document["replay"] or now})
 
         self._documents.transact(work)
 
     def claim(self, names: Sequence[str], lease: Lease) -> dict[str, Entry]:
-        """Take the lease of those of these records that no other relay has. Returns what is to be sent, by name."""
+        """Take the lease of those of these records that no other relay holds. Return what to send, by name."""
         now = self._now()
 
         def free(document: Data) -> bool:
-            return not _is_leased(document, now)
+            return not is_leased(document, now)
 
         return self._turn(names, free, lambda name: None, lease)
 
-    def told(self, sent: Mapping[str, Entry], held: Lease, lease: Lease | None) -> dict[str, Entry]:
-        """The broker has these. Returns what is to be sent next under `lease`, by name; None gives the records back.
+    def acknowledged(self, sent: Mapping[str, Entry], held: Lease, lease: Lease | None) -> dict[str, Entry]:
+        """Remove what the broker acknowledged. Return what to send next under `lease`, by record; None releases them.
 
-        What another relay has taken over since stays with it.
+        A record that another relay has taken over since stays with that relay.
         """
 
         def mine(document: Data) -> bool:
@@ -127,22 +126,24 @@ class Outbox:
         sent: Callable[[str], Entry | None],
         lease: Lease | None,
     ) -> dict[str, Entry]:
-        paths = {_path(name): name for name in names}
+        paths = {path_of(name): name for name in names}
 
         def work(transaction: Transaction) -> dict[str, Entry]:
             found = transaction.get_all(list(paths))
-            found = {path: _after(document, sent(paths[path])) for path, document in found.items() if may(document)}
-            # A stored change is always written together with its document in `feed`. That is here, and will be written
-            # only if nobody else does so meanwhile: so of what is read now, every version was told.
-            again = {path: _record_of(one) for path, one in found.items() if one["replay"] and not one["waiting"]}
+            found = {
+                path: after_sending(document, sent(paths[path])) for path, document in found.items() if may(document)
+            }
+            # A stored change is always written together with its document in `feed`. This transaction has read that
+            # document and fails if anyone else writes it. So every version that is read now was announced.
+            again = {path: record_of(one) for path, one in found.items() if one["replay"] and not one["waiting"]}
             records = transaction.get_all(list(again.values()), [META]) if again else {}
             following: dict[str, Entry] = {}
             for path, document in found.items():
-                entry = _next(document, records.get(again.get(path, "")))
+                entry = next_entry(document, records.get(again.get(path, "")))
                 if entry is None:
                     transaction.delete(path)
                     continue
-                transaction.set(path, document | _given(lease))
+                transaction.set(path, document | lease_fields(lease))
                 if lease is not None:
                     following[paths[path]] = entry
             return following
@@ -150,75 +151,11 @@ class Outbox:
         return self._documents.transact(work) if paths else {}
 
     def names(self, after: str | None, most: int) -> list[str]:
-        """Of the next documents in which something waits."""
+        """Return the names of the next documents."""
         found = self._documents.query(COLLECTION, after_id=after, limit=most, fields=["kind"])
         return [name for name, _ in found]
 
     def lag(self) -> Lag:
-        """Costs a read for each thousand documents, and one."""
+        """Costs one read, and one for each thousand documents."""
         oldest = [data["since"] for _, data in self._documents.query(COLLECTION, order_by=["since"], limit=1)]
         return Lag(self._documents.count(COLLECTION), oldest[0] if oldest else None)
-
-
-def _path(name: str) -> str:
-    return f"{COLLECTION}/{name}"
-
-
-def _document(kind: str, key: str, since: datetime) -> Data:
-    return {
-        "kind": kind,
-        "id": key,
-        "since": since,
-        "waiting": [],
-        "replay": None,
-        "fence": None,
-        "until": None,
-    }
-
-
-def _record_of(document: Data) -> str:
-    return name_of(document["kind"], document["id"]).replace(":", "/", 1)
-
-
-def _waiting(document: Data) -> list[Entry]:
-    return [from_document(document["kind"], document["id"], one) for one in document["waiting"]]
-
-
-def _is_leased(document: Data, now: datetime) -> bool:
-    return document["until"] is not None and document["until"] > now
-
-
-def _given(lease: Lease | None) -> Data:
-    return {"fence": lease.fence if lease else None, "until": lease.until if lease else None}
-
-
-def _after(document: Data, sent: Entry | None) -> Data:
-    """The document once the broker has `sent`."""
-    if sent is None:
-        return document
-    if sent.replay:
-        return document | {"replay": None}
-    left = without(_waiting(document), sent.version)
-    since = left[0].stored_at if left else document["replay"]
-    return document | {"waiting": list(map(as_document, left)), "since": since or document["since"]}
-
-
-def _next(document: Data, record: Data | None) -> Entry | None:
-    """What is to be told next of a record. record: its own document, where its present state is to be told."""
-    waiting = _waiting(document)
-    if waiting:
-        return waiting[0]
-    meta: Any = (record or {}).get(META)
-    if not document["replay"] or not isinstance(meta, dict) or not isinstance(meta.get("stored_at"), datetime):
-        return None
-    return Entry(
-        document["kind"],
-        document["id"],
-        version_of(meta),
-        Operation.DELETED if meta.get("deleted") is True else Operation.PRESENT,
-        meta["stored_at"],
-        source=str(meta.get("source")),
-        event=meta.get("event"),
-        received_at=meta.get("received_at"),
-        replay=True,
-    )

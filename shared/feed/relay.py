@@ -1,8 +1,8 @@
-"""Tell the broker what waits in the collection `feed`.
+"""Publish the entries of the collection `feed`.
 
-Whoever stores a change sends it right after the commit. What that leaves (a process that died, a broker that does not
-answer) is sent by the sync. While the broker fails, a change waits for it no longer than one publish takes, and then
-not at all for PAUSE.
+The process that stores a change sends it right after the commit. The sync sends what is left over, after a crash or if
+the broker does not answer. While the broker fails, storing a change waits no longer than one publish takes, and then
+for PAUSE not at all.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from shared.errors import StoreUnavailable
+from shared.feed.document import Lease
 from shared.feed.entries import Entry, Message, message_of
-from shared.feed.outbox import LEASE, Lease, Outbox
+from shared.feed.outbox import LEASE, Outbox
 from shared.log import log
 
-# What a publish may take (`shared.cloud.feed.PUBLISH_SECONDS`), and how far apart the clocks of two instances may be.
+# The time of a publish (`shared.cloud.feed.PUBLISH_SECONDS`), and the largest difference between two instances' clocks.
 # A relay whose lease ends sooner sends nothing more.
 SENDING = timedelta(seconds=5)
 
 PAUSE = timedelta(seconds=60)
 
-# Versions of one record that whoever stores a change sends before it leaves the rest to the sync.
+# How many versions of one record are sent right after a commit. The sync sends the rest.
 MOST_ROUNDS = 5
 
 SWEPT_RECORDS = 100
 SWEPT_ROUNDS = 1_000
 
-# Returns the places of those messages that the broker has for certain, within a few seconds.
+# Returns the indexes of the messages that the broker has acknowledged, within a few seconds.
 Publish = Callable[[Sequence[Message]], set[int]]
 
 
@@ -45,29 +46,29 @@ class Relay:
         self._paused_until: datetime | None = None
 
     def lease(self) -> Lease | None:
-        """For what is about to be stored; None while the broker fails."""
+        """Return a lease for what is about to be stored; None while the broker fails."""
         if self._paused_until is not None and self._now() < self._paused_until:
             return None
         return self._new_lease()
 
     def send(self, held: Mapping[str, Entry], lease: Lease) -> None:
-        """Send what was stored under `lease`. Raises nothing: what cannot be sent now waits for the sync."""
+        """Send what was stored under `lease`. Raises nothing: the sync sends what cannot be sent now."""
         try:
             self._rounds(held, lease, MOST_ROUNDS, Counter())
         except StoreUnavailable as error:
             log("feed.waits", "WARNING", reason=error.reason, count=len(held))
 
     def claim(self, names: Sequence[str], counts: Counter[str], check: Callable[[], None] = lambda: None) -> bool:
-        """Send all that waits for these records. Returns whether the broker answered; raises what `check` raises.
+        """Send all entries of these records. Return whether the broker answered. Raises what `check` raises.
 
-        counts: `told` and `failed` messages are added.
+        counts: numbers of `told` and `failed` messages are added.
         """
         lease = self._new_lease()
         held = self._outbox.claim(names, lease)
         return self._rounds(held, lease, SWEPT_ROUNDS, counts, check)
 
     def sweep(self, check: Callable[[], None], most: int) -> Counter[str]:
-        """Send all that waits, for up to `most` records, until the broker does not answer. `check` may raise."""
+        """Send all entries of up to `most` records, as long as the broker answers. `check` may raise."""
         counts: Counter[str] = Counter()
         after: str | None = None
         for _ in range(0, most, SWEPT_RECORDS):
@@ -86,14 +87,14 @@ class Relay:
         counts: Counter[str],
         check: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Whether the broker answered, or was not asked. In a round, one message goes out for each record."""
+        """Return False if the broker did not answer. In a round, one message is sent for each record."""
         for left in range(most - 1, -1, -1):
             if not held or lease.until - self._now() < SENDING:
                 return True
             check()
             entries = list(held.values())
-            places = self._publish([message_of(entry) for entry in entries])
-            sent = {entries[place].name: entries[place] for place in places}
+            indexes = self._publish([message_of(entry) for entry in entries])
+            sent = {entries[index].name: entries[index] for index in indexes}
             counts["told"] += len(sent)
             counts["failed"] += len(held) - len(sent)
             if not sent:
@@ -102,7 +103,7 @@ class Relay:
                 return False
             self._paused_until = None
             following = self._new_lease() if left else None
-            held = self._outbox.told(sent, lease, following)
+            held = self._outbox.acknowledged(sent, lease, following)
             lease = following or lease
         return True
 

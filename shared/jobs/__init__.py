@@ -1,1 +1,1 @@
-"""What `run_job` does: each job goes on where the one before it stopped, and stops when time or quota ends."""
+"""The jobs of `run_job`. Each continues where the last run stopped, and stops when its time or the quota ends."""

@@ -1,4 +1,4 @@
-"""What the sync does for the feed: it sends what was left to it, and tells which kinds have been filled."""
+"""The feed's part of the sync: send what is still to be announced, and announce which kinds have been filled."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from shared.jobs.run import Parts, Run
 from shared.log import log
 from shared.records.announcing import Feed
 
-# Records of which something waits: before the events, and after them. A backlog of days delays no event.
+# How many records are announced before the events and after them. A backlog of days delays no event.
 FEW_ANNOUNCED, MOST_ANNOUNCED = 200, 50_000
 
 
 def announce(run: Run, most: int) -> None:
-    """Send what waits, for up to `most` records. Raises Stopped."""
+    """Announce the waiting changes of up to `most` records. Raises Stopped."""
     feed = run.parts.feed
     if feed is None:
         return
@@ -28,7 +28,7 @@ def announce(run: Run, most: int) -> None:
 
 
 def report(parts: Parts) -> None:
-    """Log how much waits and how long, for the alert. Raises StoreUnavailable."""
+    """Log how many records wait and for how long, for the alert. Raises StoreUnavailable."""
     if parts.feed is not None:
         lag = parts.feed.outbox.lag()
         seconds = (parts.now() - lag.oldest).total_seconds() if lag.oldest else 0.0
@@ -41,7 +41,7 @@ def _tell(parts: Parts, feed: Feed, kind: Kind) -> None:
 
 
 def _is_filled(parts: Parts, kind: Kind) -> bool:
-    """Whether the first walk over all of the kind has ended, and what it left to the work queue is done."""
+    """Whether the first complete listing of the kind has ended, and the entries that it queued are completed."""
     checkpoint = parts.checkpoints.get(kind.name)
     if kind.whole:
         return checkpoint.synced_at is not None

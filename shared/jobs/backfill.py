@@ -1,4 +1,4 @@
-"""The backfill: everything since a date, kind by kind, appointments by windows from the newest back."""
+"""The backfill: everything since a date, kind by kind. Appointments go in date windows, the newest first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
 from shared.jobs import practice_lists, watermark
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.run import Parts, Run
 from shared.jobs.status import publish
 from shared.jobs.walk_state import State, new_state, readings_of
@@ -22,16 +22,14 @@ __all__ = ["KIND_NAMES", "go_on", "start"]
 
 
 def start(parts: Parts, kinds: tuple[str, ...], since: date) -> None:
-    """Begin anew for these kinds; `go_on` does the work. The state's own part: `done` and `total` records, for the
-    progress.
-    """
+    """Start again for these kinds; `go_on` does the work. The state also holds `done` and `total`, for the progress."""
     for name in kinds:
         state = new_state(KINDS[name], since, parts.now(), done=0, total=None)
 
         def begin(old: Checkpoint, state: dict[str, Any] = state) -> Checkpoint:
-            # From here on no change is skipped, so that the syncs show what changes while the backfill reads.
+            # From now on the syncs skip no change, so they show what changes while the backfill reads.
             mark = old.watermark or watermark.behind(state["began"])
-            return replace(old, backfill=state, watermark=mark).mended("backfill")
+            return replace(old, backfill=state, watermark=mark).recovered("backfill")
 
         parts.checkpoints.change(name, begin)
     if "patients" in kinds:
@@ -39,7 +37,7 @@ def start(parts: Parts, kinds: tuple[str, ...], since: date) -> None:
 
 
 def go_on(run: Run) -> None:
-    """Work on what is unfinished. Raises Stopped."""
+    """Continue the unfinished backfills. Raises Stopped."""
     go_on_with(run, "backfill", _kind)
 
 
@@ -49,26 +47,25 @@ def _kind(run: Run, kind: Kind) -> None:
 
     def each(state: State, page: Page, result: PageResult) -> dict[str, Any]:
         again = readings_of(state["windows"][0]) > 0
-        # Of a list of dates the total says nothing about the whole.
+        # The total of a date window says nothing about the whole.
         total = page.total if state["windows"][0]["first"] is None else None
         return {"done": state["done"] + (0 if again else len(result.keys)), "total": total}
 
-    # Once the kind is filled, its syncs keep it so, and another backfill only has to show what it can.
+    # Syncs keep a filled kind complete, so another backfill need not prove that it misses nothing.
     walk_windows(run, kind, "backfill", each, exact=found.filled_at is None and _is_full(found))
     now = parts.now()
-    publish(parts, kind, lambda old: _done(old, now))
-    run.unfinished.pop(("backfill", kind.name), None)
+    run.finished("backfill", kind, lambda old: _done(old, now), publish)
     log("backfill.finished", kind=kind.name)
 
 
 def _is_full(position: Checkpoint) -> bool:
-    """Whether the backfill asks for everything that there is."""
+    """Whether the backfill requests everything, and not only what is newer than a date."""
     return position.backfill is not None and bool(position.backfill["since"] <= watermark.EARLIEST.isoformat())
 
 
 def _done(old: Checkpoint, now: datetime) -> Checkpoint:
-    """The kind is complete when a sync has shown what was changed, and moved to other pages, until now."""
+    """The kind becomes complete with a later sync, which shows the records that changed, and moved, until now."""
     if old.backfill is None:
         return old
     began = old.backfill["began"]
-    return replace(old.filled(now) if _is_full(old) else old, backfill=None, backfilled_at=began).mended("backfill")
+    return replace(old.filled(now) if _is_full(old) else old, backfill=None, backfilled_at=began)

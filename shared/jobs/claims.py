@@ -1,7 +1,7 @@
 """Up to when the copy of a kind is complete.
 
-A claim that was true stays true: it speaks of changes that were made before an instant. So where nothing newer can be
-claimed, the claim before it stands.
+A true claim stays true, because it is about changes that were made before an instant. So if no newer claim is possible,
+the last one remains.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.drchrono.lag import listed_until
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.queue.work_queue import Pending
 
 
 def of_listed(checkpoint: Checkpoint, pending: Pending, before: datetime | None) -> datetime | None:
-    """Of a kind with a list of changes, or one that is listed whole. before: what was claimed last.
+    """For a kind with a list of changes, or one that is listed whole. before: the last claim.
 
-    What waits was in the copy as it was when the entry was made: only what changed since may be missing.
+    When a waiting entry was created, the copy held the record as of then. Only later changes may be missing.
     """
     listed = checkpoint.complete_at
     if listed is None or _is_unclear(pending):
@@ -27,8 +27,8 @@ def of_listed(checkpoint: Checkpoint, pending: Pending, before: datetime | None)
 def of_children(
     checkpoint: Checkpoint, pending: Pending, patients: datetime | None, before: datetime | None
 ) -> datetime | None:
-    """Of a kind that is listed by patient: every list was asked for in the time from `complete_at` to `filled_at`, and
-    what still waits from that time may never have been read. patients: the claim of the patients.
+    """For a kind that is listed by patient. Every list was requested in the time from `complete_at` to `filled_at`, and
+    an entry that still waits from that time may never have been read. patients: the claim of the patients.
     """
     listed, ended = checkpoint.complete_at, checkpoint.filled_at
     if listed is None or ended is None or patients is None or _is_unclear(pending):

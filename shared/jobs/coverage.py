@@ -1,11 +1,12 @@
-"""Once a day, with the kinds that are listed whole: whose records the copy holds (`shared.records.coverage`)."""
+"""Once a day, read whose records the copy holds (`shared.records.coverage`)."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.drchrono.kinds import KINDS
 from shared.errors import DrChronoError
+from shared.jobs.due import has_passed
 from shared.jobs.run import Run
 from shared.jobs.stopping import stops
 
@@ -22,7 +23,7 @@ def look_at_coverage(run: Run) -> None:
     state, now = parts.coverage.state(), parts.now()
     problem = state.get("problem")
     failed_at = problem.get("at") if isinstance(problem, dict) else None
-    if _is_older(state.get("asked_at"), INTERVAL, now) and _is_older(failed_at, PAUSE_AFTER_FAILURE, now):
+    if has_passed(INTERVAL, state.get("asked_at"), now) and has_passed(PAUSE_AFTER_FAILURE, failed_at, now):
         try:
             with stops():
                 parts.coverage.ask()
@@ -30,11 +31,6 @@ def look_at_coverage(run: Run) -> None:
             parts.coverage.failed(error.reason)
     if parts.checkpoints.get("doctors").synced_at is None:
         return
-    if state.get("whole") is not True or _is_older(state.get("counted_at"), INTERVAL, now):
+    if state.get("whole") is not True or has_passed(INTERVAL, state.get("counted_at"), now):
         listed = [kind.name for kind in KINDS.values() if kind.changes]
         parts.coverage.count(whole=all(parts.checkpoints.get(name).backfilled_at for name in listed))
-
-
-def _is_older(instant: object, span: timedelta, now: datetime) -> bool:
-    """Whether `instant` is so long ago, or is none."""
-    return not isinstance(instant, datetime) or instant.tzinfo is None or now - instant >= span

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from shared.errors import SyncError, Unauthorized
 from shared.jobs.stopping import Stopped
 
-# So many first reads of records of one kind that fail in a row are the kind's failure, not the records'.
+# If this many records of one kind fail in a row at their first read, the kind is failing, not the records.
 FAILURES_IN_A_ROW = 5
 
 
 @dataclass
 class Health:
-    """Whether DrChrono answers at all, told from different things that fail: never from one that is repeated.
+    """Whether DrChrono answers at all. It counts as down only if different things fail, not if one fails repeatedly.
 
-    failing: the kinds of which a list or single records could not be read since anything was. unreadable: the kinds of
-    which single records are not worth asking for in this run.
+    failing: the kinds whose list or records have failed since the last success of any kind. unreadable: the kinds whose
+    single records are not requested any more in this run.
     """
 
     failing: set[str] = field(default_factory=set)
@@ -32,14 +32,14 @@ class Health:
         del self._in_a_row[kind]
 
     def record_failed(self, kind: str, error: SyncError) -> None:
-        """A record of `kind` could not be read at the first attempt. Raises Stopped where DrChrono is down."""
+        """A record of `kind` could not be read at the first attempt. Raises Stopped if DrChrono is down."""
         self._in_a_row[kind] += 1
         if self._in_a_row[kind] >= FAILURES_IN_A_ROW:
             self.unreadable.add(kind)
             self.failed(kind, error)
 
     def failed(self, kind: str, error: SyncError) -> None:
-        """A list of `kind` could not be read. Raises Stopped where DrChrono is down, or refuses every token."""
+        """A list of `kind` could not be read. Raises Stopped if DrChrono is down or refuses every token."""
         self.failing.add(kind)
         if len(self.failing) > 1:
             raise Stopped("token" if isinstance(error, Unauthorized) else "unavailable")

@@ -1,4 +1,4 @@
-"""Leases that keep two runs of one job apart: `sync_state/job-<name>`. A dead run's lease lapses by itself."""
+"""Leases that keep two runs of one job apart: `sync_state/job-<name>`. A crashed run's lease expires by itself."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from shared.documents import Documents, Transaction
 from shared.errors import LeaseLost
 
-# A lease lasts this long, and a living run renews it: so a dead one holds up the next for two minutes, however long
-# it might have gone on. A run that takes longer over one page (a request and its repetition are done before) may meet
-# another: that costs requests, and nothing else, for the order of fetches decides what is stored.
+# A running job renews its lease, so a crashed one blocks the next for at most this long. A run that spends longer on
+# one page (a request and its retry take less) may overlap with another. That costs only requests, because the order of
+# fetches decides what is stored.
 LEASE = timedelta(minutes=2)
 RENEWED_AFTER = timedelta(seconds=30)
 
 
 class Lease:
-    """One that is held. report: what is kept as the last run's when it is given back."""
+    """A lease that is held. report: stored as the last run's report when the lease is released."""
 
     def __init__(self, documents: Documents, now: Callable[[], datetime], name: str, owner: str) -> None:
         self.report: dict[str, Any] = {}
@@ -39,7 +39,7 @@ class Lease:
         self._documents.transact(work)
 
     def renew(self) -> None:
-        """To be called often; writes now and then. Raises LeaseLost when it lapsed and another run took it."""
+        """May be called often; writes only now and then. Raises LeaseLost if it expired and another run took it."""
         now = self._now()
         if now - self._taken < RENEWED_AFTER:
             return
@@ -53,7 +53,7 @@ class Lease:
         self._documents.transact(work)
         self._taken = now
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         def work(transaction: Transaction) -> None:
             found = transaction.get(_path(self._name)) or {}
             if found.get("owner") == self._owner:
@@ -64,7 +64,7 @@ class Lease:
 
 
 class Leases:
-    """new_owner: gives a name that no other run has."""
+    """new_owner: returns a unique name."""
 
     def __init__(self, documents: Documents, now: Callable[[], datetime], new_owner: Callable[[], str]) -> None:
         self._documents = documents
@@ -73,13 +73,13 @@ class Leases:
 
     @contextmanager
     def hold(self, name: str) -> Iterator[Lease]:
-        """Hold the lease for the block. Raises LeaseLost when another run has it."""
+        """Hold the lease for the block. Raises LeaseLost if another run has it."""
         lease = Lease(self._documents, self._now, name, self._new_owner())
         lease.take()
         try:
             yield lease
         finally:
-            lease.give_back()
+            lease.release()
 
     def last(self, name: str) -> dict[str, Any] | None:
         """`{owner, until, started, ended, report}` of the latest run, for `ops status`."""

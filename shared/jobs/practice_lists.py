@@ -1,16 +1,16 @@
 """Medications, problems and allergies by the lists of the whole practice: they have no list of changes.
 
-One pass over such a list costs a request for each 250 records, where the lists of single patients cost one for each
-patient. Not every service answers it, and the widest may time out. So the pass takes the first of these ways that
-DrChrono answers, and the kind's checkpoint remembers it:
+One pass over such a list costs a request for each 250 records. The lists of single patients cost one request for each
+patient. Not every service answers the wider lists, and the widest may time out. So the pass uses the first of these
+strategies that DrChrono answers, and the kind's checkpoint remembers it:
 
 1. the list of the whole practice;
 2. the lists of its doctors;
 3. these in pages of half the size;
 4. the lists of single patients (`shared.jobs.children`), by the work queue.
 
-A pass is repeated once a day, or less often where it would take more than its share of the quota. It finds what nobody
-announced. What a pass does not show is only a hint: it is queued, and single reads decide (`shared.records.absence`).
+A pass is repeated once a day, or less often where it would exceed its share of the quota. It finds changes that no
+webhook announced. A record that a pass does not show is queued, and a single read decides (`shared.records.absence`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from shared.drchrono.ids import spellings
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import Evidence, listed_until, shown_until
 from shared.errors import DeletionsHeld, DrChronoError, LeaseLost
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.children import lists_of
+from shared.jobs.due import pass_is_due
 from shared.jobs.practice_sample import differs
 from shared.jobs.practice_state import KIND_NAMES, begun, save_state, state_of
-from shared.jobs.practice_ways import WAYS, Way, doctors, narrowed, use, way_of
+from shared.jobs.practice_strategies import STRATEGIES, Strategy, doctors, narrowed, strategy_of, use
 from shared.jobs.reconcile import notice_absent
 from shared.jobs.run import Parts, Run
 from shared.jobs.seen import name_of
@@ -41,14 +42,14 @@ from shared.records.store import Source
 # An unannounced change is found within a day, if a pass a day costs no more than its share of the quota.
 INTERVAL = timedelta(days=1)
 
-# Patients whose lists are queued at once where each has to be asked for.
+# How many patients' lists are queued at once, where each patient's has to be requested.
 CHUNK_PATIENTS = 200
 
 
 def start(parts: Parts) -> None:
-    """Begin a pass over each kind, and find out anew how it is listed; `go_on` does the work."""
+    """Begin a pass over each kind, which finds its list strategy again; `go_on` does the work."""
     for name in KIND_NAMES:
-        parts.checkpoints.change(name, lambda old: replace(begun(old, parts), way=None).mended("reconcile"))
+        parts.checkpoints.change(name, lambda old: replace(begun(old, parts), way=None).recovered("reconcile"))
 
 
 def go_on(run: Run) -> None:
@@ -70,24 +71,20 @@ def go_on(run: Run) -> None:
 
 def by_patient(parts: Parts) -> list[str]:
     """The kinds of which each patient's list has to be asked for."""
-    return [name for name in KIND_NAMES if way_of(parts.checkpoints.get(name)).by == "patient"]
+    return [name for name in KIND_NAMES if strategy_of(parts.checkpoints.get(name)).by == "patient"]
 
 
 def _is_due(parts: Parts, name: str) -> bool:
     checkpoint = parts.checkpoints.get(name)
-    if checkpoint.reconcile is not None:
-        return True
-    if parts.checkpoints.get("patients").backfilled_at is None:
-        return False  # before that nobody asked for a copy
-    if checkpoint.reconciled_at is None or checkpoint.complete_at is None:
-        return True  # a first pass over lists of several pages is proved by a second one
-    if way_of(checkpoint).by == "patient":
-        return False  # the slow round of `shared.jobs.sync`
-    return parts.now() - checkpoint.reconciled_at >= _interval(parts, checkpoint)
+    return pass_is_due(checkpoint, parts.checkpoints.get("patients"), _interval(parts, checkpoint), parts.now())
 
 
-def _interval(parts: Parts, checkpoint: Checkpoint) -> timedelta:
-    """At least a day, and so long that the passes of all kinds cost no more than their share of the quota."""
+def _interval(parts: Parts, checkpoint: Checkpoint) -> timedelta | None:
+    """At least a day, and so long that the passes of all kinds cost no more than their share of the quota. None where
+    the slow round over all patients (`shared.jobs.slow_round`) replaces them.
+    """
+    if strategy_of(checkpoint).by == "patient":
+        return None
     daily = parts.pass_requests_a_day / len(KIND_NAMES)
     return max(INTERVAL, INTERVAL * (checkpoint.pass_requests / daily)) if daily else INTERVAL
 
@@ -98,25 +95,25 @@ def _pass(run: Run, kind: Kind) -> None:
     parts.checkpoints.change(kind.name, lambda old: old if old.reconcile is not None else begun(old, parts))
     while True:
         checkpoint = parts.checkpoints.get(kind.name)
-        way = way_of(checkpoint)
+        strategy = strategy_of(checkpoint)
         try:
-            if way.by == "patient":
+            if strategy.by == "patient":
                 _queue_patients(run, kind)
             else:
-                _read(run, kind, way)
+                _read(run, kind, strategy)
             return
         except DrChronoError as error:
-            if not narrowed(run, kind, way, error):
+            if not narrowed(run, kind, strategy, error):
                 # The widest lists may time out though DrChrono answers everything else: that ends no run.
                 run.postpone("reconcile", kind.name, error)
                 return
 
 
-def _read(run: Run, kind: Kind, way: Way) -> None:
+def _read(run: Run, kind: Kind, strategy: Strategy) -> None:
     parts = run.parts
     state = state_of(parts, kind)
     if state["lists"] is None:
-        lists = doctors(parts) if way.by == "doctor" else [None]
+        lists = doctors(parts) if strategy.by == "doctor" else [None]
         # What was changed before this moment will be in the pass.
         changes = {"began": parts.now(), "lists": lists, "all_lists": len(lists), "resume": None}
         state = save_state(parts, kind, state, changes)
@@ -124,7 +121,7 @@ def _read(run: Run, kind: Kind, way: Way) -> None:
     source = Source("reconcile" if parts.checkpoints.get(kind.name).filled_at else "backfill")
     while state["lists"]:
         doctor = state["lists"][0]
-        pages = parts.lists.list_practice(kind, doctor=doctor, page_size=way.page_size, resume=state["resume"])
+        pages = parts.lists.list_practice(kind, doctor=doctor, page_size=strategy.page_size, resume=state["resume"])
         own: dict[str, Any] = {}
 
         def save(
@@ -137,15 +134,15 @@ def _read(run: Run, kind: Kind, way: Way) -> None:
             parts.seen.keep(name, state["pages"] + number - 1, result.keys)
             own |= {"pages": state["pages"] + number, "requests": state["requests"] + number}
         state = state_of(parts, kind)
-    _judge(run, kind, way, state)
-    _finish(run, kind, way, state)
+    _judge(run, kind, strategy, state)
+    _finish(run, kind, strategy, state)
 
 
-def _judge(run: Run, kind: Kind, way: Way, state: Mapping[str, Any]) -> None:
+def _judge(run: Run, kind: Kind, strategy: Strategy, state: Mapping[str, Any]) -> None:
     """Raises DeletionsHeld where too many are absent."""
     parts = run.parts
     try:
-        notice_absent(run, kind, state, _covered(parts, way))
+        notice_absent(run, kind, state, _covered(parts, strategy))
     except DeletionsHeld:
         # A later pass has to show the same before it is believed.
         parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
@@ -153,9 +150,9 @@ def _judge(run: Run, kind: Kind, way: Way, state: Mapping[str, Any]) -> None:
         raise
 
 
-def _covered(parts: Parts, way: Way) -> Iterator[list[Where]]:
+def _covered(parts: Parts, strategy: Strategy) -> Iterator[list[Where]]:
     """Which records the lists of the pass cover: by doctor, only those that name one of them."""
-    if way.by == "practice":
+    if strategy.by == "practice":
         yield []
     else:
         for doctor in doctors(parts):
@@ -163,15 +160,15 @@ def _covered(parts: Parts, way: Way) -> Iterator[list[Where]]:
                 yield [Where("doctor", "==", value)]
 
 
-def _finish(run: Run, kind: Kind, way: Way, state: Mapping[str, Any]) -> None:
+def _finish(run: Run, kind: Kind, strategy: Strategy, state: Mapping[str, Any]) -> None:
     parts = run.parts
     proven = _proven(parts.checkpoints.get(kind.name), state)
     # What an event had put into the queue before is in this pass.
-    if way.by == "practice" and proven is not None:
+    if strategy.by == "practice" and proven is not None:
         run.counts["completed"] += parts.queue.complete_lists(kind.name, Evidence(shown_until(proven)))
     if parts.checkpoints.get(kind.name).filled_at is None and differs(run, kind):
         log("list.incomplete", "WARNING", kind=kind.name)
-        use(parts, kind, WAYS[-1])
+        use(parts, kind, STRATEGIES[-1])
         _queue_patients(run, kind)
         return
     _done(run, kind, state)
@@ -195,10 +192,9 @@ def _done(run: Run, kind: Kind, state: Mapping[str, Any]) -> None:
         proven, now = _proven(old, state), parts.now()
         until = listed_until(proven) if proven is not None else None
         done = replace(old, reconcile=None, reconciled_at=began, complete_at=until, filled_at=now)
-        return replace(done, pass_requests=requests).mended("reconcile")
+        return replace(done, pass_requests=requests)
 
-    parts.checkpoints.change(kind.name, done)
-    run.unfinished.pop(("reconcile", kind.name), None)
+    run.finished("reconcile", kind, done)
     log("pass.finished", kind=kind.name, count=requests)
 
 

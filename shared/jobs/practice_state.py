@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.run import Parts
 from shared.jobs.stopping import Stopped
 
@@ -15,8 +15,11 @@ KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.listed_by == "pa
 
 
 def begun(old: Checkpoint, parts: Parts) -> Checkpoint:
-    """State of a pass: lists: those still to be read, the current one first, None before they are known; all_lists: how
-    many there were; resume: its next page. pages: how many pages of ids are kept. requests: how many pages were read.
+    """Return the checkpoint with a new pass.
+
+    Its state: lists: those still to be read, the current one first; None until they are known. all_lists: how many
+    there were. resume: the current list's next page. pages: how many pages of ids are kept. requests: how many pages
+    were read.
     """
     now = parts.now()
     state = {"began": now, "changed": now, "lists": None, "all_lists": 0, "resume": None, "pages": 0, "requests": 0}
@@ -24,7 +27,7 @@ def begun(old: Checkpoint, parts: Parts) -> Checkpoint:
 
 
 def state_of(parts: Parts, kind: Kind) -> dict[str, Any]:
-    """Raises Stopped where somebody ended the pass."""
+    """Raises Stopped if the pass was ended meanwhile."""
     state = parts.checkpoints.get(kind.name).reconcile
     if state is None:
         raise Stopped("restarted")
@@ -32,7 +35,7 @@ def state_of(parts: Parts, kind: Kind) -> dict[str, Any]:
 
 
 def save_state(parts: Parts, kind: Kind, state: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the checkpoint of the pass that began as `state` did. Raises Stopped where another one did."""
+    """Save the state of the pass. Raises Stopped if another pass has begun since."""
     saved = {**state, **changes, "changed": parts.now()}
 
     def work(old: Checkpoint) -> Checkpoint:

@@ -14,7 +14,7 @@ from typing import Any
 from shared.documents import Where
 from shared.drchrono.kinds import KINDS, Kind
 from shared.jobs import watermark
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.children import follow
 from shared.jobs.run import Parts, Run
 from shared.jobs.seen import name_of
@@ -58,8 +58,7 @@ def _kind(run: Run, kind: Kind) -> None:
     began, now = state["began"], parts.now()
     try:
         notice_absent(run, kind, state)
-        publish(parts, kind, lambda old: replace(old.filled(now), reconciled_at=began).mended("reconcile"))
-        run.unfinished.pop(("reconcile", kind.name), None)
+        run.finished("reconcile", kind, lambda old: replace(old.filled(now), reconciled_at=began), publish)
     finally:
         # Also where the deletions are held: a later pass has to show the same before it is believed.
         parts.seen.drop(name_of("reconcile", kind.name), state["pages"])

@@ -1,7 +1,7 @@
-"""How many requests a first filling, or a pass, still needs, and how long the quota takes for them. Pure.
+"""How many requests a backfill or a pass still needs, and how long they take under the quota. Pure.
 
-Only what is known counts: DrChrono's own counts of its lists, what the last pass took, and what is queued. Live, a bulk
-list says how many records it has. The other lists do not, and a first pass over them says nothing about its end.
+This uses only what is known: DrChrono's counts of its lists, the cost of the last pass, and the queue. A live bulk list
+states how many records it has. Other lists do not, so the end of a first pass over them is unknown.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from datetime import timedelta
 from typing import Any
 
 from shared.drchrono.kinds import Kind
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.rate_limit.windows import Window
 
-# A page of a live bulk list: one request begins it, another fetches it.
+# A page of a live bulk list takes one request to start it and one to fetch it.
 BULK_REQUESTS = 2
 BULK_PAGE_RECORDS = 1000
 
 
 @dataclass(frozen=True)
 class Remaining:
-    """requests: None while not known. time: what the quota takes for them."""
+    """requests: None if unknown. time: how long they take under the quota."""
 
     requests: int | None
     time: timedelta | None
@@ -31,9 +31,9 @@ class Remaining:
 def remaining(
     kind: Kind, checkpoint: Checkpoint, queued: int, quota: Sequence[Window], background_share: float
 ) -> Remaining | None:
-    """What a backfill or a pass that is under way still takes; None where there is none.
+    """Return what a running backfill or pass still needs; None if none is running.
 
-    queued: the entries of the kind in the work queue, each of which takes a request. quota: empty where unknown.
+    queued: the kind's entries in the work queue, each of which costs a request. quota: empty if unknown.
     """
     if checkpoint.backfill is None and (kind.listed_by != "patient" or checkpoint.reconcile is None):
         return None
@@ -43,7 +43,7 @@ def remaining(
 
 
 def left_of_backfill(checkpoint: Checkpoint) -> int | None:
-    """Of a backfill: 0 where none is under way, None where its lists do not say how many records they have."""
+    """Return the requests of a backfill: 0 if none is running, None if its lists do not state their sizes."""
     state = checkpoint.backfill
     if state is None or not state["windows"]:
         return 0
@@ -56,7 +56,7 @@ def left_of_backfill(checkpoint: Checkpoint) -> int | None:
 
 
 def left_of_pass(checkpoint: Checkpoint) -> int | None:
-    """Of a pass over the lists of the practice: by what the last one took, else by the lists that are read already."""
+    """Return the requests of a pass, estimated from the last pass or from the lists that are read already."""
     state = checkpoint.reconcile
     if state is None:
         return 0
@@ -76,5 +76,5 @@ def _by_lists(state: Mapping[str, Any], read: int) -> int | None:
 
 
 def time_of(requests: int, quota: Sequence[Window], background_share: float) -> timedelta:
-    """At the pace that is left to background work while live events come; without them it is faster."""
+    """Return the time at the rate that live events leave to background work. Without events it is shorter."""
     return timedelta(seconds=requests / min(window.limit * background_share / window.seconds for window in quota))

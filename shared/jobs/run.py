@@ -16,6 +16,7 @@ from shared.errors import (
     LeaseLost,
     SyncError,
 )
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.checkpoints import Checkpoints
 from shared.jobs.health import Health
 from shared.jobs.leases import Lease, Leases
@@ -34,7 +35,7 @@ from shared.records.zones import Zones
 
 
 class Lists(Protocol):
-    """Of `shared.drchrono.client.DrChrono`: walking the lists of changes."""
+    """The list methods of `shared.drchrono.client.DrChrono`."""
 
     def list_changed(
         self,
@@ -54,11 +55,11 @@ class Lists(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """What the jobs of one run work with. events: refreshes with the live share of the quota. children, lists: with the
-    background share. waiting: the rate limit of these two, where it can wait.
-    pass_requests_a_day: what the daily passes over the lists of the practice may cost, 0 for any number.
-    overlap: fetch the next page of a list while one is stored. outbox: None where no program may write.
-    feed: None where nobody is told what changed.
+    """What the jobs of one run work with. events: refreshes at the live priority of the quota. children, lists: at the
+    background priority. waiting: the rate limiter of these two, if it can wait.
+    pass_requests_a_day: what the daily passes over the lists of the practice may cost; 0 for no limit.
+    overlap: fetch the next page of a list while one is stored. outbox: None if no program may write.
+    feed: None if changes are not announced.
     """
 
     lists: Lists
@@ -81,9 +82,16 @@ class Parts:
     feed: Feed | None = None
 
 
+Change = Callable[[Checkpoint], Checkpoint]
+
+
+def change_checkpoint(parts: Parts, kind: Kind, change: Change) -> None:
+    parts.checkpoints.change(kind.name, change)
+
+
 @dataclass
 class Run:
-    """deadline (UTC): no new page or entry is begun after it. unfinished: by job and kind, why it waits."""
+    """deadline (UTC): no page or entry is begun after it. unfinished: by job and kind, why it waits."""
 
     parts: Parts
     deadline: datetime
@@ -98,7 +106,7 @@ class Run:
 
     @contextmanager
     def hold(self, name: str) -> Iterator[Lease]:
-        """Keep other runs of `name` away for the block. Raises LeaseLost where one is at it."""
+        """Hold the lease `name` for the block. Raises LeaseLost if another run has it."""
         with self.parts.leases.hold(name) as lease:
             self._held.append(lease)
             try:
@@ -107,7 +115,7 @@ class Run:
                 self._held.remove(lease)
 
     def renew(self) -> None:
-        """Raises Stopped("running") where another run has taken this one for dead, and gone on."""
+        """Renew the leases. Raises Stopped("running") if one expired and another run has taken it."""
         try:
             for lease in self._held:
                 lease.renew()
@@ -115,27 +123,41 @@ class Run:
             raise Stopped("running") from None
 
     def check(self) -> None:
-        """Before each page and entry. Raises Stopped."""
+        """Call before each page and entry. Raises Stopped."""
         self.renew()
         if self.parts.now() >= self.deadline:
             raise Stopped("deadline")
 
     def may_try(self, job: str, kind: str) -> bool:
-        """Whether `job` is to go on with `kind` now; if not, the run reports why."""
+        """Whether `job` may continue with `kind` now. If not, the run reports why."""
         checkpoint = self.parts.checkpoints.get(kind)
         if checkpoint.may_try(job, self.parts.now()):
             return True
         self.unfinished[job, kind] = checkpoint.problems[job]["reason"]
         return False
 
+    def finished(
+        self,
+        job: str,
+        kind: Kind,
+        done: Change,
+        write: Callable[[Parts, Kind, Change], object] = change_checkpoint,
+    ) -> None:
+        """`job` has done all of `kind`, and any problem of it is over. done: gives the checkpoint after it.
+
+        write: changes the checkpoint. `shared.jobs.status.publish` also tells the readers, in the same transaction.
+        """
+        write(self.parts, kind, lambda old: done(old).recovered(job))
+        self.unfinished.pop((job, kind.name), None)
+
     def failed(self, job: str, kind: str, error: SyncError) -> None:
-        """As `postpone`. Raises Stopped where DrChrono is down."""
+        """Like `postpone`. Raises Stopped if DrChrono is down."""
         self.postpone(job, kind, error)
         if is_unavailable(error):
             self.health.failed(kind, error)
 
     def postpone(self, job: str, kind: str, error: SyncError) -> None:
-        """`job` cannot go on with `kind` for now: its checkpoint stays, and the run goes on with the next kind."""
+        """`job` cannot continue with `kind` for now. Its checkpoint stays, and the run continues with the next kind."""
         now = self.parts.now()
         changed = self.parts.checkpoints.change(kind, lambda old: old.failed(job, error.reason, now))
         self.unfinished[job, kind] = error.reason

@@ -1,6 +1,6 @@
-"""The ids that the pages of a walk have shown, a page a document, so that another run can go on with them.
+"""The ids that the pages of a walk have shown, one document for each page, so that another run can continue.
 
-name: whose they are, by `name_of`.
+name: identifies the walk (`name_of`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Seen:
         self._documents.transact(lambda transaction: transaction.set(_path(name, page), data))
 
     def all(self, name: str, pages: int, *, first: int = 0) -> set[str]:
-        """Of the pages from `first` to `pages`: a page that was kept and not yet counted is kept again when it is
-        repeated.
+        """Return the ids of the pages from `first` to `pages`. A page that was kept but not yet counted is overwritten
+        when it is repeated.
         """
         return {key for page in self._documents.get_all(_paths(name, first, pages)).values() for key in page["ids"]}
 

@@ -1,4 +1,4 @@
-"""The slow round over all patients, for the kinds of which each patient's list has to be asked for."""
+"""The slow round over all patients, for the kinds that can only be listed by patient."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from datetime import timedelta
 
 from shared.drchrono.kinds import KINDS
 from shared.jobs import practice_lists
-from shared.jobs.checkpoints import Round
+from shared.jobs.checkpoint import Round
 from shared.jobs.children import asked_for_all, lists_of
 from shared.jobs.run import Run
 
-# How long the slow round over all patients takes, where medications, problems and allergies have no list of the whole
-# practice: what is deleted or edited there without an event is found by it.
+# How long the slow round over all patients takes. It finds deletions and edits that no event announced, for kinds
+# without a list of the whole practice.
 ROUND = timedelta(days=30)
 MOST_PER_ROUND_STEP = 50
 
-FEW_WAITING = 10  # the round goes on only when the work queue is nearly empty
+FEW_WAITING = 10  # the round continues only when the work queue is nearly empty
 
 
 def go_on(run: Run) -> None:
-    """Put the next few patients' lists in the work queue, so that each is looked at once a ROUND."""
+    """Queue the lists of the next few patients, so that each is read once a ROUND."""
     parts = run.parts
     now = parts.now()
     kinds = practice_lists.by_patient(parts)
@@ -29,11 +29,11 @@ def go_on(run: Run) -> None:
     share = (now - before.at) / ROUND if before.at else 0.0
     most = min(int(parts.records.count(KINDS["patients"]) * share), MOST_PER_ROUND_STEP)
     if before.at and not most:
-        return  # one patient's turn is not over: the time adds up
+        return  # not yet time for the next patient
     patients = parts.records.keys(KINDS["patients"], after=before.after, most=most) if most else []
     parts.queue.enqueue(lists_of(patients, now, kinds))
     began = before.began if before.after is not None else now
-    # Fewer than asked for means that the round is complete: the next begins with the first patient.
+    # Fewer patients than requested: the round is complete, and the next one begins with the first patient.
     after = patients[-1] if len(patients) == most > 0 else None
     if after is None and most and began is not None:
         asked_for_all(parts, kinds, began)

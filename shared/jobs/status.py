@@ -1,12 +1,12 @@
 """What programs that read the copy may rely on: one document `sync_status/<kind>`.
 
-complete_until: every change that DrChrono's lists showed, made before then, is in the copy; None before that can be
-said. pending, oldest_pending: how much of the kind waits in the work queue, and since when. problem: {reason, since},
+complete_until: the copy has every change made before then that DrChrono's lists show; None until this is known.
+pending, oldest_pending: how many entries of the kind are in the work queue, and since when. problem: {reason, since},
 why the kind cannot be brought up to date, or None. coverage: whose records these are; None until known. last_full_pass:
-when the last complete listing began, by which records are found that were deleted without an event. count: the living
-records, counted once an hour. The other fields (counted_at, written_at) are this module's own.
+when the last complete listing began, which finds records that were deleted without an event. count: the records that
+are not deleted, counted once an hour. The other fields (counted_at, written_at) are private to this module.
 
-A document is written at most once a minute, in the transaction that changes the checkpoint it is taken from.
+A document is written at most once a minute, in the transaction that changes its checkpoint.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from shared.documents import Transaction
 from shared.drchrono.kinds import KINDS, Kind
 from shared.errors import DeletionsHeld
 from shared.jobs import claims
-from shared.jobs.checkpoints import Checkpoint, status_path
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.checkpoints import status_path
 from shared.jobs.run import Parts
 from shared.records.coverage import Coverage
 
@@ -29,8 +30,8 @@ COUNTED_AFTER = timedelta(hours=1)  # a count costs a read for every thousand re
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the readers are told of a kind is taken from this. held_since: since when its deletions are held."""
+class KindState:
+    """The state of a kind, from which its status is derived. held_since: since when its deletions are held."""
 
     kind: Kind
     checkpoint: Checkpoint
@@ -38,10 +39,10 @@ class Told:
     coverage: Coverage
 
 
-def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint] = lambda old: old) -> Told:
-    """Change the checkpoint of the kind, and tell the readers what follows from it."""
+def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint] = lambda old: old) -> KindState:
+    """Change the checkpoint of the kind, and publish the status that follows from it."""
     now = parts.now()
-    # The queue is read after the checkpoint: what another run has listed since then, it may have put into the queue.
+    # The queue is read after the checkpoint, because another run may list records and queue them in between.
     known = parts.checkpoints.get(kind.name)
     pending = parts.queue.pending(kind.name)
     held_since = parts.absences.held_since(kind)
@@ -75,19 +76,19 @@ def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint]
         }
         transaction.set(status_path(kind.name), status | count)
 
-    return Told(kind, parts.checkpoints.change(kind.name, changing, tell), held_since, coverage)
+    return KindState(kind, parts.checkpoints.change(kind.name, changing, tell), held_since, coverage)
 
 
 def _counted(parts: Parts, kind: Kind, now: datetime) -> dict[str, Any]:
-    """How many records there are, counted now or within the last hour."""
+    """Return the number of records, counted now or within the last hour."""
     told = parts.checkpoints.status(kind.name)
     if isinstance(told.get("count"), int) and _is_within(told.get("counted_at"), COUNTED_AFTER, now):
         return {name: told[name] for name in ("count", "counted_at")}
     return {"count": parts.records.count_living(kind), "counted_at": now}
 
 
-def publish_all(parts: Parts) -> list[Told]:
-    """At the end of a run, when the work queue has been worked off."""
+def publish_all(parts: Parts) -> list[KindState]:
+    """Publish the status of every kind, at the end of a run."""
     return [publish(parts, kind) for kind in KINDS.values()]
 
 

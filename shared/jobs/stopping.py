@@ -1,4 +1,4 @@
-"""What ends a whole run, and what only concerns the target at hand."""
+"""Which errors end a whole run, and which concern only one target."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from shared.errors import (
 
 
 class Stopped(Exception):
-    """The run ends here and the next goes on.
+    """The run ends here, and the next one continues.
 
-    reason: `deadline`, `quota`, `revoked`, `token`, `unavailable` (DrChrono is down), `running` (another run is at it)
-    or `restarted` (somebody began the job anew).
+    reason: `deadline`, `quota`, `revoked`, `token`, `unavailable` (DrChrono is down), `running` (another run has the
+    lease) or `restarted` (the job was started again meanwhile).
     """
 
     def __init__(self, reason: str) -> None:
@@ -31,7 +31,7 @@ class Stopped(Exception):
 
 @contextmanager
 def stops() -> Iterator[None]:
-    """What ends a run though nothing is wrong with the work itself, as Stopped."""
+    """Raise errors that end the whole run as Stopped."""
     try:
         yield
     except SyncError as error:
@@ -42,7 +42,7 @@ def stops() -> Iterator[None]:
 
 
 def stop_reason(error: SyncError) -> str | None:
-    """Why `error` ends the whole run, or None where it concerns one target only."""
+    """Return why `error` ends the whole run, or None if it concerns only one target."""
     if isinstance(error, QuotaExhausted | Throttled):
         return "quota"
     if isinstance(error, TokenError):
@@ -51,5 +51,5 @@ def stop_reason(error: SyncError) -> str | None:
 
 
 def is_unavailable(error: SyncError) -> bool:
-    """Whether `error` may mean that DrChrono is down, or that no token is good any more."""
+    """Whether `error` may mean that DrChrono is down, or that it rejects every token."""
     return isinstance(error, ServerError | Unreachable | MalformedAnswer | Unauthorized)

@@ -6,17 +6,18 @@ It is also what goes on with an unfinished backfill or reconciliation, so that o
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
-from shared.drchrono.lag import listed_until, provable_from, shown_until
+from shared.drchrono.lag import listed_until, shown_until
 from shared.errors import DrChronoError, ListShifted, StoreUnavailable
 from shared.jobs import backfill, practice_lists, reconcile, slow_round, watermark
 from shared.jobs.announce import FEW_ANNOUNCED, MOST_ANNOUNCED, announce
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.children import follow
 from shared.jobs.coverage import look_at_coverage
+from shared.jobs.due import list_is_due
 from shared.jobs.listing import Listing
 from shared.jobs.run import Parts, Run
 from shared.jobs.status import publish
@@ -51,9 +52,9 @@ def sync(run: Run, *, force: bool = False) -> None:
     apply_zones(run)
     look_at_coverage(run)
     for kind in kinds:
+        due = force or list_is_due(kind, run.parts.checkpoints.get(kind.name), run.parts.now())
         # Where single records cannot be read, their list may show them.
-        wanted = force or _is_due(run, kind) or kind.name in run.health.unreadable
-        if wanted and kind.name not in listed:
+        if (due or kind.name in run.health.unreadable) and kind.name not in listed:
             changes(run, kind, force)
     work_off(run, Priority.CHILDREN)
     retry_failed(run)
@@ -82,15 +83,6 @@ def send_writes(run: Run, most: int) -> None:
         run.counts[f"writes_{state}"] += count
 
 
-def _is_due(run: Run, kind: Kind) -> bool:
-    now = run.parts.now()
-    position = run.parts.checkpoints.get(kind.name)
-    interval = timedelta(minutes=kind.sync_minutes)
-    if position.complete_at is None and position.filled_at is not None and now >= provable_from(position.filled_at):
-        return True  # the first sync after the backfill makes the kind complete
-    return position.sync is not None or position.synced_at is None or now - position.synced_at >= interval
-
-
 def changes(run: Run, kind: Kind, force: bool) -> bool:
     """List what changed since the watermark, store it, and move the watermark after the last page.
 
@@ -103,7 +95,7 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
     state = _begun(parts, kind)
     began: datetime = state["began"]
     seen: str | None = state["seen"]
-    aheads = watermark.aheads_of(state.get("aheads", ()))
+    aheads = watermark.samples_of(state.get("aheads", ()))
     listed: int = state.get("listed", 0)
 
     listing = Listing(parts.seen, "sync", kind, state)
@@ -158,10 +150,9 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
         proven = began if single else old.synced_at
         if not held:
             done = replace(done, complete_at=_complete_at(old, proven))
-        return done.mended("sync")
+        return done
 
-    publish(parts, kind, done)
-    run.unfinished.pop(("sync", kind.name), None)
+    run.finished("sync", kind, done, publish)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Background requests that wait for the rate limit as long as their run may last, instead of ending it."""
+"""Background requests wait for the rate limiter until their run's deadline, instead of ending the run."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Protocol
 from shared.errors import QuotaExhausted
 from shared.rate_limit.ledger import Lane
 
-# At least so often a waiting run renews its lease and asks again: others may have returned requests.
+# How often a waiting run renews its lease and asks again, since other instances may have returned requests.
 LONGEST_SLEEP = timedelta(seconds=20)
 
 
 class Limiter(Protocol):
-    """Of `shared.rate_limit.limiter.RateLimiter`."""
+    """The methods of `shared.rate_limit.limiter.RateLimiter` that are used here."""
 
     def acquire(self, lane: Lane) -> None: ...
     def throttled(self, until: datetime) -> None: ...
 
 
 class WaitingLimiter:
-    """Of one run. Until `wait_until` was called, it waits no longer than the rate limiter itself."""
+    """The rate limiter of one run. Until `wait_until` is called, it waits no longer than the limiter itself."""
 
     def __init__(self, limiter: Limiter, now: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         self._limiter = limiter
@@ -31,11 +31,11 @@ class WaitingLimiter:
         self._renew: Callable[[], None] = lambda: None
 
     def wait_until(self, deadline: datetime, renew: Callable[[], None]) -> None:
-        """renew: is called before each wait, and may raise what ends the run."""
+        """renew: called before each wait; an error that it raises ends the run."""
         self._deadline, self._renew = deadline, renew
 
     def acquire(self, lane: Lane) -> None:
-        """Raises QuotaExhausted where no request becomes free before the deadline, and StoreUnavailable."""
+        """Raises QuotaExhausted if no request becomes free before the deadline, and StoreUnavailable."""
         while True:
             try:
                 return self._limiter.acquire(lane)

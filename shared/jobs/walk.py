@@ -9,7 +9,7 @@ from shared.drchrono.kinds import Kind
 from shared.drchrono.lag import Evidence, shown_until
 from shared.drchrono.records import Page
 from shared.errors import BulkNotReady, ListRepeats
-from shared.jobs.ahead import PagesAhead
+from shared.jobs.prefetch import Prefetch
 from shared.jobs.run import Run
 from shared.jobs.stopping import stops
 from shared.records.pages import store_page
@@ -57,13 +57,13 @@ def walk_pages(
 ) -> Iterator[tuple[Page, PageResult]]:
     """As `walk`, of any list."""
     waiting = run.parts.queue.keys_of(kind.name)
-    with PagesAhead(pages) as ahead:
+    with Prefetch(pages) as prefetch:
         while True:
-            if not ahead.begun:
+            if not prefetch.begun:
                 run.check()
             try:
                 with stops():
-                    page = ahead.next()
+                    page = prefetch.next()
             except BulkNotReady as error:
                 save(error.position)
                 raise
@@ -74,7 +74,7 @@ def walk_pages(
             if page is None:
                 return
             if run.parts.overlap and page.resume is not None and run.parts.now() < run.deadline:
-                ahead.begin()
+                prefetch.begin()
             run.health.listed()
             before_store(page)
             result = store_page(run.parts.records, run.parts.queue, run.parts.absences, kind, page, source)

@@ -14,7 +14,7 @@ from typing import Any
 from shared.drchrono.kinds import Kind
 from shared.drchrono.windows import date_windows
 from shared.errors import BadRequest, BulkNotReady, ListShifted, MalformedAnswer, ServerError, Unreachable
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.watermark import EARLIEST
 
 # The list of everything by `since`.

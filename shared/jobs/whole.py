@@ -1,40 +1,36 @@
-"""The kinds of the practice itself, which are listed whole once a day: doctors, offices, users, appointment profiles.
+"""The kinds that are listed whole once a day: doctors, offices, users and appointment profiles.
 
-They have no webhooks and no `since`. A record that the list no longer shows is kept. A kind that DrChrono refuses to
-list waits by itself, and the run goes on with the next one.
+They have no webhooks and no `since`. A record that the list no longer shows is kept. If DrChrono refuses to list a
+kind, only that kind waits, and the run continues with the next one.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.lag import listed_until
 from shared.errors import BadRequest, DrChronoError, ListEmpty, NotFound
-from shared.jobs.checkpoints import Checkpoint
-from shared.jobs.run import Parts, Run
+from shared.jobs.checkpoint import Checkpoint
+from shared.jobs.due import list_is_due
+from shared.jobs.run import Run
 from shared.jobs.walk import walk
 from shared.records.store import Source
 
 
 def list_whole(run: Run, *, force: bool = False) -> None:
-    """List each kind that is due. force: each, due or not. Raises Stopped."""
-    for kind in KINDS.values():
-        if kind.whole and (force or _is_due(run.parts, kind)) and (force or run.may_try("sync", kind.name)):
+    """List each kind that is due. force: list all. Raises Stopped."""
+    parts = run.parts
+    for kind in [kind for kind in KINDS.values() if kind.whole]:
+        due = force or list_is_due(kind, parts.checkpoints.get(kind.name), parts.now())
+        if due and (force or run.may_try("sync", kind.name)):
             _list(run, kind)
 
 
-def _is_due(parts: Parts, kind: Kind) -> bool:
-    checkpoint = parts.checkpoints.get(kind.name)
-    if checkpoint.sync is not None or checkpoint.synced_at is None or checkpoint.complete_at is None:
-        return True  # a first list of several pages is proved by a second one
-    return parts.now() - checkpoint.synced_at >= timedelta(minutes=kind.sync_minutes)
-
-
 def _list(run: Run, kind: Kind) -> None:
-    """The state of an unfinished pass is {began, resume, shown, pages}: how many records on how many pages."""
+    """The state of an unfinished list is {began, resume, shown, pages}: `shown` records on `pages` pages so far."""
     parts = run.parts
     state = parts.checkpoints.get(kind.name).sync or {"began": parts.now(), "resume": None, "shown": 0, "pages": 0}
     began: datetime = state["began"]
@@ -51,20 +47,19 @@ def _list(run: Run, kind: Kind) -> None:
             shown += len(page.records)
             pages += 1
         if not shown and parts.records.count_living(kind):
-            # How DrChrono answers where a permission is missing.
+            # This is how DrChrono answers without permission.
             raise ListEmpty(f"GET /api/{kind.name}", status=200, remedy="it shows no record, though the copy has some")
     except DrChronoError as error:
         if isinstance(error, NotFound | BadRequest):
-            # A position that is refused will be refused again.
+            # DrChrono would refuse this position again.
             parts.checkpoints.change(kind.name, lambda old: replace(old, sync=None))
         run.failed("sync", kind.name, error)
         return
 
     def done(old: Checkpoint) -> Checkpoint:
-        # Pages may shift: what a list of several missed, the one before it has shown, or the next will.
+        # Pages may shift. What a list of several pages missed, the one before it showed, or the next will show.
         proven = began if pages <= 1 else old.synced_at
         until = listed_until(proven) if proven is not None else None
-        return replace(old, sync=None, synced_at=began, complete_at=until).mended("sync")
+        return replace(old, sync=None, synced_at=began, complete_at=until)
 
-    parts.checkpoints.change(kind.name, done)
-    run.unfinished.pop(("sync", kind.name), None)
+    run.finished("sync", kind, done)

@@ -26,7 +26,7 @@ from shared.errors import (
     ListShifted,
 )
 from shared.jobs import watermark
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.listing import Listing
 from shared.jobs.reading import MOST_NEW, MOST_READINGS
 from shared.jobs.run import Run
@@ -102,7 +102,7 @@ class _Walker:
     before_store: BeforeStore
 
     def read(self, state: State) -> None:
-        """Read the current list, and strike it off, or put it at the end to be read again."""
+        """Read the current list, and remove it from the windows, or move it to the end to be read again."""
         window: Window = state["windows"][0]
         dates = (window["first"], window["last"]) if window["first"] else None
         exact = self.exact and dates is None
@@ -163,7 +163,7 @@ class _Walker:
     def _save(
         self, state: State, own: Mapping[str, Any], resume: Mapping[str, Any] | None, *, again: bool = False
     ) -> None:
-        """Write the checkpoint. `resume` None strikes the current list off; `again` puts it at the end."""
+        """Write the checkpoint. `resume` None removes the current list; `again` moves it to the end."""
         window: Window = state["windows"][0]
 
         def saved(old: Checkpoint) -> Checkpoint:

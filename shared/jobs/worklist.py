@@ -14,23 +14,23 @@ from shared.records.ordering import Outcome
 from shared.records.refresh import Done, Known
 from shared.records.store import Source
 
-CLAIM_ENTRIES = 20  # as many as one worker finishes well within the lease of an entry
+CLAIM_ENTRIES = 20  # one worker finishes these well within the lease of an entry
 
-# What failed before may fail for ever: so many failures of it a run must not keep the rest from being done.
+# Entries that failed before may fail for ever. This many failures a run leave time for the rest.
 MOST_FAILED_RETRIES = 10
 
-# How long the entries of a kind wait that cannot be read at present.
+# How long entries wait if their kind cannot be read at present.
 KIND_PAUSE = timedelta(minutes=5)
 
 
 def work_off(run: Run, lowest: Priority) -> None:
-    """Entries of priority `lowest` and above until none is due. Raises Stopped."""
+    """Work off entries of priority `lowest` and above until none is due. Raises Stopped."""
     while entries := run.parts.queue.claim(run.parts.now(), CLAIM_ENTRIES, lowest):
         _work_all(run, entries)
 
 
 def retry_failed(run: Run) -> None:
-    """Entries that failed before, until none is due or `MOST_FAILED_RETRIES` have failed again. Raises Stopped."""
+    """Retry entries that failed before, until none is due or `MOST_FAILED_RETRIES` fail again. Raises Stopped."""
     failed = 0
     while failed < MOST_FAILED_RETRIES:
         most = min(CLAIM_ENTRIES, MOST_FAILED_RETRIES - failed)
@@ -41,7 +41,7 @@ def retry_failed(run: Run) -> None:
 
 
 def _work_all(run: Run, entries: list[Entry]) -> int:
-    """How many failed. Raises Stopped, with the rest given back."""
+    """Return how many failed. Raises Stopped, after releasing the rest."""
     failed = 0
     for number, entry in enumerate(entries):
         try:
@@ -57,7 +57,7 @@ def _work_all(run: Run, entries: list[Entry]) -> int:
 
 
 def _work(run: Run, entry: Entry) -> bool:
-    """Whether the target could be read. Raises Stopped where the next entry would fare no better."""
+    """Return whether the target could be read. Raises Stopped if the next entry would fail as well."""
     parts = run.parts
     known = Known(entry.last_seen, entry.updated_at, entry.deletes, entry.reason, entry.absent_since)
     source = Source(
@@ -77,7 +77,7 @@ def _work(run: Run, entry: Entry) -> bool:
         return _postponed(run, entry, error)
     except Stopped:
         raise
-    except Exception as error:  # what nobody foresaw keeps no other entry from its turn
+    except Exception as error:  # an unforeseen error of one entry must not stop the others
         log_crash("pending", error)
         return _postponed(run, entry, Unforeseen("an error of our own"))
     run.health.record_answered(entry.target.kind)
@@ -90,7 +90,7 @@ def _work(run: Run, entry: Entry) -> bool:
 
 
 def _refreshed(parts: Parts, entry: Entry, known: Known, source: Source) -> Done:
-    """Events take a live request, or where none is left one of those that are kept for background work."""
+    """An event uses a live request, or if none is left, one that is reserved for background work."""
     if entry.priority == Priority.EVENT:
         with suppress(QuotaExhausted):
             return parts.events.run(entry.target, known, source)
@@ -98,7 +98,7 @@ def _refreshed(parts: Parts, entry: Entry, known: Known, source: Source) -> Done
 
 
 def _postponed(run: Run, entry: Entry, error: SyncError) -> bool:
-    """Whether DrChrono answered though. Raises Stopped where it is down."""
+    """Postpone the entry. Return whether DrChrono answered. Raises Stopped if it is down."""
     parts = run.parts
     due = due_after(error, entry.attempts, parts.now(), parts.random)
     failed = is_unavailable(error)

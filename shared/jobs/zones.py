@@ -1,6 +1,6 @@
 """Bring the instants of stored appointments up to date after a doctor's time zone became known, or changed.
 
-It costs no request, and nothing where no zone is new: the doctors are looked at once after each list of them.
+This costs no request, and no work if no zone is new. The doctors are checked once after each list of them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from shared.log import log
 from shared.records.zones import Doctor, ZonesState
 
 # A writer reads the doctor's zone and writes the appointment within seconds. After this time, nobody writes with a zone
-# that was read before the doctor's record changed, so what is gone through then stays right.
+# that was read before the doctor's record changed, so an update made then stays correct.
 SETTLED = timedelta(minutes=10)
 
 
 def apply_zones(run: Run) -> None:
-    """Go on where the last run stopped. Raises Stopped."""
+    """Continue where the last run stopped. Raises Stopped."""
     parts = run.parts
     listed, state = parts.checkpoints.get("doctors").synced_at, parts.zones.state()
     if listed is None or (state.checked is not None and state.checked >= listed):
@@ -28,7 +28,7 @@ def apply_zones(run: Run) -> None:
     for doctor in list(parts.zones.of_doctors()):
         if state.applied.get(doctor.id) == doctor.zone:
             continue
-        # From now on both zones are in use, until all is gone through: should the earlier one return, it counts as new.
+        # Until the walk ends, both zones are in use. If the earlier one returns meanwhile, it counts as new.
         applied = {other: zone for other, zone in state.applied.items() if other != doctor.id}
         if len(applied) < len(state.applied):
             state = replace(state, applied=applied)
@@ -42,7 +42,7 @@ def apply_zones(run: Run) -> None:
 
 
 def _apply(run: Run, doctor: Doctor, state: ZonesState) -> ZonesState:
-    """Go through the appointments of one doctor. Returns the state after it."""
+    """Update the appointments of one doctor, and return the state after it."""
     zones, changed = run.parts.zones, 0
     walk = state.walk or {}
     if (walk.get("doctor"), walk.get("zone")) != (doctor.id, doctor.zone):

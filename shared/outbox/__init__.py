@@ -1,1 +1,1 @@
-"""Writing back: other programs' entries of the collection `outbox` become records in DrChrono, each sent once."""
+"""Writing back: entries that other programs add to the collection `outbox` are sent to DrChrono, each once."""

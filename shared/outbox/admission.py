@@ -1,4 +1,4 @@
-"""New entries: validated, and their instants turned into the doctor's local time."""
+"""New entries: validate them, and convert their instants to the doctor's local time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.outbox.entry_documents import OWN
 from shared.outbox.storage import Outbox
 from shared.outbox.validation import Action, Refused, Request, local_time, read_request
 
-# Read for its `timezone` where the copy has no doctors.
+# Read for its `timezone` if the copy has no doctors.
 DOCTORS = KINDS["doctors"]
 
 UNKNOWN_ZONE = "the doctor's time zone is not known: give scheduled_time, the local time without an offset"
@@ -35,9 +35,9 @@ class Admission:
         self._zones: dict[str, str] = {}
 
     def admit(self, key: str, data: Data, api: Api) -> Entry | None:
-        """The entry, waiting to be sent, or as its guard knows it; None where it is no request, or is gone.
+        """Return the entry, waiting to be sent, or as its guard recorded it; None if it is invalid or removed.
 
-        Raises what the API and the stores raise: then the entry is as new as it was.
+        Raises what the API and the stores raise; the entry then stays new.
         """
         try:
             request = read_request(data, own=OWN)
@@ -60,7 +60,7 @@ class Admission:
         return local
 
     def _doctor(self, request: Request, api: Api) -> str | None:
-        """The doctor that is given, or of the appointment that is changed."""
+        """Return the doctor that is given, or that of the changed appointment."""
         given = id_of(request.fields.get("doctor"))
         if given is not None or request.action is Action.CREATE:
             return given

@@ -2,7 +2,7 @@
 
 - `rejected`: 400, 409, 404, 403 and other refusals. Nothing was done.
 - `waiting`: the quota, a 429, no token, a 401, no connection, or a store that failed before. Nothing was sent, or
-  DrChrono turned it away at the door.
+  DrChrono refused it before processing it.
 - `unknown`: a time-out, a reset, 408, 5xx, a 2xx that cannot be read, redirects that lead nowhere, and everything else.
 """
 
@@ -30,7 +30,7 @@ NOT_DONE = (QuotaExhausted, Throttled, TokenError, Unauthorized, Unreachable, St
 
 
 def refusal(error: SyncError) -> str | None:
-    """The machine word for why DrChrono will not do it; None where `error` is no refusal.
+    """Return the reason why DrChrono refuses; None if `error` is not a refusal.
 
     "Potential duplicate patient(s) found" comes as 400 or 409, and an overlap as 409 on POST and PATCH (API
     documentation, and recorded answers).
@@ -46,5 +46,5 @@ def refusal(error: SyncError) -> str | None:
 
 
 def complaints(error: SyncError) -> dict[str, list[str]]:
-    """DrChrono's complaints by field."""
+    """Return DrChrono's complaints by field."""
     return {name: list(texts) for name, texts in error.complaints.items()} if isinstance(error, DrChronoError) else {}

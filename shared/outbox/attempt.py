@@ -1,4 +1,4 @@
-"""One attempt: `sending` is recorded, one request leaves, and what is known of it then is recorded."""
+"""One attempt: record `sending`, send one request, and record its outcome."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from shared.log import log
 from shared.outbox import transitions
 from shared.outbox.answers import NOT_DONE, complaints, refusal
 from shared.outbox.entries import Entry, State
+from shared.outbox.entry_log import log_entry, shown_key
 from shared.outbox.guards import Unreadable
 from shared.outbox.search import Search
 from shared.outbox.storage import Change, Outbox
-from shared.outbox.told import log_entry, shown_key
 from shared.outbox.transitions import SEND_WITHIN, Blocked, Superseded
 from shared.outbox.validation import Action
 from shared.outbox.written import Written
@@ -48,7 +48,7 @@ class Api(Protocol):
 
 @dataclass(frozen=True)
 class Sent:
-    """entry: as it is now; None where there is none. error: what kept it from being sent, and may keep others."""
+    """entry: its current state; None if there is none. error: why it was not sent, which may affect others as well."""
 
     entry: Entry | None
     error: SyncError | None = None
@@ -59,11 +59,11 @@ class Sent:
 
 
 class _TooLate(Exception):
-    """So long after `sending` was recorded nothing may be sent any more. Nothing was."""
+    """Too much time has passed since `sending` was recorded, so nothing was sent."""
 
 
 class Attempts:
-    """new_fence: gives a name that no other attempt has."""
+    """new_fence: returns a unique name for an attempt."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Attempts:
         self._new_fence = new_fence
 
     def send(self, entry: Entry, api: Api) -> Sent:
-        """Send an entry whose turn it is. Raises Blocked, Superseded and Unreadable, all before anything was sent, and
+        """Send an entry whose turn it is. Raises Blocked, Superseded and Unreadable, all before anything is sent, and
         what the stores raise.
         """
         before, known = self._search.before(entry.request), self._search.known(entry.request)
@@ -112,7 +112,7 @@ class Attempts:
         return self._settled(begun, change, error)
 
     def _request(self, entry: Entry, api: Api, before_sending: Callable[[], None], began: list[datetime]) -> Change:
-        """The change of the entry after DrChrono did it. Raises what the client raises."""
+        """Send the request. Return the change of the entry after it succeeded. Raises what the client raises."""
         request, kind = entry.request, KINDS[entry.request.kind]
         fields = {**request.fields, **({"allow_overlapping": True} if request.allow_overlapping else {})}
         if request.action is Action.UPDATE:

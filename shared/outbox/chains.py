@@ -1,4 +1,4 @@
-"""What is sent one after another, and what at the same time."""
+"""Which entries are sent in sequence, and which concurrently."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from shared.outbox.queries import Due
 Chain = Callable[[Sequence[Due]], Counter[str]]
 Each = Callable[[Chain, Sequence[Sequence[Due]]], list[Counter[str]]]
 
-# Requests under way at once. DrChrono throttles ten or more within one second; each takes some tenths of it.
+# Concurrent requests. DrChrono throttles ten or more within one second; each takes some tenths of a second.
 AT_ONCE = 8
 
 
 def chains(found: Iterable[Due]) -> list[list[Due]]:
-    """The entries by target, each chain in the order in which they were asked for."""
+    """Return the entries by target, each chain in the order in which the entries were requested."""
     by_target: dict[str, list[Due]] = {}
     for due in found:
         by_target.setdefault(due.target or f"new:{due.key}", []).append(due)
@@ -25,7 +25,7 @@ def chains(found: Iterable[Due]) -> list[list[Due]]:
 
 
 def in_threads(work: Chain, todo: Sequence[Sequence[Due]]) -> list[Counter[str]]:
-    """AT_ONCE at a time. Raises the first error once nothing is under way; those that have not begun are left out."""
+    """Run AT_ONCE at a time. After an error, start no more, wait for those that run, and raise it."""
     if len(todo) < 2:
         return [work(chain) for chain in todo]
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="outbox") as pool:

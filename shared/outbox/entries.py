@@ -1,4 +1,4 @@
-"""An entry of the collection `outbox`: what a program asks for, and how it stands. Pure."""
+"""An entry of the collection `outbox`: what a program requests, and its state. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from shared.outbox.validation import Complaints, Request
 
 COLLECTION = "outbox"
 
-# How long what is done or rejected keeps its content, and how long a guard stays that nobody needs any more.
+# How long a settled entry keeps its content, and how long an unneeded guard is kept.
 KEPT = timedelta(days=30)
 
 
 class State(StrEnum):
-    """`new`: not looked at yet; a program need not write it."""
+    """`new`: not processed yet; a program need not write it."""
 
     NEW = "new"
     WAITING = "waiting"
@@ -32,12 +32,13 @@ TAKEN = (*ACTIVE, State.DONE, State.REJECTED)
 
 @dataclass(frozen=True)
 class Entry:
-    """key: the name of its document. target: what is sent one after another (`target_of`). requested_at: the order of
-    entries of a target, then `key`. due: when to look at it again. fence: names the latest attempt. sent_at: when that
-    was recorded; no request of it begins more than SEND_WITHIN later. before: a digest of the values that an update
-    replaces, as the copy had them. known: ids of records that looked like the one to be created before it was sent.
-    looks: how often DrChrono was searched. reason: the machine word for why it is where it is. record_id, version: the
-    record and the `updated_at` that it got. differs: what of the fields the record that was found does not show.
+    """key: the name of its document. target: entries with the same target are sent in sequence (`target_of`).
+    requested_at: the order of entries of a target, then `key`. due: when to process it again. fence: names the latest
+    attempt. sent_at: when that was recorded; no request of it begins more than SEND_WITHIN later. before: a digest of
+    the values that an update replaces, as the copy had them. known: ids of records that looked like the one to be
+    created before it was sent. looks: how often DrChrono was searched. reason: the machine word for why it is in this
+    state. record_id, version: the record and the `updated_at` that it got. differs: the fields that the found record
+    does not show as sent.
     """
 
     key: str

@@ -1,6 +1,6 @@
 """An entry as a document of the collection `outbox`, and back. Pure.
 
-A program adds an entry (`shared.outbox.validation`); this system adds `state` and what else `to_document` writes.
+A program adds an entry (`shared.outbox.validation`). This system adds `state` and the other fields of `to_document`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ OWN = frozenset(
 
 
 def to_document(entry: Entry, now: datetime) -> dict[str, Any]:
-    """This system's fields; `fields` and what else the program wrote stay as they are.
+    """Return this system's fields. `fields` and everything else that the program wrote stay unchanged.
 
-    Every entry that was looked at has `due`: by that, the others are counted.
+    Every processed entry has `due`, so the others can be counted.
     """
     return {
         "state": str(entry.state),
@@ -50,7 +50,7 @@ def to_document(entry: Entry, now: datetime) -> dict[str, Any]:
 
 
 def refusal_document(data: Mapping[str, Any], complaints: Complaints, now: datetime) -> dict[str, Any]:
-    """This system's fields of an entry that is no request."""
+    """Return this system's fields for an invalid entry."""
     return _without_request(data, now) | {
         "state": str(State.REJECTED),
         "due": now,
@@ -62,7 +62,7 @@ def refusal_document(data: Mapping[str, Any], complaints: Complaints, now: datet
 
 
 def malformed_document(data: Mapping[str, Any], complaints: Complaints, now: datetime, due: datetime) -> dict[str, Any]:
-    """This system's fields of an entry that was sent, and then changed so that it is no request any more."""
+    """Return this system's fields for an entry that was sent and then made invalid by a change."""
     return _without_request(data, now) | {
         "state": str(State.UNKNOWN),
         "target": data["target"],  # by which it is found again
@@ -82,7 +82,8 @@ def _without_request(data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     }
 
 
-# What stays of an entry after its content: the rest is what DrChrono was sent or said, or a program wrote in error.
+# The fields that remain without content. The others hold what was sent, what DrChrono answered, or a program's
+# mistakes.
 _LASTING = {
     "state": str,
     "target": str,
@@ -99,9 +100,9 @@ _LASTING = {
 
 
 def emptied(data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The whole document of a settled entry, without its content: what asked for which record, and what became of it.
+    """Return the document of a settled entry without its content: who requested which record, and the result.
 
-    The target of a creation goes as well: it is a digest of names and a birth date, which can be guessed.
+    This also removes the target of a creation, a digest of names and a birth date, which can be guessed.
     """
     kept = {name: data[name] for name, shape in _LASTING.items() if isinstance(data.get(name), shape)}
     if data.get("action") != Action.UPDATE:
@@ -110,7 +111,7 @@ def emptied(data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def named(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What a program says that its entry is for, as far as it can be one: no content."""
+    """Return which record a program's entry is for, as far as it is valid, without content."""
     shown: dict[str, Any] = {}
     if data.get("kind") in WRITABLE:
         shown["kind"] = data["kind"]
@@ -133,12 +134,12 @@ def is_request(data: Mapping[str, Any]) -> bool:
 
 
 def is_taken(data: Mapping[str, Any]) -> bool:
-    """Whether this system has looked at the entry. What it wrote and cannot be read is looked at again."""
+    """Whether this system has processed the entry. An entry with unreadable fields of ours is processed again."""
     return data.get("state") in TAKEN and is_instant(data.get("due"))
 
 
 def from_document(key: str, data: Mapping[str, Any]) -> Entry | None:
-    """The entry; None where it is new, is no request, or has lost its content."""
+    """Return the entry; None if it is new, invalid, or without content."""
     if not is_taken(data) or not data.get("target"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The table of the fields that may be written, and what value each takes. Pure.
+"""The table of the fields that may be written, and the values that each accepts. Pure.
 
 Names, types, choices and what is read-only: DrChrono's OpenAPI schema of 2026-08. Left out beside the read-only ones:
 `clinical_note` (notes are written through their own field values) and `patient_photo` (it takes an upload, not JSON).
@@ -25,7 +25,7 @@ _CHART_ID = re.compile(r"[A-Z]{4}\d{6}", re.ASCII)
 
 @dataclass(frozen=True)
 class Field:
-    """complaint: what is wrong with a value, without repeating it; None where nothing is. null: whether null clears."""
+    """complaint: what is wrong with a value, without repeating it; None if nothing is. null: whether null clears."""
 
     complaint: Callable[[Any], str | None]
     null: bool = False
@@ -67,7 +67,7 @@ def _date(value: Any) -> str | None:
 
 
 def local_time(value: Any) -> str | None:
-    """DrChrono's local times have no offset, and it ignores or refuses one: either would move the appointment."""
+    """DrChrono's local times have no offset. It ignores an offset, which would move the appointment, or refuses it."""
     remedy = "give a local time like 2026-03-10T09:00:00"
     if not isinstance(value, str):
         return remedy
@@ -83,7 +83,7 @@ def local_time(value: Any) -> str | None:
 
 
 def _chart_id(value: Any) -> str | None:
-    """The live form. It is left out to have DrChrono make one."""
+    """The live form. If it is omitted, DrChrono makes one."""
     right = isinstance(value, str) and _CHART_ID.fullmatch(value)
     return None if right else "four capital letters and six digits (AAAA000000)"
 

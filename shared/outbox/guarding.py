@@ -1,4 +1,4 @@
-"""A target's guard within a transaction: whose it is, who passes it, and when it goes."""
+"""A target's guard within a transaction: who holds it, who may pass, and when it is released."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from shared.outbox.guards import Guard, Unreadable, guard_of, guard_to_document
 
 
 def passed(guard: Guard, holder: Data | None, now: datetime) -> Guard | None:
-    """The guard as another entry of the target meets it: an entry that holds it and is gone, or that nobody can settle,
-    does not hold it for ever.
+    """Return the guard for another entry of the target. A holder that was removed, or that cannot be settled, does not
+    hold it for ever.
     """
     if holder is None:
-        return transitions.freed(guard)  # somebody removed it
+        return transitions.freed(guard)  # it was removed
     lost = not is_request(holder) or (is_taken(holder) and is_settled(holder))
     return transitions.passed_over(guard) if lost and now >= transitions.provable_absence(guard.sent_at) else guard
 
@@ -42,7 +42,7 @@ def readable(data: Data | None) -> Guard | None:
 
 
 def release(transaction: Transaction, key: str, target: str, data: Data | None, now: datetime) -> None:
-    """Remove the guard from a target, if it is the entry's or nobody can tell whose it is."""
+    """Remove the guard of a target, if the entry holds it or the holder is unreadable."""
     guard = readable(data)
     if data is not None and (guard is None or guard.entry == key):
         put_guard(transaction, target, transitions.freed(guard), now)
@@ -60,7 +60,7 @@ def is_settled(data: Data) -> bool:
 
 
 def target_of_document(data: Data) -> str | None:
-    """Of an entry that was looked at, if it still names one."""
+    """Return the target of a processed entry, if the entry still names one."""
     target = data.get("target")
     return target if isinstance(target, str) and target and "/" not in target else None
 

@@ -1,7 +1,7 @@
 """The document that guards each target, `outbox_targets/<target>`: which entry of it was sent last. Pure.
 
-It is written in the same transaction as the entry, and it has the last word: an entry that its program writes again,
-say because the first answer was lost, has forgotten that it was sent.
+It is written in the same transaction as the entry, and takes precedence: if a program writes an entry again, say
+because the first answer was lost, the entry no longer says that it was sent.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ COLLECTION = "outbox_targets"
 
 
 class Unreadable(Exception):
-    """Somebody changed the guard: it does not say any more what was sent."""
+    """The guard was changed by someone else, so it no longer says what was sent."""
 
 
 @dataclass(frozen=True)
 class Guard:
     """The latest entry of a target that was sent and may have arrived. The fields are those of the entry.
 
-    past: the entries of the target that were done before, oldest first, each with its record; without one (""), it is
-    not known whether it was done.
+    past: the earlier entries of the target, oldest first, each with its record, or with "" if it is unknown whether the
+    entry was done.
     """
 
     entry: str
@@ -51,13 +51,13 @@ def guard_to_document(guard: Guard, now: datetime) -> dict[str, Any]:
         "record_id": guard.record_id,
         "version": guard.version,
         "past": [{"entry": entry, "record_id": record} for entry, record in guard.past],
-        # One that may still be needed stays until its entry is settled, or for a year.
+        # A guard that may still be needed stays until its entry is settled, or for a year.
         "expires_at": now + (KEPT if guard.state is State.DONE else timedelta(days=365)),
     }
 
 
 def guard_of(data: Mapping[str, Any] | None) -> Guard | None:
-    """None where nothing of the target was sent. Raises Unreadable."""
+    """Return None if nothing of the target was sent. Raises Unreadable."""
     if data is None:
         return None
     try:

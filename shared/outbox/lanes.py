@@ -1,4 +1,4 @@
-"""In which lane of the quota the outbox works: a burst of entries leaves the live share to DrChrono's events."""
+"""The lane in which the outbox sends: a burst of entries leaves the live share of the quota to DrChrono's events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from shared.outbox.queries import Entries
 from shared.rate_limit.ledger import Lane
 
-# Of more entries than these, each is background work.
+# Further entries are background work.
 BURST = 20
 
 Api_co = TypeVar("Api_co", covariant=True)
@@ -22,5 +22,5 @@ class Lanes(Generic[Api_co]):
         self._entries = entries
 
     def api(self) -> Api_co:
-        """For the next entry. Raises StoreUnavailable."""
+        """Return the client for the next entry. Raises StoreUnavailable."""
         return self._apis[Lane.LIVE if self._entries.backlog() <= BURST else Lane.BACKGROUND]

@@ -1,8 +1,8 @@
 """Whether what DrChrono shows is what was sent. Pure.
 
-DrChrono writes some values in its own way: decimals as text, times with seconds, telephone numbers with brackets. Two
-values are the same where they differ in that alone. A difference that is none of a value's meaning costs a look by a
-person; an equality that is none would lose a write. So everything else counts as different.
+DrChrono formats some values: decimals as text, times with seconds, telephone numbers with brackets. Two values are
+equal if they differ only in that. A false difference costs a person's look; a false equality would lose a write. So
+everything else counts as different.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_KNOWN = 50
 
 
 def is_same(name: str, sent: Any, shown: Any) -> bool:
-    """An object that was sent is shown with more in it; a list is shown whole."""
+    """DrChrono may show a sent object with more fields in it. It shows a list whole."""
     if isinstance(sent, Mapping):
         return isinstance(shown, Mapping) and all(is_same(key, value, shown.get(key)) for key, value in sent.items())
     if isinstance(sent, list):
@@ -63,19 +63,18 @@ def _plain(name: str, value: Any) -> object:
 
 
 def differences(sent: Mapping[str, Any], shown: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the sent fields that the record does not show as they were sent."""
+    """Return the names of the sent fields that the record does not show as sent."""
     return tuple(sorted(name for name, value in sent.items() if not is_same(name, value, shown.get(name))))
 
 
 def digest(names: Iterable[str], record: Mapping[str, Any]) -> str:
-    """Stands for the values of these fields."""
+    """Return a digest of the values of these fields."""
     return record_digest({name: record.get(name) for name in names})
 
 
 class Finding(StrEnum):
-    """What a search says. ABSENT: it is certain that nothing arrived. OPEN: nothing yet, a later search may say more.
-    UNPROVEN: nothing, but the list may not show it, because it does not show others either. AMBIGUOUS: a person must
-    tell.
+    """The result of a search. ABSENT: certainly nothing arrived. OPEN: nothing found yet; a later search may find more.
+    UNPROVEN: nothing found, but the list may omit the record, as it omits others. AMBIGUOUS: a person must decide.
     """
 
     FOUND = "found"
@@ -93,10 +92,10 @@ class Found:
 
 
 def updated(entry: Entry, record: Mapping[str, Any], began: datetime) -> Found:
-    """What a read of the record that began at `began` says about an update whose outcome is unknown.
+    """Return what a read of the record that began at `began` proves about an update whose outcome is unknown.
 
-    The values may have been there before, and a replica may still show what was: only a view of an instant after the
-    request was sent counts.
+    The values may have been there before, and a replica may show an older state. Only a state after the request was
+    sent counts.
     """
     if entry.sent_at is None or began < provable_from(entry.sent_at):
         return Found(Finding.OPEN)
@@ -107,17 +106,17 @@ def updated(entry: Entry, record: Mapping[str, Any], began: datetime) -> Found:
         return Found(Finding.OPEN)
     if entry.before is not None and digest(fields, record) == entry.before:
         return Found(Finding.ABSENT)
-    # Another edit came, before or after ours: sent again, ours could undo it.
+    # Another edit came, before or after ours. Sending ours again could undo it.
     return Found(Finding.AMBIGUOUS)
 
 
 def created(
     entry: Entry, shown: Sequence[Mapping[str, Any]], began: datetime, *, claimed: frozenset[str] = frozenset()
 ) -> Found:
-    """What a search that began at `began` says about a creation whose outcome is unknown.
+    """Return what a search that began at `began` proves about a creation whose outcome is unknown.
 
-    claimed: ids of records that other entries made. One that is shown is there, however old the answer is; that there
-    is none, only a search proves that was begun late enough.
+    claimed: ids of records that other entries created. A record that is shown exists, however old the answer is. Only a
+    search that began late enough proves that there is none.
     """
     fields = entry.request.fields
     wanted = identity_of(entry.request.kind, fields)

@@ -1,4 +1,4 @@
-"""Whether an update can be sent yet: after what went before it, and to the version that its program saw."""
+"""Whether an update can be sent: not before earlier entries, and only to the version that its program saw."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LONGEST_WAIT = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Hold:
-    """Why it is not sent. due: when to try again; None where it is to be rejected."""
+    """Why the update is not sent. due: when to try again; None if it is to be rejected."""
 
     reason: str
     due: datetime | None = None
 
 
 def includes(copy: Copy | None, last: Entry) -> bool:
-    """Whether the copy certainly shows what the entry `last` did."""
+    """Whether the copy certainly shows the effect of the entry `last`."""
     if copy is None or last.settled_at is None:
         return False
     shown = last.version is not None and copy.updated_at is not None and not is_older(copy.updated_at, last.version)
@@ -41,7 +41,7 @@ class Precondition:
         self._now = now
 
     def check(self, entry: Entry, last: Entry | None, api: Api) -> Hold | None:
-        """None where the update can be sent. last: the one of its target that was done before it.
+        """Return None if the update can be sent. last: the entry of its target that was done before it.
 
         Raises what the API and the stores raise.
         """
@@ -50,8 +50,8 @@ class Precondition:
         return None if entry.request.expected_updated_at is None else self._unexpected(entry, last, api)
 
     def _behind(self, entry: Entry, last: Entry, api: Api) -> Hold | None:
-        """While the copy may not show the last update, neither the version that this one expects nor the values that it
-        replaces can be told.
+        """While the copy may lack the last update, neither the expected version nor the values to be replaced are
+        known.
         """
         request, now = entry.request, self._now()
         if includes(self._search.copy(request), last):
@@ -63,15 +63,15 @@ class Precondition:
         try:
             fetched = api.get(kind, key)
         except (NotFound, Forbidden):
-            return None  # DrChrono will say so of the update, too
+            return None  # DrChrono will answer the update in the same way
         self._written.keep(kind, key, fetched.record, fetched.began)
-        # A record that the copy cannot hold must not hold up its updates for ever.
+        # A record that the copy cannot hold must not block its updates for ever.
         if includes(self._search.copy(request), last) or now >= proof + LONGEST_WAIT:
             return None
         return Hold("lag", now + LAG_PAUSE)
 
     def _unexpected(self, entry: Entry, last: Entry | None, api: Api) -> Hold | None:
-        """A replica that shows the version may be behind: the copy, and what this system wrote last, count as well."""
+        """A replica that shows the version may lag, so the copy and this system's last write count as well."""
         request, now, expected = entry.request, self._now(), entry.request.expected_updated_at
         try:
             shown = api.get(KINDS[request.kind], request.id or "").record.get("updated_at")
@@ -83,6 +83,7 @@ class Precondition:
             return Hold("changed_meanwhile")
         if shown == expected:
             return None
-        # An older version than the program saw is a replica's; for so long, for in autumn an hour repeats.
+        # For this time, a version older than the one that the program saw is taken for a replica's. Not for ever,
+        # because in autumn an hour repeats and a newer version may look older.
         behind = is_older(shown, expected) and now < entry.requested_at + VERSION_LAG
         return Hold("lag", now + LAG_PAUSE) if behind else Hold("changed_meanwhile")

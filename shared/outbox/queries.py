@@ -1,4 +1,4 @@
-"""Reading the collection `outbox`: which entries are due, which belong together, how many there are."""
+"""Queries on the collection `outbox`: which entries are due, which belong together, how many there are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ WALKED_DOCUMENTS = 300
 
 @dataclass(frozen=True)
 class Due:
-    """An entry whose turn it may be. target: "" where only its creation is known. asked: when, for the order."""
+    """An entry whose turn it may be. target: "" if it is new and a creation. asked: when it was requested, for the
+    order.
+    """
 
     key: str
     target: str
@@ -35,7 +37,7 @@ class Entries:
         self._documents = documents
 
     def read(self, key: str) -> Data | None:
-        """The whole document, whatever is in it."""
+        """Return the whole document, valid or not."""
         return self._documents.get(path_of(key))
 
     def get(self, key: str) -> Entry | None:
@@ -43,11 +45,11 @@ class Entries:
         return None if found is None else from_document(key, found)
 
     def before(self, entry: Entry) -> tuple[str | None, Entry | None]:
-        """The key of an entry that comes before this one (being sent, unknown, or asked for earlier), and the last
-        entry of the target that is done; None where there is none.
+        """Return the key of an entry that comes before this one (being sent, unknown, or requested earlier), and the
+        last entry of the target that is done; None if there is none.
 
-        Updates are found by what their programs wrote, so also those that nobody has looked at yet. What is no request
-        comes before nothing: whether it was sent, the guard of the target knows.
+        Updates are found by what their programs wrote, so this includes new ones. An invalid entry comes before none;
+        the target's guard records whether it was sent.
         """
         first: str | None = None
         done: list[Entry] = []
@@ -64,7 +66,7 @@ class Entries:
         return first, max(done, key=lambda other: other.settled_at or BEGINNING, default=None)
 
     def next_of_target(self, entry: Entry) -> str | None:
-        """The key of the entry that waits longest for the target of one that is settled."""
+        """Return the key of the entry that has waited longest for the target of a settled entry."""
         waiting = [other for key, data in self._same(entry) if (other := from_document(key, data)) is not None]
         waiting = [other for other in waiting if other.state is State.WAITING and other.key != entry.key]
         return min(waiting, key=lambda other: other.order).key if waiting else None
@@ -74,12 +76,12 @@ class Entries:
             yield from self._documents.query(COLLECTION, [Where("target", "==", entry.target)])
             return
         for value in spellings(entry.request.id or ""):
-            # Both are equalities, for which Firestore needs no index of their own.
+            # Firestore needs no composite index for two equalities.
             where = [Where("kind", "==", entry.request.kind), Where("id", "==", value)]
             yield from self._documents.query(COLLECTION, where)
 
     def claimed(self, kind: str, ids: Sequence[str], *, by_others_than: str) -> frozenset[str]:
-        """Those of the ids that are records which other entries made."""
+        """Return those of the ids whose records other entries created."""
         return frozenset(
             record
             for record in ids
@@ -88,15 +90,15 @@ class Entries:
         )
 
     def due(self, state: State, now: datetime, most: int) -> list[Due]:
-        """The entries in a state that are due, longest first."""
+        """Return the due entries in a state, the longest due first."""
         where = [Where("state", "==", str(state)), Where("due", "<=", now)]
         fields = ["due", "target", "requested_at"]
         found = self._documents.query(COLLECTION, where, order_by=["due"], limit=most, fields=fields)
         return [Due(key, str(data.get("target") or ""), _asked(data)) for key, data in found]
 
     def new(self, most: int) -> list[Due]:
-        """Entries that nobody has looked at. The collection is read only where the counts say that there are some: a
-        program need not write a field by which they can be asked for.
+        """Return the new entries. The collection is read only if the counts show that there are some, because no field
+        that programs must write selects them.
         """
         everything = self._documents.count(COLLECTION)
         without_due = everything - self._documents.count(COLLECTION, [Where("due", ">=", BEGINNING)])
@@ -113,7 +115,7 @@ class Entries:
         return found[:most]
 
     def expired(self, now: datetime, most: int) -> list[str]:
-        """Keys of entries whose content is to go, longest first."""
+        """Return the keys of entries whose content is to be removed, the oldest first."""
         where = [Where("expires_at", "<=", now)]
         found = self._documents.query(COLLECTION, where, order_by=["expires_at"], limit=most, fields=["expires_at"])
         return [key for key, _ in found]
@@ -122,22 +124,22 @@ class Entries:
         return self._documents.count(COLLECTION, [Where("state", "==", str(state))])
 
     def backlog(self) -> int:
-        """How many entries are not settled, those that nobody has looked at included."""
+        """Return how many entries are not settled, including new ones."""
         return self._documents.count(COLLECTION) - self.count(State.DONE) - self.count(State.REJECTED)
 
     def summaries(self, state: State, most: int, *, since: datetime = BEGINNING) -> list[Summary]:
-        """Up to `most` entries in a state, whatever else is in them. since: none that was settled before."""
+        """Return up to `most` entries in a state, valid or not. since: omit those that were settled earlier."""
         where = [Where("state", "==", str(state)), Where("due", ">=", since)]
         found = self._documents.query(COLLECTION, where, order_by=["due"], limit=most)
         return [summary_of(key, data) for key, data in found]
 
     def unseen(self, most: int) -> list[Summary]:
-        """Up to `most` entries that nobody has looked at."""
+        """Return up to `most` new entries."""
         found = self._documents.get_all([path_of(due.key) for due in self.new(most)])
         return [summary_of(path.partition("/")[2], data) for path, data in found.items()]
 
     def active(self, most: int) -> list[Summary]:
-        """Up to `most` entries of each active state, oldest first."""
+        """Return up to `most` entries of each active state, oldest first."""
         found = [one for state in ACTIVE for one in self.summaries(state, most)]
         return sorted(found, key=lambda one: (one.requested_at or BEGINNING, one.entry))
 
@@ -151,7 +153,7 @@ def _is_new(data: Data) -> bool:
 
 
 def _target(data: Mapping[str, Any]) -> str:
-    """Of an entry that nobody has looked at: an update's, as `shared.outbox.targets` will name it."""
+    """Return the target of a new entry: that of an update, as `shared.outbox.targets` will name it."""
     shown = named(data)
     key = id_of(shown.get("id"))
     return record_target(shown["kind"], key) if key is not None and "kind" in shown else ""

@@ -1,4 +1,4 @@
-"""What became of entries whose request was not answered: found, proved absent, or left to a person."""
+"""Resolve entries whose request was not answered: found, proved absent, or left to a person."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from shared.log import log
 from shared.outbox import transitions
 from shared.outbox.attempt import Sent
 from shared.outbox.entries import Entry, State
+from shared.outbox.entry_log import shown_key
 from shared.outbox.guards import Unreadable
 from shared.outbox.lanes import Lanes
 from shared.outbox.matching import Finding
 from shared.outbox.search import Api, Search
 from shared.outbox.storage import Change, Outbox
-from shared.outbox.told import shown_key
 from shared.outbox.transitions import Superseded
 from shared.outbox.validation import Action
 from shared.outbox.written import Written
 
-# Nothing was seen, and the next search would fare no better.
+# Nothing was found, and the next search would find no more.
 HELD = (QuotaExhausted, Throttled, TokenError, Unauthorized)
 
 
@@ -39,7 +39,7 @@ class Resolver:
         self._now = now
 
     def give_up(self, key: str) -> Sent:
-        """An entry whose sender has not said what became of it, and is dead."""
+        """Make an entry unknown whose sender crashed before it recorded an outcome."""
         entry, now = self._outbox.entries.get(key), self._now()
         if entry is None or entry.state is not State.SENDING or entry.due > now:
             return Sent(entry)
@@ -48,7 +48,7 @@ class Resolver:
         )
 
     def look(self, key: str) -> Sent:
-        """Search DrChrono for what an unknown entry did."""
+        """Search DrChrono for the effect of an unknown entry."""
         entry = self._outbox.entries.get(key)
         if entry is None or entry.state is not State.UNKNOWN or entry.due > self._now():
             return Sent(entry)

@@ -1,4 +1,4 @@
-"""Looking into DrChrono for what became of a request that was not answered."""
+"""Search DrChrono for the effect of a request that was not answered."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONTROLS = 3
 
 
 class Api(Protocol):
-    """Of `shared.drchrono.client.DrChrono`: what a search asks for."""
+    """The methods of `shared.drchrono.client.DrChrono` that a search uses."""
 
     def get(self, kind: Kind, id: str) -> Fetched: ...  # noqa: A002 (DrChrono's word)
     def list_matching(self, kind: Kind, filters: Mapping[str, str]) -> Iterator[Page]: ...
@@ -41,7 +41,7 @@ class Search:
         self._entries = entries
 
     def before(self, request: Request) -> str | None:
-        """Stands for what an update replaces, as the copy has it; None where the copy does not have the record."""
+        """Return a digest of the values in the copy that an update replaces; None if the copy lacks the record."""
         if request.action is Action.CREATE:
             return None
         document = self._documents.get(path_of(KINDS[request.kind], request.id or ""))
@@ -51,11 +51,13 @@ class Search:
         return digest(request.fields, join(document))
 
     def copy(self, request: Request) -> Copy | None:
-        """The copy of the record that an update is for."""
+        """Return the copy of the record that an update is for."""
         return copy_of(self._documents.get(path_of(KINDS[request.kind], request.id or "")))
 
     def known(self, request: Request) -> tuple[str, ...]:
-        """Ids of records in the copy that look like the one to be created: those a search must not take for it."""
+        """Return the ids of records in the copy that look like the one to create, so that a search does not mistake
+        them.
+        """
         if request.action is Action.UPDATE:
             return ()
         fields = request.fields
@@ -70,7 +72,7 @@ class Search:
         return tuple(alike[:MOST_KNOWN])
 
     def look(self, api: Api, entry: Entry) -> tuple[Found, datetime | None]:
-        """What one search says, and when the request began that showed the record, if one did."""
+        """Return the finding of one search, and when the request began that showed the record, if one did."""
         kind = KINDS[entry.request.kind]
         if entry.request.action is Action.UPDATE:
             try:
@@ -81,15 +83,15 @@ class Search:
         found, began, empty = self._created(api, kind, entry)
         if found.finding is not Finding.ABSENT or not empty:
             return found, began
-        # An empty list proves nothing while a permission is missing. That it was there all the time, another record
-        # shows that is listed between two looks.
+        # An empty list proves nothing while a permission is missing. The permission was present throughout if another
+        # record shows that is listed between two looks.
         if not self._is_shown_another(api, kind, entry):
             return Found(Finding.UNPROVEN), None
         found, began, _ = self._created(api, kind, entry)
         return found, began
 
     def _created(self, api: Api, kind: Kind, entry: Entry) -> tuple[Found, datetime | None, bool]:
-        """What one list says, when it was asked for, and whether it was empty."""
+        """Return the finding of one list, when it was requested, and whether it was empty."""
         shown, began = _listed(api, kind, _filters(entry))
         if began is None:
             return Found(Finding.OPEN), None, True
@@ -100,7 +102,7 @@ class Search:
         return created(entry, alike, began, claimed=claimed), began, not shown
 
     def _is_shown_another(self, api: Api, kind: Kind, entry: Entry) -> bool:
-        """Whether a list shows another record of the doctor that it must show."""
+        """Whether a list shows another record of the doctor, one that it must show."""
         doctor = entry.request.fields.get("doctor")
         found = self._documents.query(kind.name, [Where("doctor", "==", doctor)], limit=CONTROLS * 10)
         controls = [(name, data) for name, data in found if (copy := copy_of(data)) is not None and not copy.deleted]
@@ -112,7 +114,7 @@ class Search:
 
 
 def _listed(api: Api, kind: Kind, filters: Mapping[str, str]) -> tuple[list[Mapping[str, Any]], datetime | None]:
-    """All records, and when the first page was asked for."""
+    """Return all records, and when the first page was requested."""
     shown: list[Mapping[str, Any]] = []
     began: datetime | None = None
     for page in api.list_matching(kind, filters):
@@ -122,7 +124,7 @@ def _listed(api: Api, kind: Kind, filters: Mapping[str, str]) -> tuple[list[Mapp
 
 
 def _filters(entry: Entry) -> dict[str, str]:
-    """By values that DrChrono writes as they are sent: not by names. Deleted appointments are shown, too."""
+    """Return filters by values that DrChrono stores as sent, so not by names. Include deleted appointments."""
     fields = entry.request.fields
     if entry.request.kind == "patients":
         filters = {"doctor": str(fields["doctor"])}

@@ -1,4 +1,4 @@
-"""Send the entries of a target in their order: from the document that a program added to the answer in it."""
+"""Send the entries of a target in order, from the document that a program added to the result in it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from shared.outbox.admission import Admission
 from shared.outbox.attempt import Api, Attempts, Sent
 from shared.outbox.entries import Entry, State
 from shared.outbox.entry_documents import from_document, is_taken
+from shared.outbox.entry_log import log_entry, log_no_request
 from shared.outbox.guards import Unreadable
 from shared.outbox.lanes import Lanes
 from shared.outbox.precondition import Precondition
 from shared.outbox.storage import Outbox
-from shared.outbox.told import log_entry, log_no_request
 from shared.outbox.transitions import LONGEST_PAUSE, MALFORMED_GUARD, Blocked, Superseded
 from shared.outbox.validation import Action
 from shared.queue.entries import due_after
 
-# Entries of one target that are sent one after another by one sender; the next run takes the rest.
+# How many entries of one target a sender sends in sequence. The next run sends the rest.
 MOST_IN_A_ROW = 20
 
 BLOCKED_PAUSE = timedelta(minutes=1)
@@ -49,14 +49,14 @@ class Sender:
     def send(self, key: str) -> Sent:
         """Send the entry if it is its turn, and then those of its target that waited for it.
 
-        Raises StoreUnavailable. An entry that was recorded as being sent is not sent again for that.
+        Raises StoreUnavailable; even then, an entry that was recorded as being sent is not sent again.
         """
         sent = self._send(key)
         self.follow(sent)
         return sent
 
     def follow(self, sent: Sent) -> None:
-        """Send what waited for an entry that is settled now."""
+        """Send the entries that waited for an entry that is now settled."""
         for _ in range(MOST_IN_A_ROW):
             if sent.error is not None or sent.entry is None or not sent.entry.settled:
                 return
@@ -83,7 +83,7 @@ class Sender:
             return Sent(None, error)
 
     def _in_turn(self, entry: Entry, api: Api) -> Sent:
-        """Send an entry that waits, if none of its target comes before it."""
+        """Send a waiting entry, if no entry of its target comes before it."""
         try:
             first, last = self._outbox.entries.before(entry)
             if first is not None:
@@ -95,7 +95,7 @@ class Sender:
             if hold is not None:
                 return Sent(self._reject(entry, hold.reason))
             return self._attempts.send(entry, api)
-        except Unreadable:  # what was sent cannot be told: a person must look
+        except Unreadable:  # unknown what was sent: a person must look
             postponed = self._postponed(entry, MALFORMED_GUARD, self._now() + LONGEST_PAUSE)
             if postponed.entry is not None:
                 log_entry(postponed.entry, self._now())

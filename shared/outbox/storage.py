@@ -1,7 +1,7 @@
 """The transitions of the collections `outbox` and `outbox_targets`: each in one transaction, under the target's guard.
 
-They may be in a database of their own, so that the programs that write entries see no chart. Every method may raise
-StoreUnavailable: then it is not known whether the transition happened, and doing it again does no harm.
+The collections may be in a separate database, so that programs that write entries see no chart. Every method may raise
+StoreUnavailable. It is then unknown whether the transition happened, and repeating it does no harm.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from shared.outbox.validation import Complaints, Request
 
 MOST_SKEW = timedelta(minutes=1)  # between the clock that stamped the entry and ours
 
-# What becomes of an attempt: the entry, and its guard or None where that goes.
+# The outcome of an attempt: the entry, and its guard, or None to remove the guard.
 Change = Callable[[Entry, Guard], tuple[Entry, Guard | None]]
 
 
 class Outbox:
-    """entries: what is read outside of a transition. Raises Unreadable where the guard does not say what was sent."""
+    """entries: for reads outside of a transition. Raises Unreadable if the guard does not say what was sent."""
 
     def __init__(self, documents: Documents, now: Callable[[], datetime]) -> None:
         self.entries = Entries(documents)
@@ -44,8 +44,8 @@ class Outbox:
         self._now = now
 
     def admit(self, key: str, request: Request, *, local_time: str | None = None) -> Entry | None:
-        """Let a new entry wait. local_time: of its `scheduled_at`. None where it is gone; the entry as it is where
-        somebody else was first, or where it was sent before.
+        """Make a new entry wait. local_time: of its `scheduled_at`. Return None if it was removed, and the entry
+        unchanged if another process was first or it was sent before.
         """
         now = self._now()
         target = target_of(request)
@@ -55,7 +55,7 @@ class Outbox:
             if found is None or (there := from_document(key, found)) is not None:
                 return None if found is None else there
             entry = Entry(key, request, State.WAITING, target, _requested_at(found, now), due=now)
-            # One that was sent before, and then written again by its program, is not new. Where the guard cannot be
+            # An entry that was sent before and then written again by its program is not new. If the guard cannot be
             # read, `begin` keeps it from being sent.
             entry = transitions.recalled(entry, readable(transaction.get(guard_path(target))), now)
             extra = {} if local_time is None else {"local_time": local_time}
@@ -65,7 +65,7 @@ class Outbox:
         return self._documents.transact(work)
 
     def refuse(self, key: str, complaints: Complaints) -> State:
-        """Reject an entry that is no request. One that may have been sent before somebody changed it stays unknown."""
+        """Reject an invalid entry. An entry that may have been sent before it was changed stays unknown."""
         now = self._now()
 
         def work(transaction: Transaction) -> State:
@@ -84,8 +84,8 @@ class Outbox:
     def begin(self, entry: Entry, *, fence: str, before: str | None, known: tuple[str, ...]) -> Entry:
         """Record that the entry is being sent, by the attempt `fence`.
 
-        Returns it as it is then: not in `sending` with this fence where it was sent before, and had forgotten it.
-        Raises Superseded, and Blocked where another entry of the target may have arrived and is not settled.
+        Return the resulting entry. It is not in `sending` with this fence if the guard shows that it was sent before.
+        Raises Superseded, and Blocked if another entry of the target may have arrived and is not settled.
         """
         now = self._now()
 
@@ -104,10 +104,10 @@ class Outbox:
         return self._documents.transact(work)
 
     def settle(self, entry: Entry, fence: str, change: Change) -> Entry:
-        """Apply what became of the attempt `fence`, which `entry` shows. Raises Superseded.
+        """Record the outcome of the attempt `fence`, which `entry` shows. Raises Superseded.
 
-        The entry may have been written again, or removed, meanwhile: the guard knows. If that cannot be read, the entry
-        knows, which was written with it.
+        The entry may have been rewritten or removed meanwhile, so the guard decides. If the guard cannot be read, the
+        entry that was written with it decides.
         """
         now = self._now()
 
@@ -130,9 +130,9 @@ class Outbox:
         return self._documents.transact(work)
 
     def change(self, entry: Entry, change: Callable[[Entry], Entry], *, free: bool = False) -> Entry:
-        """Change an entry that is not being sent, if nobody did meanwhile. Raises Superseded.
+        """Change an entry that is not being sent, if it was not changed meanwhile. Raises Superseded.
 
-        free: a person says that it did not arrive. Its guard goes, and one that cannot be read.
+        free: a person says that it did not arrive. This removes its guard, also an unreadable one.
         """
         now = self._now()
 
@@ -149,7 +149,7 @@ class Outbox:
         return self._documents.transact(work)
 
     def clear(self, key: str) -> None:
-        """Reject an entry that cannot be read, for a person. Its guard goes. Raises Superseded where it can be read."""
+        """Reject an unreadable entry, for a person, and remove its guard. Raises Superseded if it can be read."""
         now = self._now()
 
         def work(transaction: Transaction) -> None:
@@ -167,7 +167,7 @@ class Outbox:
         self._documents.transact(work)
 
     def empty(self, key: str) -> bool:
-        """Remove the content of an entry that expired. Returns whether that was done."""
+        """Remove the content of an expired entry. Return whether that was done."""
         now = self._now()
 
         def work(transaction: Transaction) -> bool:
@@ -181,7 +181,7 @@ class Outbox:
         return self._documents.transact(work)
 
     def _pair(self, transaction: Transaction, entry: Entry) -> tuple[Entry | None, Data | None]:
-        """The entry as it is, and the document of its guard."""
+        """Return the entry, and the document of its guard."""
         paths = [path_of(entry.key), guard_path(entry.target)]
         found = transaction.get_all(paths)
         document = found.get(paths[0])
@@ -190,7 +190,7 @@ class Outbox:
 
 
 def _requested_at(data: Data, now: datetime) -> datetime:
-    """The program's time, unless it is missing or nonsense: entries of one record are sent in this order."""
+    """Return the program's time, unless it is missing or invalid. Entries of one record are sent in this order."""
     given = data.get("requested_at")
     if not isinstance(given, datetime) or given.tzinfo is None:
         return now

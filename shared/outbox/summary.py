@@ -1,4 +1,4 @@
-"""An entry as a list shows it: whatever is in its document, by ids, words and times. Pure."""
+"""An entry as a list shows it: ids, words and times, whatever its document contains. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from shared.drchrono.ids import id_of
 from shared.outbox.entries import State, is_instant
 from shared.outbox.entry_documents import is_taken, named
 
-# Reasons that no run settles: a person must look.
+# Reasons that only a person can settle.
 FOR_A_PERSON = frozenset({"ambiguous", "malformed", "malformed_guard"})
 
 
 @dataclass(frozen=True)
 class Summary:
     """record: the id of what was made or is to be changed. complaints: the names of the fields that have some. since:
-    when it was sent, or else asked for.
+    when it was sent, or else requested.
     """
 
     entry: str

@@ -1,4 +1,4 @@
-"""What is sent one after another: a record, or the creations that look alike. Pure."""
+"""The target of an entry: a record, or creations that look alike. Entries of one target are sent in sequence. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.outbox.validation import Action, Request
 
 
 def target_of(request: Request) -> str:
-    """A record, or what makes two creations look alike: of those, one is not sent before the other is settled."""
+    """Return the record, or a digest that is equal for creations that look alike."""
     if request.action is Action.UPDATE:
         return record_target(request.kind, request.id or "")
     identity = json.dumps(identity_of(request.kind, request.fields))
@@ -27,7 +27,7 @@ IDENTITY: Mapping[str, tuple[str, ...]] = {
 
 
 def identity_of(kind: str, fields: Mapping[str, Any]) -> list[str]:
-    """By what a created record is recognized, however DrChrono writes it: a text for each field of IDENTITY."""
+    """Return what identifies a created record, however DrChrono formats it: a text for each field of IDENTITY."""
     return [_plain(name, fields.get(name)) for name in IDENTITY[kind]]
 
 
@@ -40,7 +40,7 @@ def _plain(name: str, value: Any) -> str:
 
 
 def with_seconds(local: str) -> str:
-    """A local time as DrChrono shows it; anything else as it is."""
+    """Return a local time as DrChrono shows it; anything else unchanged."""
     try:
         return datetime.fromisoformat(local).replace(tzinfo=None).isoformat()
     except ValueError:

@@ -1,4 +1,4 @@
-"""The states of an entry, and what may follow on each. Pure.
+"""The states of an entry and the transitions between them. Pure.
 
     new ──► waiting ──► sending ──► done
              ▲  ▲          │  └───► rejected
@@ -6,12 +6,12 @@
              │             └───► unknown ──► done, rejected
              └── nothing arrived ───┘
 
-- `sending` is recorded with a fence before the request leaves, in the entry and in the guard of its target. Of two
-  senders one gets there; the other finds the entry taken, or the guard held.
-- Only what was certainly not done goes back to `waiting`: the request never left, DrChrono refused it, a search proved
-  that nothing arrived, or a person says so. Everything else is `unknown`, and is searched for, never sent.
-- A transition names the fence of the attempt that it belongs to, and the guard decides: one that comes late, or twice
-  because the answer of a commit was lost, changes nothing.
+- `sending` is recorded with a fence before the request is sent, in the entry and in the guard of its target. Of two
+  senders one succeeds; the other finds the entry taken or the guard held.
+- An entry returns to `waiting` only if it was certainly not done: the request was never sent, DrChrono refused it, a
+  search proved that nothing arrived, or a person says so. Otherwise it is `unknown`: it is searched for, never resent.
+- A transition names the fence of its attempt, and the guard decides. A transition that comes late, or twice because the
+  answer of a commit was lost, changes nothing.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from shared.outbox.entries import Entry, State
 from shared.outbox.guards import Guard
 from shared.outbox.validation import Complaints
 
-# A request begins within this time after `sending` was recorded, or not at all: a sender that stood still gives up.
+# A request starts within this time after `sending` was recorded, or not at all: a sender that was suspended gives up.
 SEND_WITHIN = timedelta(seconds=30)
 
-# How long DrChrono may still act on a request that it was sent, though nobody waits for the answer any more. Twice what
-# web servers give a request; it is not documented.
+# How long DrChrono may still act on a request after the sender stopped waiting. Not documented; this is twice the usual
+# time limit of web servers.
 ACTED_WITHIN = timedelta(minutes=2)
 
-# A sender that has not said what became of its request by then is dead: longer than a token refresh, the exchange
-# (`shared.drchrono.wire.Patience`) and the writes of the store take together.
+# A sender that has recorded no outcome by then has crashed: a token refresh, the exchange
+# (`shared.drchrono.wire.TimeLimits`) and the store's writes together take less.
 SENDING_LEASE = timedelta(minutes=2)
 
 LONGEST_PAUSE = timedelta(hours=1)
 
-# Reason of a waiting entry whose guard does not say any more what was sent: only a person frees it.
+# The reason of a waiting entry whose guard no longer says what was sent. Only a person releases it.
 MALFORMED_GUARD = "malformed_guard"
 
-MOST_PAST = 50  # entries of one target that are remembered as done, for when their program writes them again
+MOST_PAST = 50  # how many entries of a target are remembered as done, in case their program writes them again
 
 
 class Blocked(Exception):
@@ -52,27 +52,27 @@ class Blocked(Exception):
 
 
 class Superseded(Exception):
-    """The attempt is settled already, or another one was begun: what is known about it changes nothing."""
+    """The attempt is already settled, or another one was begun, so its outcome changes nothing."""
 
 
 def provable_absence(sent_at: datetime) -> datetime:
-    """When to begin a search whose answer shows everything that the attempt can have done."""
+    """Return when to begin a search that certainly shows every effect of the attempt."""
     return provable_from(sent_at + SEND_WITHIN + ACTED_WITHIN)
 
 
 def visible_from(sent_at: datetime) -> datetime:
-    """When to begin a search that most likely shows it."""
+    """Return when to begin a search that probably shows it."""
     return provable_from(sent_at)
 
 
 def begun(
     entry: Entry, guard: Guard | None, *, fence: str, now: datetime, before: str | None, known: tuple[str, ...]
 ) -> tuple[Entry, Guard]:
-    """The entry in `sending`. Raises Superseded where it is not waiting, Blocked where the guard is held.
+    """Return the entry in `sending`. Raises Superseded if it is not waiting, and Blocked if the guard is held.
 
-    What was sent before and has forgotten it comes back as the guard says, and not in `sending` with this fence.
+    If the guard shows that the entry was sent before, return it as the guard says, not in `sending` with this fence.
     """
-    if guard is not None and guard.fence == fence:  # the commit was done, and its answer lost
+    if guard is not None and guard.fence == fence:  # the commit succeeded, but its answer was lost
         return _sending(entry, guard, now), guard
     if entry.state is not State.WAITING:
         raise Superseded
@@ -100,7 +100,7 @@ def _sending(entry: Entry, guard: Guard, now: datetime) -> Entry:
 
 
 def recalled(entry: Entry, guard: Guard | None, now: datetime) -> Entry:
-    """A waiting entry as the guard knows it, if it was sent before; otherwise the same."""
+    """Return a waiting entry as the guard recorded it, if it was sent before; otherwise unchanged."""
     if guard is not None and guard.entry == entry.key:
         return _remembered(entry, guard, now)
     if guard is not None and (record := dict(guard.past).get(entry.key)) is not None:
@@ -127,14 +127,14 @@ def _remembered(entry: Entry, guard: Guard, now: datetime) -> Entry:
 
 
 def held(entry: Entry, guard: Guard | None, fence: str) -> Guard:
-    """The guard, if the attempt `fence` of the entry is not settled. Raises Superseded."""
+    """Return the guard, if the attempt `fence` of the entry is not settled. Raises Superseded."""
     if guard is None or guard.entry != entry.key or guard.fence != fence or guard.state is State.DONE:
         raise Superseded
     return guard
 
 
 def freed(guard: Guard | None) -> Guard | None:
-    """The guard after its entry turned out not to have been done: it remembers what was done before."""
+    """Return the guard after its entry proved not to have been done. It keeps what was done before."""
     if guard is None or not guard.past:
         return None
     *past, (entry, record) = guard.past
@@ -142,32 +142,32 @@ def freed(guard: Guard | None) -> Guard | None:
 
 
 def passed_over(guard: Guard) -> Guard:
-    """The guard after its entry can not be settled any more, and DrChrono does not act on it any more, either. That it
-    was sent stays known.
+    """Return the guard after its entry can no longer be settled, and DrChrono can no longer act on it. The guard still
+    records that the entry was sent.
     """
     return replace(guard, state=State.DONE, record_id=None, version=None)
 
 
 def guard_in(entry: Entry | None) -> Guard | None:
-    """The guard that was written with an entry that is being sent or unknown, without what was done before it."""
+    """Return the guard that belongs to an entry that is being sent or unknown, without earlier entries."""
     if entry is None or entry.state not in (State.SENDING, State.UNKNOWN) or not entry.fence or entry.sent_at is None:
         return None
     return Guard(entry.key, entry.state, entry.fence, sent_at=entry.sent_at, before=entry.before, known=entry.known)
 
 
 def unsent(entry: Entry, *, reason: str, due: datetime) -> Entry:
-    """Nothing was done. The guard goes."""
+    """Nothing was done. Removes the guard."""
     return replace(entry, state=State.WAITING, due=due, reason=reason)
 
 
 def unknown(entry: Entry, guard: Guard, *, reason: str, now: datetime) -> tuple[Entry, Guard]:
-    """Sent, and not known what became of it."""
+    """The entry was sent, and its outcome is unknown."""
     due = max(now, visible_from(guard.sent_at))
     return replace(entry, state=State.UNKNOWN, due=due, reason=reason), replace(guard, state=State.UNKNOWN)
 
 
 def looked(entry: Entry, *, reason: str, now: datetime) -> Entry:
-    """A search that settled nothing: the next comes when it can prove an absence, then after growing pauses."""
+    """A search settled nothing. The next one follows when it can prove an absence, and then after growing pauses."""
     proof = provable_absence(entry.sent_at) if entry.sent_at else now
     pause = min(timedelta(minutes=1) * 2 ** min(entry.looks, 10), LONGEST_PAUSE)
     return replace(entry, due=proof if now < proof else now + pause, reason=reason, looks=entry.looks + 1)
@@ -191,10 +191,10 @@ def done(
 
 
 def rejected(entry: Entry, *, reason: str, complaints: Complaints, now: datetime) -> Entry:
-    """Final, with nothing done. The guard goes."""
+    """Final, and nothing was done. Removes the guard."""
     return replace(entry, state=State.REJECTED, due=now, reason=reason, complaints=complaints, settled_at=now)
 
 
 def again(entry: Entry, now: datetime) -> Entry:
-    """A person says that it is to be sent (again): what was rejected, or what is unknown and did not arrive."""
+    """A person has an entry sent again that was rejected, or that is unknown and did not arrive."""
     return replace(entry, state=State.WAITING, due=now, reason="asked", complaints={}, settled_at=None, looks=0)

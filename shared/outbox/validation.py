@@ -1,4 +1,4 @@
-"""What another program asks for, checked before anything is sent: an outbox document as a `Request`. Pure.
+"""Another program's request, validated before anything is sent: an outbox document as a `Request`. Pure.
 
 A refusal names every field at once and repeats no value.
 """
@@ -41,7 +41,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """id: of the record, for an update. fields: as DrChrono takes them. scheduled_at: an instant that still has to
+    """id: of the record, for an update. fields: as DrChrono accepts them. scheduled_at: an instant that still has to
     become the local time of the doctor `fields["doctor"]`, or of the appointment that is updated.
     """
 
@@ -56,12 +56,12 @@ class Request:
     scheduled_at: datetime | None = None
 
     def at(self, local: str) -> Request:
-        """The same request with `scheduled_at` as the local time `local`."""
+        """Return the same request with `scheduled_at` as the local time `local`."""
         return replace(self, fields={**self.fields, "scheduled_time": local}, scheduled_at=None)
 
 
 def read_request(data: Mapping[str, Any], *, own: frozenset[str] = frozenset()) -> Request:
-    """The request in an outbox document. own: names of fields that this system adds. Raises Refused."""
+    """Return the request in an outbox document. own: names of fields that this system adds. Raises Refused."""
     complaints: Complaints = {}
     kind, action = data.get("kind"), data.get("action")
     if not isinstance(kind, str) or kind not in WRITABLE:
@@ -144,7 +144,7 @@ def _missing(kind: str, fields: Mapping[str, Any]) -> Complaints:
 
 def _scheduled_at(kind: str, fields: Mapping[str, Any], complaints: Complaints) -> datetime | None:
     if "scheduled_at" not in fields or kind != "appointments":
-        return None  # of another kind it is no field, and is refused as such
+        return None  # other kinds have no such field, so it is refused
     instant = fields["scheduled_at"]
     if isinstance(instant, str):
         try:
@@ -160,7 +160,7 @@ def _scheduled_at(kind: str, fields: Mapping[str, Any], complaints: Complaints) 
 
 
 def local_time(instant: datetime, zone: str) -> str | None:
-    """`instant` on the clocks of `zone` (`US/Eastern`), as DrChrono writes it; None for an unknown zone."""
+    """Return `instant` as local time in `zone` (`US/Eastern`), as DrChrono writes it; None for an unknown zone."""
     try:
         return instant.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M:%S")
     except (
@@ -172,5 +172,5 @@ def local_time(instant: datetime, zone: str) -> str | None:
 
 
 def _shown(name: str) -> str:
-    """A name that a program chose, as it can stand in a document of ours."""
+    """Return a name that a program chose in a form that our documents can hold."""
     return "".join(letter if letter.isalnum() or letter in "_-" else "?" for letter in name)[:60] or "?"

@@ -1,4 +1,4 @@
-"""One pass over the outbox: what is being sent and was given up, what is unknown, and what waits."""
+"""One pass over the outbox: entries whose sender crashed, unknown entries, and waiting entries."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
 from shared.records.store import Records
 
-# More unknown entries are not counted for the log: each is a document that is read.
+# The most unknown entries that are counted for the log, since each costs a read.
 MOST_LOGGED = 200
 
-# What keeps one entry from being sent and keeps the others, too.
+# Errors that affect all entries.
 ENDS = (QuotaExhausted, Throttled, TokenError, Unauthorized, Unreachable)
 
 
@@ -40,7 +40,7 @@ class Api(attempt.Api, search.Api, Protocol):
 
 
 class Work:
-    """now: the time in UTC. each: runs a function on every one of some things, a few at once."""
+    """now: the time in UTC. each: runs a function on every item, a few at a time."""
 
     def __init__(
         self, outbox: Outbox, sender: Sender, resolver: Resolver, now: Callable[[], datetime], each: Each
@@ -52,16 +52,16 @@ class Work:
         self._each = each
 
     def send(self, key: str) -> Sent:
-        """Send one entry, at once after it was added. Raises StoreUnavailable."""
+        """Send one entry right after it was added. Raises StoreUnavailable."""
         return self._sender.send(key)
 
     def run(self, *, check: Callable[[], None], most: int) -> Counter[str]:
-        """Work on up to `most` entries of each state that are due. Returns how many came to which state.
+        """Process up to `most` due entries of each state. Return how many reached which state.
 
-        Those of one target follow each other, those of others go at the same time. check: called before each; what it
-        raises ends the pass. A quota that is used up, or a token that cannot be had, ends it, too: the next pass goes
-        on. An entry at which the code fails stays as it is, is logged, and keeps no other from its turn. Raises
-        StoreUnavailable.
+        Entries of one target are processed in sequence, those of different targets concurrently. check: called before
+        each; an error that it raises ends the pass. An exhausted quota or a missing token also ends it, and the next
+        pass continues. If our own code fails on an entry, the entry is logged and stays unchanged, and the others are
+        processed. Raises StoreUnavailable.
         """
         now, entries = self._now(), self._outbox.entries
         for key in entries.expired(now, most):
@@ -100,13 +100,13 @@ class Work:
 
     def _look(self, key: str) -> Sent:
         sent = self._resolver.look(key)
-        if sent.entry is None:  # it cannot be read: as if nobody had looked at it
+        if sent.entry is None:  # unreadable: treated as new
             return self._sender.send(key)
         self._sender.follow(sent)
         return sent
 
     def _one(self, key: str, step: Callable[[str], Sent]) -> Sent | None:
-        """One entry. What goes wrong with it that nobody foresaw keeps no other from being sent."""
+        """Process one entry. An unforeseen error does not stop the others."""
         try:
             return step(key)
         except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""The copy of a record that was written: stored at once, and looked at again when an answer proves more."""
+"""The copy of a written record: stored at once, and fetched again when an answer proves more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.queue.entries import Entry, Priority, Target
 from shared.queue.work_queue import WorkQueue
 from shared.records.store import Records, Source
 
-# Most replicas have caught up after these; the work queue does the rest.
+# Most replicas have caught up after these pauses. The work queue does the rest.
 LAG_SECONDS = 3.0
 
 
@@ -27,7 +27,9 @@ class Api(Protocol):
 
 
 class Written:
-    """No method raises: that the write was done must be noted whatever happens to the copy, which the sync corrects."""
+    """No method raises, because the write must be recorded as done whatever happens to the copy. The sync corrects the
+    copy.
+    """
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class Written:
         self._sleep = sleep
 
     def keep(self, kind: Kind, key: str, record: Mapping[str, Any], began: datetime) -> str | None:
-        """Store what a request that began at `began` showed. Returns its `updated_at`."""
+        """Store what a request that began at `began` showed. Return its `updated_at`."""
         self._look_later(kind, key)
         with contextlib.suppress(StoreUnavailable, RecordTooLarge):
             if not is_deleted(record):
@@ -52,7 +54,7 @@ class Written:
         return version if isinstance(version, str) else None
 
     def fetch(self, api: Api, kind: Kind, key: str, fields: Mapping[str, Any]) -> str | None:
-        """Fetch a record that was changed, and store it. Returns its `updated_at` if it shows the change."""
+        """Fetch and store a changed record. Return its `updated_at` if it shows the change."""
         self._look_later(kind, key)
         for last in (False, True):
             try:

@@ -9,7 +9,7 @@ from enum import IntEnum
 from functools import cached_property
 
 from shared.drchrono.ids import document_id
-from shared.drchrono.lag import Evidence, proves
+from shared.drchrono.lag import Evidence, is_older, proves
 from shared.errors import (
     BadRequest,
     DeletionsHeld,
@@ -103,6 +103,7 @@ def merge(old: Entry | None, new: Entry) -> Entry:
     if old is None:
         return new
     newest = max(old, new, key=lambda entry: entry.last_seen)
+    other = new if newest is old else old
     return replace(
         old,
         reason=new.reason,
@@ -112,7 +113,8 @@ def merge(old: Entry | None, new: Entry) -> Entry:
         attempts=max(old.attempts, new.attempts),
         due=old.due if old.lease_until is not None else min(old.due, new.due),
         updated_at=max(filter(None, (old.updated_at, new.updated_at)), default=None),
-        deletes=newest.deletes,
+        # A deletion of an older version than another event names is not the last that happened.
+        deletes=newest.deletes and not is_older(newest.updated_at, other.updated_at),
         absent_since=newest.absent_since,
         unstorable=old.unstorable or new.unstorable,
         deliveries=tuple(dict.fromkeys(old.deliveries + new.deliveries))[-MOST_DELIVERIES:],

@@ -9,7 +9,8 @@ conditions:
    the lag, so a single loss of the permission cannot explain both absences.
 3. Not too many records are absent at once (`shared.records.deletion_limit`).
 
-An event that announced the deletion replaces the second and third condition. The second also applies to a record
+An event that announced the deletion replaces the second and third condition, if another record of the kind is shown
+right after the 404: the event may be late, and the record there again and hidden. The second also applies to a record
 without a living copy: an event named it, and only a believed 404 settles that event.
 
 If the second or third condition fails, the deletions of the kind are held: nothing is marked until the records are
@@ -21,7 +22,7 @@ was a fault, so the other recent tombstones of the kind are read again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from shared.documents import Documents
@@ -79,6 +80,11 @@ class Absences:
         if copy is not None and not copy.deleted:
             seen.append(copy.fetched_at)
         return max((provable_from(instant) for instant in seen), default=last_seen)
+
+    def is_kind_shown(self, kind: Kind, key: str, is_shown: Callable[[str], bool]) -> bool:
+        """Return whether DrChrono shows another record of the kind now, or the copy has no other to ask for."""
+        controls = self._controls(kind, key)
+        return not controls or any(map(is_shown, controls))
 
     def allow(
         self,
@@ -158,14 +164,17 @@ class Absences:
         now = self._now()
         if now < instant:
             return instant
-        controls = self._records.neighbours(kind, key, MOST_CONTROLS, self._queue.keys_of(kind.name))
-        controls = controls or self._records.neighbours(kind, key, MOST_CONTROLS, ())
-        if not any(map(is_shown, controls)):
+        if not any(map(is_shown, self._controls(kind, key))):
             self._hold(kind)
             raise DeletionsHeld(kind.name)
         shown = self._now()
         self._state.change(kind, {"asked": now, "shown": shown})
         return shown
+
+    def _controls(self, kind: Kind, key: str) -> Sequence[str]:
+        """Other records of the kind to ask for, if possible such as nothing is known against."""
+        controls = self._records.neighbours(kind, key, MOST_CONTROLS, self._queue.keys_of(kind.name))
+        return controls or self._records.neighbours(kind, key, MOST_CONTROLS, ())
 
     def _review(self, kind: Kind) -> None:
         """Queue the recent tombstones of absent records to be read again."""

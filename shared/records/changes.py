@@ -38,17 +38,15 @@ class Change:
     difference: Difference
 
 
-def is_changed(before: Copy | None, digest: str | None) -> bool:
-    """Whether what is written is another state than the copy has. digest: None for a tombstone."""
-    return before is None or before.deleted is not (digest is None) or before.digest != digest
+def version_after(found: Data | None) -> int:
+    """The version of what is written over the document `found`. The first is 1.
 
-
-def version_after(found: Data | None, *, changed: bool) -> int:
-    """The version of what is written over the document `found`. The first is 1."""
+    What is written always differs from it (`shared.records.ordering.judge`).
+    """
     meta = (found or {}).get(META)
     counted = isinstance(meta, dict) and "version" in meta
     before = version_of(meta) if isinstance(meta, dict) and (counted or copy_of(found) is not None) else 0
-    return before + 1 if changed or not before else before
+    return before + 1
 
 
 def operation_of(before: Copy | None, *, deleted: bool) -> Operation:

@@ -6,16 +6,15 @@ from datetime import datetime
 
 from shared.documents import Data
 from shared.drchrono.lag import shown_until
-from shared.records.ordering import Copy, Verdict
+from shared.records.ordering import Copy
 from shared.records.results import Source
 from shared.records.storable import META
 
 MOST_DELIVERIES = 10  # of a record: a delivery that is repeated comes within hours
 
 
-def meta_of(before: Copy | None, began: datetime, source: Source, now: datetime) -> Data:
-    """Of a living record, without its version and deliveries."""
-    seen = looked(before, began)
+def meta_of(seen: Copy, source: Source, now: datetime) -> Data:
+    """Of a living record that was looked at, without its version and deliveries."""
     return {
         "fetched_at": seen.fetched_at,
         "stored_at": now,
@@ -28,11 +27,16 @@ def meta_of(before: Copy | None, began: datetime, source: Source, now: datetime)
     }
 
 
-def looked(before: Copy | None, began: datetime) -> Copy:
-    """The copy's times after a look that began at `began`: they never go back, though a look may be stored late."""
-    fetched_at = began if before is None else max(before.fetched_at, began)
-    until = shown_until(began) if before is None else max(before.events_until, shown_until(began))
-    return Copy(fetched_at, until, None, before.updated_at if before else None, deleted=False)
+def looked(before: Copy | None, began: datetime, until: datetime | None = None) -> Copy:
+    """The copy's times after a look that began at `began`: they never go back, though a look may be stored late.
+
+    until: every change up to this instant is included, if that is less than the answer proves by itself.
+    """
+    until = shown_until(began) if until is None else min(until, shown_until(began))
+    if before is None:
+        return Copy(began, until, None, None, deleted=False)
+    times = max(before.fetched_at, began), max(before.events_until, until)
+    return Copy(*times, None, before.updated_at, deleted=False)
 
 
 def deliveries_after(before: Copy | None, source: Source) -> list[str]:
@@ -40,8 +44,8 @@ def deliveries_after(before: Copy | None, source: Source) -> list[str]:
     return list(dict.fromkeys(known))[-MOST_DELIVERIES:]
 
 
-def unsure(verdict: Verdict) -> Data:
-    return {"unsure": True} if verdict is Verdict.UNSURE else {}
+def doubt(until: datetime | None) -> Data:
+    return {} if until is None else {"doubted_until": until}
 
 
 def kept(found: Data | None, *names: str) -> Data:

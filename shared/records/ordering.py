@@ -17,7 +17,6 @@ from typing import Any
 
 from shared.drchrono.lag import (
     CLOCK_SKEW,
-    LONGEST_LAG,
     VERSION_LAG,
     Evidence,
     is_much_newer,
@@ -66,7 +65,8 @@ class Observation:
 @dataclass(frozen=True)
 class Copy:
     """What is known of the stored copy. events_until: every change up to this instant is included. deliveries: the
-    latest webhook deliveries that it settled. unsure: it may be older than what it replaced.
+    latest webhook deliveries that it settled. doubted_until: it may be older than what it replaced, until a fetch that
+    begins at this time or later shows the same; None if it never was in doubt.
     """
 
     fetched_at: datetime
@@ -75,7 +75,7 @@ class Copy:
     updated_at: str | None
     deleted: bool
     deliveries: tuple[str, ...] = ()
-    unsure: bool = False
+    doubted_until: datetime | None = None
 
     @property
     def evidence(self) -> Evidence:
@@ -99,7 +99,7 @@ def copy_of(document: Mapping[str, Any] | None) -> Copy | None:
             updated_at=document.get("updated_at"),
             deleted=meta["deleted"] is True,
             deliveries=tuple(meta.get("deliveries", ())),
-            unsure=meta.get("unsure") is True,
+            doubted_until=_instant(meta["doubted_until"]) if "doubted_until" in meta else None,
         )
     except (KeyError, TypeError, AttributeError):
         return None
@@ -122,15 +122,28 @@ def judge(copy: Copy | None, observation: Observation) -> Verdict:
     if late:
         # The later fetch met an older replica. This observation is the newer version.
         return Verdict.STORE if newer and not copy.deleted else Verdict.LATE
-    recent = observation.began - copy.fetched_at <= LONGEST_LAG + CLOCK_SKEW
+    recent = observation.began < provable_from(copy.fetched_at)
     if copy.deleted:
         # A replica may still show the record from before the deletion.
         return Verdict.LAGGING if recent else Verdict.STORE
-    if observation.digest == copy.digest and not copy.unsure:
+    if observation.digest == copy.digest:
         return Verdict.SAME
     if is_older(observation.updated_at, copy.updated_at):
         return Verdict.LAGGING if observation.began - copy.fetched_at < VERSION_LAG else Verdict.STORE
     return Verdict.UNSURE if recent and not newer else Verdict.STORE
+
+
+def doubted_until(copy: Copy | None, verdict: Verdict, began: datetime) -> datetime | None:
+    """Return from when on a fetch can tell whether the content that one begun at `began` showed is the newer one.
+
+    None if that fetch could tell. The time is set once, when the content is stored: looks in between do not move it.
+    """
+    if copy is None:
+        return None
+    if verdict is Verdict.UNSURE:
+        return provable_from(copy.fetched_at)
+    doubted = verdict is Verdict.SAME and copy.doubted_until is not None and began < copy.doubted_until
+    return copy.doubted_until if doubted else None
 
 
 def _judge_deletion(copy: Copy, observation: Observation, *, late: bool) -> Verdict:

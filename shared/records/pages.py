@@ -23,7 +23,7 @@ def store_page(
     records.mark_listed_deleted(kind, deleted, page.began, source)
     living = [record for record in page.records if not is_deleted(record)]
     result = records.store_page(kind, living, page.began, source)
-    # If the process crashes here, the next look finds the doubtful copies again: each is marked as unsure.
+    # If the process crashes here, the next look finds the doubtful copies again: each says until when it is doubted.
     queue.enqueue(_look(kind, key, "lag", page.began, provable_from(page.began)) for key in result.doubtful)
     queue.enqueue(
         replace(_look(kind, key, reason, page.began, page.began + HOPELESS_RETRY), unstorable=True)

@@ -14,6 +14,7 @@ from shared.records.scheduled import ZONE
 from shared.records.storable import META
 
 WALK_DOCUMENTS = 500
+NEAR_DOCUMENTS = 20
 
 # The fields that `ordering.judge` needs.
 JUDGED_FIELDS = (META, "updated_at")
@@ -89,18 +90,22 @@ class RecordQueries:
                 yield name
 
     def neighbours(self, kind: Kind, key: str, most: int, without: Container[str]) -> list[str]:
-        """Return up to `most` ids of living records next to `key` in id order."""
-        found: list[str] = []
-        for after in (document_id(key), None):
-            for name, document in self._documents.query(
-                kind.name, limit=WALK_DOCUMENTS, after_id=after, fields=JUDGED_FIELDS
-            ):
-                copy, other = copy_of(document), id_of_document(name)
-                if copy is not None and not copy.deleted and other != key and other not in without:
-                    found.append(other)
-                if len(found) == most:
-                    return found
-        return found
+        """Return up to `most` ids of living records near `key` in id order; more documents are read only if the nearest
+        have none.
+        """
+        for documents in (NEAR_DOCUMENTS, WALK_DOCUMENTS):
+            found: list[str] = []
+            for after in (document_id(key), None):
+                near = self._documents.query(kind.name, limit=documents, after_id=after, fields=JUDGED_FIELDS)
+                for name, document in near:
+                    copy, other = copy_of(document), id_of_document(name)
+                    if copy is not None and not copy.deleted and other != key and other not in without:
+                        found.append(other)
+                    if len(found) == most:
+                        return found
+            if found:
+                return found
+        return []
 
     def keys(self, kind: Kind, *, after: str | None, most: int) -> list[str]:
         """Return the next ids in order, tombstones included."""

@@ -138,14 +138,15 @@ class Refresh:
         living = copy is not None and not copy.deleted
         if kind.whole:  # DrChrono archives these records and hides them; the copy keeps them
             return Done(Outcome.UNCHANGED if living else Outcome.GONE, Evidence(shown_until(began)))
-        # If the record was seen or announced after the deletion was announced, it exists again.
-        announced = known.deletes and not (copy and living and copy.events_until >= known.last_seen)
+        announced = known.deletes and not (living and copy is not None and _is_of_before(known, copy))
         if announced:
             entry = self._queue.get(Target(kind.name, key))
-            announced = entry is None or entry.deletes or entry.last_seen <= known.last_seen
+            announced = entry is None or entry.deletes
         believable = self._absences.believable_from(copy, known.last_seen, announced=announced)
         if began < believable:
             raise LookAgain("absent", believable)
+        if announced and living:
+            announced = self._absences.is_kind_shown(kind, key, lambda other: self._is_shown(kind, other))
         if not announced:
             # If the record was seen or announced since the first look, this look counts as the first.
             first = known.absent_since if known.absent_since and known.absent_since >= believable else None
@@ -154,7 +155,10 @@ class Refresh:
             self._absences.allow(kind, key, first, began, lambda other: self._is_shown(kind, other), living=living)
         if copy is None or living:
             self._queue.enqueue(marks_of_deleted(kind, key, began))
-        return _done(self._records.mark_deleted(kind, key, began, source, "not_found"), known, began)
+        # An absence proves the change that it was asked about and none after it: in a later look, the record may be
+        # there again and only the permission missing.
+        stored = self._records.mark_deleted(kind, key, began, source, "not_found", until=known.last_seen)
+        return _done(stored, known, began)
 
     def _shown_by_its_list(self, kind: Kind, key: str, source: Source) -> Done | None:
         """What the list of its patient proves of a living record that two single reads did not find, None if the list
@@ -219,6 +223,11 @@ class Refresh:
         return copy
 
 
+def _is_of_before(known: Known, copy: Copy) -> bool:
+    """Whether the announced deletion is one from before the living copy was seen: the record exists again."""
+    return copy.events_until >= known.last_seen or is_older(known.updated_at, copy.updated_at)
+
+
 def _done(stored: Stored, known: Known, began: datetime) -> Done:
     """Raise LookAgain if the answer is older than the copy, or than the version that the event names."""
     after = stored.after
@@ -228,5 +237,4 @@ def _done(stored: Stored, known: Known, began: datetime) -> Done:
         raise LookAgain("lag", max(provable_from(fetched_at), began + BEHIND_RETRY))
     if behind and began < known.last_seen + VERSION_LAG:
         raise LookAgain("lag", max(provable_from(known.last_seen), began + BEHIND_RETRY))
-    confirm_at = provable_from(after.fetched_at) if stored.verdict is Verdict.UNSURE else None
-    return Done(OUTCOMES[stored.verdict], after.evidence, confirm_at)
+    return Done(OUTCOMES[stored.verdict], after.evidence, stored.doubted_until)

@@ -62,14 +62,20 @@ class PageResult:
 
 @dataclass(frozen=True)
 class Stored:
-    """verdict: what a fetch meant. before, after: the copy then and now. returned: it was a tombstone because it had
-    been absent, and is there again.
+    """verdict: what a fetch meant. before, after: the copy then and now. doubted_until: see `ordering.doubted_until`.
+    returned: it was a tombstone because it had been absent, and is there again.
     """
 
     verdict: Verdict
     before: Copy | None
     after: Copy | None
+    doubted_until: datetime | None = None
     returned: bool = False
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the record must be looked at again."""
+        return self.verdict is Verdict.LAGGING or self.doubted_until is not None
 
     @property
     def is_new(self) -> bool:

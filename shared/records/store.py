@@ -19,9 +19,9 @@ from shared.drchrono.kinds import Kind, key_of
 from shared.errors import RecordTooLarge
 from shared.feed.entries import Entry, names
 from shared.records.announcing import Announce, Announcing
-from shared.records.changes import Change, Difference, difference, is_changed, operation_of, version_after
-from shared.records.meta import deliveries_after, kept, looked, meta_of, unsure
-from shared.records.ordering import Copy, Observation, Verdict, copy_of, judge
+from shared.records.changes import Change, Difference, difference, operation_of, version_after
+from shared.records.meta import deliveries_after, doubt, kept, looked, meta_of
+from shared.records.ordering import Copy, Observation, Verdict, copy_of, doubted_until, judge
 from shared.records.prepared import CHUNK_RECORDS, Prepared, chunks, path_of, prepare, prepare_all
 from shared.records.queries import JUDGED_FIELDS, WRITTEN_FIELDS, RecordQueries, was_absent
 from shared.records.results import WRITTEN, PageResult, Source, Stored
@@ -31,7 +31,6 @@ __all__ = ["PageResult", "Records", "Source", "Stored"]
 
 Clock = Callable[[], datetime]
 
-_DOUBTFUL = (Verdict.UNSURE, Verdict.LAGGING)
 _LOOKED = ("fetched_at", "events_until", "deliveries")
 
 
@@ -58,25 +57,35 @@ class Records(RecordQueries):
             verdict = judge(before, prepared.observation(began))
             if verdict not in (*WRITTEN, Verdict.SAME):
                 return Stored(verdict, before, before)
-            meta = meta_of(before, began, source, self._now()) | unsure(verdict)
-            after = replace(looked(before, began), digest=prepared.digest, updated_at=prepared.updated_at)
+            seen, doubted = looked(before, began), doubted_until(before, verdict, began)
+            meta = meta_of(seen, source, self._now()) | doubt(doubted)
             meta["deliveries"] = deliveries_after(before, source)
             if verdict in WRITTEN:
-                meta |= _version(found, prepared.digest) | kept(found)
+                meta |= {"version": version_after(found)} | kept(found)
                 announce(self._changes(kind, prepared, found, meta, silent=silent))
                 transaction.set(prepared.path, prepared.document(meta, documents))
             else:
                 transaction.update(prepared.path, {META: (found or {})[META] | _only_looked(meta)})
-            return Stored(verdict, before, after, returned=was_absent(found))
+            after = replace(seen, digest=prepared.digest, updated_at=prepared.updated_at)
+            return Stored(verdict, before, after, doubted, returned=was_absent(found))
 
         return self._announcing.transact(work)
 
     def mark_deleted(
-        self, kind: Kind, key: str, began: datetime, source: Source, reason: str, *, stated: bool = False
+        self,
+        kind: Kind,
+        key: str,
+        began: datetime,
+        source: Source,
+        reason: str,
+        *,
+        stated: bool = False,
+        until: datetime | None = None,
     ) -> Stored:
         """Mark as deleted what a fetch that began at `began` did not find, or showed as deleted (`stated`).
 
-        The fields stay. Whether an absence may be believed is decided before, in `shared.records.absence`.
+        The fields stay. Whether an absence may be believed is decided before, in `shared.records.absence`. until: every
+        change up to this instant is known to be included, if that is less than a record that was shown would prove.
         """
         path = path_of(kind, key)
 
@@ -86,14 +95,15 @@ class Records(RecordQueries):
             verdict = judge(before, Observation(began=began, digest=None, stated=stated))
             if verdict not in (Verdict.TOMBSTONE, Verdict.SAME):
                 return Stored(verdict, before, before)
-            after = replace(looked(before, began), digest=None, deleted=True)
-            meta = meta_of(before, began, source, self._now())
+            seen = looked(before, began, until)
+            after = replace(seen, digest=None, deleted=True)
+            meta = meta_of(seen, source, self._now())
             meta |= {"digest": None, "deleted": True, "deleted_reason": reason}
             meta["deliveries"] = deliveries_after(before, source)
             if verdict is Verdict.SAME and found is not None:
                 transaction.update(path, {META: found[META] | _only_looked(meta)})
                 return Stored(verdict, before, after)
-            meta |= _version(found, None)
+            meta["version"] = version_after(found)
             announce([self._change(kind, key, path, before, meta, Difference({}, {}))])
             if found is None:
                 transaction.set(path, {META: meta})
@@ -118,7 +128,7 @@ class Records(RecordQueries):
             verdicts=Counter(stored.verdict for stored in judged.values()),
             stored=tuple(key for key, stored in judged.items() if stored.verdict in WRITTEN),
             new=tuple(key for key, stored in judged.items() if stored.is_new),
-            doubtful=tuple(key for key, stored in judged.items() if stored.verdict in _DOUBTFUL),
+            doubtful=tuple(key for key, stored in judged.items() if stored.is_doubtful),
             returned=tuple(key for key, stored in judged.items() if stored.returned),
             failed=failed,
             versions=dict.fromkeys(failed) | {key: one.updated_at for key, one in prepared.items()},
@@ -166,7 +176,7 @@ class Records(RecordQueries):
         silent = self._announcing.is_silent(kind, filling=source.fills_kind)
 
         def work(transaction: Transaction, announce: Announce) -> None:
-            meta = meta_of(None, began, source, self._now()) | {"deliveries": [], "version": 1}
+            meta = meta_of(looked(None, began), source, self._now()) | {"deliveries": [], "version": 1}
             doctors = {one.doctor for one in chunk if one.doctor}
             found = transaction.get_all(list(doctors), WRITTEN_FIELDS) if doctors else {}
             announce([change for one in chunk for change in self._changes(kind, one, None, meta, silent=silent)])
@@ -190,11 +200,11 @@ class Records(RecordQueries):
                 document = found.get(one.path)
                 before = copy_of(document)
                 verdict = judge(before, one.observation(began))
-                written = verdict in WRITTEN
-                judged[one.key] = Stored(verdict, before, None, returned=written and was_absent(document))
+                written, doubted = verdict in WRITTEN, doubted_until(before, verdict, began)
+                judged[one.key] = Stored(verdict, before, None, doubted, returned=written and was_absent(document))
                 if written:
-                    meta = meta_of(before, began, source, self._now()) | unsure(verdict) | kept(document)
-                    meta |= _version(document, one.digest)
+                    meta = meta_of(looked(before, began), source, self._now()) | doubt(doubted) | kept(document)
+                    meta["version"] = version_after(document)
                     meta["deliveries"] = list(before.deliveries) if before else []
                     changes += self._changes(kind, one, document, meta, silent=silent)
                     writes[one.path] = one.document(meta, found)
@@ -233,8 +243,7 @@ class Records(RecordQueries):
         new.
         """
         before = copy_of(found)
-        announced = self._announcing.compares and is_changed(before, one.digest)
-        if not announced or (before is None and silent):
+        if not self._announcing.compares or (before is None and silent):
             return []
         return [self._change(kind, one.key, one.path, before, meta, difference(join(found or {}), one.record))]
 
@@ -252,10 +261,6 @@ class Records(RecordQueries):
             meta["received_at"],
         )
         return Change(entry, path, differs)
-
-
-def _version(found: Data | None, digest: str | None) -> Data:
-    return {"version": version_after(found, changed=is_changed(copy_of(found), digest))}
 
 
 def _only_looked(meta: Mapping[str, Any]) -> Data:

@@ -54,7 +54,7 @@ run "numbers_fit_each_other" {
   }
   assert {
     condition     = google_pubsub_subscription.events[0].message_retention_duration == "${31 * 24 * 3600}s" && google_pubsub_subscription.dead_letters.message_retention_duration == "${31 * 24 * 3600}s"
-    error_message = "Seven days for events, 31 for dead letters."
+    error_message = "31 days for both, the most there is."
   }
   assert {
     condition     = google_pubsub_subscription.events[0].expiration_policy[0].ttl == "" && google_pubsub_subscription.dead_letters.expiration_policy[0].ttl == ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.scale import Cost, Counted, Practice, Prices, Units, child_pages, day, first_filling, month, pages
+from benchmarks.counted_store import Counted
+from benchmarks.practice_costs import Cost, Practice, Prices, Units, child_pages, day, first_filling, month, pages
 from shared.documents import Documents, Transaction, Where
 
 NOTHING = Cost()

@@ -26,9 +26,9 @@ from local.emulators import free_port
 from local.processes import Processes, Program
 from local.secret_manager import SecretManagerStandIn
 from local.subscription import subscribe
-from main import System
 from shared.cloud.secret_manager import connect
 from shared.tokens.token import Granted
+from shared.wiring.system import System
 from simulator import Config, Simulator
 from simulator.messages import Request, Response
 from workstation.embedded_push import Pusher
@@ -209,22 +209,24 @@ def first_filling(running: Served) -> None:
 def hostile_webhooks(running: Served) -> None:
     """Every place of a delivery, signed and not."""
     signed = {"X-drchrono-signature": SECRET}
-    door = "receive_webhook"
+    receiver = "receive_webhook"
     chart = {"practice_group_id": 1, "object": {"id": 1, "first_name": NAME}, "receiver": {"name": NAME}}
-    running.post(door, chart)
-    running.post(door, chart, **{"X-drchrono-signature": NAME})
-    running.post(door, chart, **signed, **{"X-drchrono-event": NAME})
-    running.post(door, chart, **signed, **{"X-drchrono-event": "PATIENT_MODIFY", "X-drchrono-delivery": f"{NAME} 1"})
-    running.post(door, chart, **signed, **{"X-drchrono-event": "LAB_ORDER_CREATE"})
-    running.post(door, {"object": {"id": [f"{NAME} 1"]}}, **signed, **{"X-drchrono-event": "PATIENT_MODIFY"})
-    running.post(door, {"event": "PATIENT_MODIFY", "object_id": {"name": NAME}}, **signed)
-    running.post(door, NAME.encode() * 100_000, **signed)
-    running.post(door, NAME.encode(), **signed)
-    running.post(door, b"[" * 100_000, **signed)
+    running.post(receiver, chart)
+    running.post(receiver, chart, **{"X-drchrono-signature": NAME})
+    running.post(receiver, chart, **signed, **{"X-drchrono-event": NAME})
+    running.post(
+        receiver, chart, **signed, **{"X-drchrono-event": "PATIENT_MODIFY", "X-drchrono-delivery": f"{NAME} 1"}
+    )
+    running.post(receiver, chart, **signed, **{"X-drchrono-event": "LAB_ORDER_CREATE"})
+    running.post(receiver, {"object": {"id": [f"{NAME} 1"]}}, **signed, **{"X-drchrono-event": "PATIENT_MODIFY"})
+    running.post(receiver, {"event": "PATIENT_MODIFY", "object_id": {"name": NAME}}, **signed)
+    running.post(receiver, NAME.encode() * 100_000, **signed)
+    running.post(receiver, NAME.encode(), **signed)
+    running.post(receiver, b"[" * 100_000, **signed)
     for query in (f"?msg={NAME}", f"?msg=%7B{NAME}%7D", f"?{NAME}"):
-        answer = requests.get(running.urls[door] + query, timeout=30)
+        answer = requests.get(running.urls[receiver] + query, timeout=30)
         running.answers.append(answer.text)
-    requests.put(running.urls[door], NAME, timeout=30)
+    requests.put(running.urls[receiver], NAME, timeout=30)
 
 
 def changes_under_faults(running: Served) -> None:

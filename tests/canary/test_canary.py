@@ -21,7 +21,7 @@ from shared.settings import WebhookSettings
 from tests.canary.exercise import NAME, SECRET, Served, served
 from tests.clinic import Clinic, simulator
 from tests.functions.test_run_job import jobs
-from tests.outbox.desk import desk
+from tests.outbox.harness import harness
 
 METRICS = Path(__file__).parents[2] / "terraform" / "metrics.json"
 
@@ -81,7 +81,7 @@ def rare(embedded: Any, capsys: pytest.CaptureFixture[str]) -> list[dict[str, An
         working: Jobs = jobs(Clinic(clinic, Away()))  # type: ignore[arg-type]
         with flask.Flask(__name__).test_request_context("/", method="POST", data=b'{"job": "sync"}'):
             run_job(flask.request, working)
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         # The guard goes while DrChrono acts: whoever removed it took the sender for dead.
         at.simulator.clinic.listeners.append(lambda change: forget_guards(embedded))
         at.send(at.new_patient())

@@ -17,7 +17,7 @@ from shared.errors import RecordTooLarge, StoreUnavailable
 
 def test_an_unreachable_service_is_reported_within_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
-    documents = FirestoreDocuments(firestore.Client(project="away"), patience_seconds=0.2)
+    documents = FirestoreDocuments(firestore.Client(project="away"), timeout_seconds=0.2)
     for call in (
         lambda: documents.get("things/1"),
         lambda: documents.get_all(["things/1"]),

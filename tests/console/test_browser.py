@@ -1,4 +1,4 @@
-"""The console in a real Chromium: it fills while the system works, is used by keyboard, and fits phone and desk."""
+"""The console in a real Chromium: it fills while the system works, is used by keyboard, and fits phone and harness."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared.drchrono.client import DrChrono, Patience
+from shared.drchrono.client import DrChrono, TimeLimits
 from shared.rate_limit.ledger import Lane
 from simulator import Config, Simulator
 
@@ -57,7 +57,7 @@ class TestLimiter:
 
 
 @dataclass
-class Desk:
+class Harness:
     """A client with its dependencies. Its sleep moves only the simulator's clock, and is recorded."""
 
     simulator: Simulator
@@ -75,7 +75,7 @@ class Desk:
             sleep=self.sleep,
             random=lambda: 1.0,
             list_protocol=self.list_protocol,
-            patience=Patience(connect_seconds=1, silence_seconds=0.3, answer_seconds=5),
+            time_limits=TimeLimits(connect_seconds=1, silence_seconds=0.3, answer_seconds=5),
         )
 
     def now(self) -> datetime:
@@ -93,9 +93,9 @@ class Desk:
 
 
 @contextmanager
-def desk_of(**settings: Any) -> Iterator[Desk]:
+def harness_of(**settings: Any) -> Iterator[Harness]:
     with Simulator(Config(**{**SMALL, **settings})) as simulator:
-        yield Desk(simulator)
+        yield Harness(simulator)
 
 
 @pytest.fixture(scope="module", params=FORMS)
@@ -106,8 +106,8 @@ def practice(request: pytest.FixtureRequest) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def desk(practice: Simulator) -> Iterator[Desk]:
-    yield Desk(practice)
+def harness(practice: Simulator) -> Iterator[Harness]:
+    yield Harness(practice)
     practice.faults.set([], replace=True)
 
 
@@ -172,6 +172,6 @@ def client_of(url: str, **given: Any) -> DrChrono:
         "now": lambda: datetime.now(timezone.utc),
         "sleep": lambda seconds: None,
         "random": lambda: 0.0,
-        "patience": Patience(connect_seconds=1, silence_seconds=0.5, answer_seconds=1),
+        "time_limits": TimeLimits(connect_seconds=1, silence_seconds=0.5, answer_seconds=1),
     }
     return DrChrono(url=url, **{**parts, **given})

@@ -24,7 +24,7 @@ from shared.errors import (
 )
 from shared.rate_limit.ledger import Lane
 from simulator import Simulator
-from tests.drchrono.conftest import FORMS, Desk, Reply, Scripted, TestLimiter, TestTokens, client_of, desk_of
+from tests.drchrono.conftest import FORMS, Harness, Reply, Scripted, TestLimiter, TestTokens, client_of, harness_of
 
 PATIENTS, APPOINTMENTS = KINDS["patients"], KINDS["appointments"]
 
@@ -36,31 +36,31 @@ def unsigned(record: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_record_is_fetched_as_it_is_with_its_verbose_fields(desk: Desk, name: str) -> None:
-    before = desk.now()
-    for key, record in list(desk.simulator.truth(name).items())[:3]:
-        fetched = desk.client.get(KINDS[name], key)
+def test_a_record_is_fetched_as_it_is_with_its_verbose_fields(harness: Harness, name: str) -> None:
+    before = harness.now()
+    for key, record in list(harness.simulator.truth(name).items())[:3]:
+        fetched = harness.client.get(KINDS[name], key)
         assert unsigned(fetched.record) == unsigned(record)
         assert fetched.began == before
 
 
-def test_a_missing_record_raises_not_found(desk: Desk) -> None:
+def test_a_missing_record_raises_not_found(harness: Harness) -> None:
     with pytest.raises(NotFound, match="GET /api/patients/999 answered 404"):
-        desk.client.get(PATIENTS, "999")
-    assert desk.slept == []
+        harness.client.get(PATIENTS, "999")
+    assert harness.slept == []
 
 
 @pytest.mark.parametrize("id", ["", "\ud800", "x" * 2000])
-def test_an_invalid_id_is_never_sent(desk: Desk, id: str) -> None:  # noqa: A002
+def test_an_invalid_id_is_never_sent(harness: Harness, id: str) -> None:  # noqa: A002
     for ask in (
-        lambda: desk.client.get(PATIENTS, id),
-        lambda: desk.client.update(PATIENTS, id, {}),
-        lambda: list(desk.client.list_by_patient(KINDS["problems"], id)),
-        lambda: list(desk.client.list_notes(id)),
+        lambda: harness.client.get(PATIENTS, id),
+        lambda: harness.client.update(PATIENTS, id, {}),
+        lambda: list(harness.client.list_by_patient(KINDS["problems"], id)),
+        lambda: list(harness.client.list_notes(id)),
     ):
         with pytest.raises(ValueError, match="neither empty nor too long"):
             ask()
-    assert desk.limiter.taken == []
+    assert harness.limiter.taken == []
 
 
 @pytest.mark.parametrize("id", ["1/../2", "1?x=1", "a b", "é", "..", "."])
@@ -83,134 +83,134 @@ def test_an_id_of_any_characters_is_one_segment_of_the_path(id: str) -> None:  #
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_record_that_is_always_refused_with_401_spends_no_refresh_token(form: str) -> None:
-    with desk_of(form=form) as desk:
-        poison, other = sorted(desk.simulator.truth("patients"))[:2]
-        desk.client.get(PATIENTS, other)
-        desk.simulator.faults.set([{"match": {"path": f"/api/patients/{poison}"}, "fault": "401"}], replace=True)
+    with harness_of(form=form) as harness:
+        poison, other = sorted(harness.simulator.truth("patients"))[:2]
+        harness.client.get(PATIENTS, other)
+        harness.simulator.faults.set([{"match": {"path": f"/api/patients/{poison}"}, "fault": "401"}], replace=True)
         for _ in range(5):
             with pytest.raises(Unauthorized):
-                desk.client.get(PATIENTS, poison)
-            desk.client.get(PATIENTS, other)
-        assert desk.tokens.refused == []
+                harness.client.get(PATIENTS, poison)
+            harness.client.get(PATIENTS, other)
+        assert harness.tokens.refused == []
 
 
 @pytest.mark.parametrize("name", ["medications", "problems", "allergies"])
-def test_the_list_of_a_patient_is_that_patients_full_set(desk: Desk, name: str) -> None:
-    truth = desk.simulator.truth(name)
-    for patient in desk.simulator.truth("patients"):
-        listed = [record for page in desk.client.list_by_patient(KINDS[name], patient) for record in page.records]
+def test_the_list_of_a_patient_is_that_patients_full_set(harness: Harness, name: str) -> None:
+    truth = harness.simulator.truth(name)
+    for patient in harness.simulator.truth("patients"):
+        listed = [record for page in harness.client.list_by_patient(KINDS[name], patient) for record in page.records]
         own = {key: record for key, record in truth.items() if str(record["patient"]) == patient}
         assert {str(record["id"]): record for record in listed} == own
 
 
-def test_other_kinds_cannot_be_listed_by_patient(desk: Desk) -> None:
+def test_other_kinds_cannot_be_listed_by_patient(harness: Harness) -> None:
     with pytest.raises(ValueError, match="appointments is not listed by patient"):
-        desk.client.list_by_patient(APPOINTMENTS, "1")
+        harness.client.list_by_patient(APPOINTMENTS, "1")
 
 
-def test_the_notes_of_an_appointment_are_found_even_where_the_filter_is_ignored(desk: Desk) -> None:
-    truth = desk.simulator.truth("clinical_notes")
+def test_the_notes_of_an_appointment_are_found_even_where_the_filter_is_ignored(harness: Harness) -> None:
+    truth = harness.simulator.truth("clinical_notes")
     for note in truth.values():
         appointment = str(note["appointment"])
-        listed = [record for page in desk.client.list_notes(appointment) for record in page.records]
+        listed = [record for page in harness.client.list_notes(appointment) for record in page.records]
         assert listed == [other for other in truth.values() if str(other["appointment"]) == appointment]
 
 
 def test_an_ignored_filter_does_not_read_every_note_of_the_practice() -> None:
-    with desk_of(form="live", patients=300) as desk:
-        note = list(desk.simulator.truth("clinical_notes").values())[-1]
-        list(desk.client.list_notes(str(note["appointment"])))
-        assert desk.requests() == 3  # one page that shows it, the appointment, the patient's notes
+    with harness_of(form="live", patients=300) as harness:
+        note = list(harness.simulator.truth("clinical_notes").values())[-1]
+        list(harness.client.list_notes(str(note["appointment"])))
+        assert harness.requests() == 3  # one page that shows it, the appointment, the patient's notes
 
 
-def test_the_current_user_is_read_through_a_redirect(desk: Desk) -> None:
-    assert desk.client.current_user()["practice_group"]
-    assert len(desk.limiter.taken) == (2 if desk.simulator.config.live else 1)
+def test_the_current_user_is_read_through_a_redirect(harness: Harness) -> None:
+    assert harness.client.current_user()["practice_group"]
+    assert len(harness.limiter.taken) == (2 if harness.simulator.config.live else 1)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_record_is_created_once_and_changed_in_place(form: str) -> None:
-    with desk_of(form=form) as desk:
-        doctor = desk.simulator.clinic.doctors[0]["id"]
-        created = desk.client.create(PATIENTS, {"first_name": "Ada", "gender": "Female", "doctor": doctor})
-        desk.client.update(PATIENTS, str(created["id"]), {"first_name": "Grace"})
-        record = desk.client.get(PATIENTS, str(created["id"])).record
+    with harness_of(form=form) as harness:
+        doctor = harness.simulator.clinic.doctors[0]["id"]
+        created = harness.client.create(PATIENTS, {"first_name": "Ada", "gender": "Female", "doctor": doctor})
+        harness.client.update(PATIENTS, str(created["id"]), {"first_name": "Grace"})
+        record = harness.client.get(PATIENTS, str(created["id"])).record
         assert (record["first_name"], record["gender"]) == ("Grace", "Female")
-        assert desk.simulator.stats()["writes"] == 2
-        assert desk.requests() == 3
+        assert harness.simulator.stats()["writes"] == 2
+        assert harness.requests() == 3
 
 
-def test_a_refused_write_names_the_fields_but_no_value(desk: Desk) -> None:
+def test_a_refused_write_names_the_fields_but_no_value(harness: Harness) -> None:
     with pytest.raises(BadRequest, match="POST /api/patients answered 400: DrChrono names gender, doctor") as refused:
-        desk.client.create(PATIENTS, {"gender": "planted-value", "doctor": "planted-doctor"})
+        harness.client.create(PATIENTS, {"gender": "planted-value", "doctor": "planted-doctor"})
     assert "planted" not in str(refused.value)
     with pytest.raises(NotFound):
-        desk.client.update(PATIENTS, "999", {"first_name": "x"})
+        harness.client.update(PATIENTS, "999", {"first_name": "x"})
 
 
-def test_an_overlapping_appointment_is_a_conflict(desk: Desk) -> None:
-    there = next(iter(desk.simulator.truth("appointments").values()))
+def test_an_overlapping_appointment_is_a_conflict(harness: Harness) -> None:
+    there = next(iter(harness.simulator.truth("appointments").values()))
     wanted = {name: there[name] for name in ("doctor", "office", "exam_room", "scheduled_time", "duration")}
-    patient = next(iter(desk.simulator.truth("patients").values()))["id"]
+    patient = next(iter(harness.simulator.truth("patients").values()))["id"]
     with pytest.raises(Conflict):
-        desk.client.create(APPOINTMENTS, {**wanted, "patient": patient})
+        harness.client.create(APPOINTMENTS, {**wanted, "patient": patient})
 
 
-def test_kinds_that_are_not_writable_are_not_sent(desk: Desk) -> None:
+def test_kinds_that_are_not_writable_are_not_sent(harness: Harness) -> None:
     with pytest.raises(ValueError, match="clinical_notes are only read"):
-        desk.client.create(KINDS["clinical_notes"], {})
+        harness.client.create(KINDS["clinical_notes"], {})
     with pytest.raises(ValueError, match="JSON"):
-        desk.client.create(PATIENTS, {"weight": float("nan")})
-    assert desk.limiter.taken == []
+        harness.client.create(PATIENTS, {"weight": float("nan")})
+    assert harness.limiter.taken == []
 
 
-def test_every_request_is_counted_by_the_rate_limiter_in_its_lane(desk: Desk) -> None:
-    patient = next(iter(desk.simulator.truth("patients")))
-    before = desk.requests()
-    desk.client.get(PATIENTS, patient)
-    desk.client.in_lane(Lane.BACKGROUND).get(PATIENTS, patient)
-    desk.client.get(PATIENTS, patient)
-    assert desk.limiter.taken == [Lane.LIVE, Lane.BACKGROUND, Lane.LIVE]
-    assert desk.requests() - before == 3
+def test_every_request_is_counted_by_the_rate_limiter_in_its_lane(harness: Harness) -> None:
+    patient = next(iter(harness.simulator.truth("patients")))
+    before = harness.requests()
+    harness.client.get(PATIENTS, patient)
+    harness.client.in_lane(Lane.BACKGROUND).get(PATIENTS, patient)
+    harness.client.get(PATIENTS, patient)
+    assert harness.limiter.taken == [Lane.LIVE, Lane.BACKGROUND, Lane.LIVE]
+    assert harness.requests() - before == 3
 
 
 def test_nothing_is_sent_if_the_rate_limiter_refuses(practice: Simulator) -> None:
-    desk = Desk(practice)
+    harness = Harness(practice)
 
     class NoReservation(TestLimiter):
         def acquire(self, lane: Lane) -> None:
-            raise QuotaExhausted(desk.now())
+            raise QuotaExhausted(harness.now())
 
-    before = desk.requests()
-    client = client_of(practice.url, tokens=desk.tokens, limiter=NoReservation())
+    before = harness.requests()
+    client = client_of(practice.url, tokens=harness.tokens, limiter=NoReservation())
     with pytest.raises(QuotaExhausted):
         client.get(PATIENTS, "1")
-    assert desk.requests() == before
+    assert harness.requests() == before
 
 
-def test_a_refused_token_is_replaced_once_and_the_request_repeated_at_once(desk: Desk) -> None:
-    good = desk.tokens.value
-    desk.tokens.value, desk.tokens.newer = "planted-old-token", [good]
-    assert desk.client.get(PATIENTS, next(iter(desk.simulator.truth("patients")))).record
-    assert desk.tokens.refused == ["planted-old-token"]
-    assert len(desk.limiter.taken) == 2
-    assert desk.slept == []
+def test_a_refused_token_is_replaced_once_and_the_request_repeated_at_once(harness: Harness) -> None:
+    good = harness.tokens.value
+    harness.tokens.value, harness.tokens.newer = "planted-old-token", [good]
+    assert harness.client.get(PATIENTS, next(iter(harness.simulator.truth("patients")))).record
+    assert harness.tokens.refused == ["planted-old-token"]
+    assert len(harness.limiter.taken) == 2
+    assert harness.slept == []
 
 
-def test_two_refused_tokens_are_an_error_html_or_not(desk: Desk) -> None:
-    desk.tokens.value, desk.tokens.newer = "planted-old-token", ["planted-new-token"]
+def test_two_refused_tokens_are_an_error_html_or_not(harness: Harness) -> None:
+    harness.tokens.value, harness.tokens.newer = "planted-old-token", ["planted-new-token"]
     with pytest.raises(Unauthorized, match="authorize") as refused:
-        desk.client.get(PATIENTS, "1")
+        harness.client.get(PATIENTS, "1")
     assert "planted" not in str(refused.value)
-    assert len(desk.limiter.taken) == 2
+    assert len(harness.limiter.taken) == 2
 
 
 def test_a_refused_token_does_not_make_a_write_happen_twice() -> None:
-    with desk_of() as desk:
-        good, doctor = desk.tokens.value, desk.simulator.clinic.doctors[0]["id"]
-        desk.tokens.value, desk.tokens.newer = "old", [good]
-        desk.client.create(PATIENTS, {"gender": "", "doctor": doctor})
-        assert desk.simulator.stats()["writes"] == 1
+    with harness_of() as harness:
+        good, doctor = harness.tokens.value, harness.simulator.clinic.doctors[0]["id"]
+        harness.tokens.value, harness.tokens.newer = "old", [good]
+        harness.client.create(PATIENTS, {"gender": "", "doctor": doctor})
+        assert harness.simulator.stats()["writes"] == 1
 
 
 def test_a_revoked_token_is_the_error_that_the_tokens_raise(practice: Simulator) -> None:
@@ -226,16 +226,16 @@ def test_a_revoked_token_is_the_error_that_the_tokens_raise(practice: Simulator)
 def test_a_429_starts_a_cooldown_and_the_call_does_not_wait_for_it(
     style: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with desk_of(form="live", quota="2/hour", retry_after=style) as desk:
-        patient = next(iter(desk.simulator.truth("patients")))
-        desk.client.get(PATIENTS, patient)
-        desk.client.get(PATIENTS, patient)
+    with harness_of(form="live", quota="2/hour", retry_after=style) as harness:
+        patient = next(iter(harness.simulator.truth("patients")))
+        harness.client.get(PATIENTS, patient)
+        harness.client.get(PATIENTS, patient)
         with pytest.raises(Throttled) as throttled:
-            desk.client.get(PATIENTS, patient)
+            harness.client.get(PATIENTS, patient)
         # The hour began with the simulator; one second more, since headers and text have whole ones.
-        assert (throttled.value.until - desk.now()).total_seconds() == 3601
-        assert desk.limiter.stopped == [throttled.value.until]
-        assert desk.slept == []
+        assert (throttled.value.until - harness.now()).total_seconds() == 3601
+        assert harness.limiter.stopped == [throttled.value.until]
+        assert harness.slept == []
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"severity": "WARNING", "message": "api.throttled", "kind": "patients", "seconds": 3601.0} in lines
 
@@ -250,14 +250,14 @@ def test_a_missing_scope_is_named(practice: Simulator) -> None:
 
 
 def test_each_request_is_one_log_line(
-    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    harness: Harness, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.log._least", ["DEBUG"])
-    patient = next(iter(desk.simulator.truth("patients")))
-    desk.fault(fault="502", times=1)
-    desk.client.get(PATIENTS, patient)
-    desk.fault(fault="reset", times=1)
-    list(desk.client.list_by_patient(KINDS["problems"], patient))
+    patient = next(iter(harness.simulator.truth("patients")))
+    harness.fault(fault="502", times=1)
+    harness.client.get(PATIENTS, patient)
+    harness.fault(fault="reset", times=1)
+    list(harness.client.list_by_patient(KINDS["problems"], patient))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line.pop("ms") for line in lines] == [0.0] * 4  # on a clock that does not move
     request = {"message": "api.request", "kind": "patients", "id": patient}
@@ -330,8 +330,8 @@ def test_an_answer_with_another_record_is_malformed(body: bytes) -> None:
 def test_threads_share_a_client(practice: Simulator) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    desk = Desk(practice)
-    client: DrChrono = desk.client
+    harness = Harness(practice)
+    client: DrChrono = harness.client
     truth = practice.truth("patients")
     with ThreadPoolExecutor(8) as pool:
         fetched = list(pool.map(lambda key: client.get(PATIENTS, key).record["id"], list(truth) * 4))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from shared.drchrono import wire
-from shared.drchrono.client import Patience
+from shared.drchrono.client import TimeLimits
 from shared.drchrono.kinds import KINDS
 from shared.errors import (
     BadRequest,
@@ -27,7 +27,7 @@ from shared.errors import (
     Unauthorized,
     Unreachable,
 )
-from tests.drchrono.conftest import Desk, Scripted, TestTokens, client_of, desk_of
+from tests.drchrono.conftest import Harness, Scripted, TestTokens, client_of, harness_of
 
 PATIENTS = KINDS["patients"]
 
@@ -46,50 +46,50 @@ FINAL = {"401": Unauthorized, "403": Forbidden, "429": Throttled}
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_a_temporary_fault_costs_a_read_one_short_pause(desk: Desk, fault: str) -> None:
-    patient = next(iter(desk.simulator.truth("patients")))
-    desk.fault(fault=fault, times=1, seconds=0.6)
-    assert desk.client.get(PATIENTS, patient).record["id"] == int(patient)
-    assert desk.slept == [2.0]
-    assert len(desk.limiter.taken) == 2
+def test_a_temporary_fault_costs_a_read_one_short_pause(harness: Harness, fault: str) -> None:
+    patient = next(iter(harness.simulator.truth("patients")))
+    harness.fault(fault=fault, times=1, seconds=0.6)
+    assert harness.client.get(PATIENTS, patient).record["id"] == int(patient)
+    assert harness.slept == [2.0]
+    assert len(harness.limiter.taken) == 2
 
 
 @pytest.mark.parametrize(("fault", "kind"), PASSING.items())
-def test_a_lasting_fault_is_raised_after_two_requests(desk: Desk, fault: str, kind: type[DrChronoError]) -> None:
-    patient = next(iter(desk.simulator.truth("patients")))
-    desk.fault(fault=fault, **({"seconds": 0.6} if fault in ("slow", "timeout") else {}))
+def test_a_lasting_fault_is_raised_after_two_requests(harness: Harness, fault: str, kind: type[DrChronoError]) -> None:
+    patient = next(iter(harness.simulator.truth("patients")))
+    harness.fault(fault=fault, **({"seconds": 0.6} if fault in ("slow", "timeout") else {}))
     with pytest.raises(kind, match=f"GET /api/patients/{patient}"):
-        desk.client.get(PATIENTS, patient)
-    assert len(desk.limiter.taken) == 2
+        harness.client.get(PATIENTS, patient)
+    assert len(harness.limiter.taken) == 2
 
 
 @pytest.mark.parametrize(("fault", "kind"), FINAL.items())
-def test_a_refusal_is_not_repeated(desk: Desk, fault: str, kind: type[DrChronoError]) -> None:
-    desk.fault(fault=fault)
+def test_a_refusal_is_not_repeated(harness: Harness, fault: str, kind: type[DrChronoError]) -> None:
+    harness.fault(fault=fault)
     with pytest.raises(kind):
-        desk.client.get(PATIENTS, "1")
-    assert len(desk.limiter.taken) == (2 if fault == "401" else 1)
-    assert desk.slept == []
+        harness.client.get(PATIENTS, "1")
+    assert len(harness.limiter.taken) == (2 if fault == "401" else 1)
+    assert harness.slept == []
 
 
 @pytest.mark.parametrize("fault", ["500", "502", "503", "reset", "timeout", "slow", "truncate", "drop_after_write"])
 def test_a_write_without_an_answer_is_sent_once_and_its_outcome_unknown(fault: str) -> None:
-    with desk_of() as desk:
-        doctor = desk.simulator.clinic.doctors[0]["id"]
-        desk.fault(fault=fault, **({"seconds": 0.6} if fault in ("slow", "timeout") else {}))
+    with harness_of() as harness:
+        doctor = harness.simulator.clinic.doctors[0]["id"]
+        harness.fault(fault=fault, **({"seconds": 0.6} if fault in ("slow", "timeout") else {}))
         with pytest.raises(OutcomeUnknown, match="look in DrChrono before"):
-            desk.client.create(PATIENTS, {"gender": "", "doctor": doctor})
-        assert len(desk.limiter.taken) == 1
-        assert desk.slept == []
+            harness.client.create(PATIENTS, {"gender": "", "doctor": doctor})
+        assert len(harness.limiter.taken) == 1
+        assert harness.slept == []
 
 
 def test_an_update_whose_answer_is_lost_has_an_unknown_outcome_too() -> None:
-    with desk_of() as desk:
-        patient = next(iter(desk.simulator.truth("patients")))
-        desk.fault(fault="drop_after_write")
+    with harness_of() as harness:
+        patient = next(iter(harness.simulator.truth("patients")))
+        harness.fault(fault="drop_after_write")
         with pytest.raises(OutcomeUnknown):
-            desk.client.update(PATIENTS, patient, {"first_name": "Grace"})
-        assert desk.simulator.truth("patients")[patient]["first_name"] == "Grace"
+            harness.client.update(PATIENTS, patient, {"first_name": "Grace"})
+        assert harness.simulator.truth("patients")[patient]["first_name"] == "Grace"
 
 
 def test_a_write_that_was_certainly_not_sent_is_repeated() -> None:
@@ -149,7 +149,7 @@ def test_a_trickling_answer_is_abandoned_in_bounded_time() -> None:
             time.sleep(0.02)
 
     with raw_server(trickle) as url:
-        client = client_of(url, patience=Patience(connect_seconds=1, silence_seconds=1, answer_seconds=0.2))
+        client = client_of(url, time_limits=TimeLimits(connect_seconds=1, silence_seconds=1, answer_seconds=0.2))
         began = time.monotonic()
         with pytest.raises(MalformedAnswer, match="it took longer than"):
             client.get(PATIENTS, "1")

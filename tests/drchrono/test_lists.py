@@ -23,7 +23,7 @@ from shared.errors import (
     ServerError,
 )
 from simulator import Simulator
-from tests.drchrono.conftest import FORMS, Desk, Scripted, client_of, desk_of
+from tests.drchrono.conftest import FORMS, Harness, Scripted, client_of, harness_of
 
 PATIENTS, APPOINTMENTS, NOTES = KINDS["patients"], KINDS["appointments"], KINDS["clinical_notes"]
 
@@ -39,10 +39,10 @@ def small_pages(monkeypatch: pytest.MonkeyPatch, size: int = 5) -> None:
 
 
 @pytest.mark.parametrize("bulk", [True, False])
-def test_a_list_holds_every_record_once_as_it_is(desk: Desk, bulk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_holds_every_record_once_as_it_is(harness: Harness, bulk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
-    truth = desk.simulator.truth("patients")
-    pages = list(desk.client.list_changed(PATIENTS, since=None, bulk=bulk))
+    truth = harness.simulator.truth("patients")
+    pages = list(harness.client.list_changed(PATIENTS, since=None, bulk=bulk))
     assert sorted(keys("patients", pages)) == sorted(truth)
     assert all(record == truth[str(record["id"])] for page in pages for record in page.records)
     assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
@@ -52,125 +52,127 @@ def test_a_list_holds_every_record_once_as_it_is(desk: Desk, bulk: bool, monkeyp
 def test_appointments_are_listed_in_windows_deleted_ones_only_if_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
     for form in FORMS:
-        with desk_of(form=form) as desk:
-            everything = set(desk.simulator.truth("appointments"))
-            gone = str(desk.simulator.delete("appointments")["id"])
+        with harness_of(form=form) as harness:
+            everything = set(harness.simulator.truth("appointments"))
+            gone = str(harness.simulator.delete("appointments")["id"])
 
-            def listed(desk: Desk = desk, **wanted: Any) -> list[str]:
+            def listed(harness: Harness = harness, **wanted: Any) -> list[str]:
                 windows = date_windows(date(2023, 1, 1), date(2028, 1, 1), 180)
-                found = [desk.client.list_changed(APPOINTMENTS, since=None, window=w, **wanted) for w in windows]
+                found = [harness.client.list_changed(APPOINTMENTS, since=None, window=w, **wanted) for w in windows]
                 return [key for pages in found for key in keys("appointments", pages)]
 
             assert sorted(listed()) == sorted(everything - {gone})
             assert sorted(listed(archived=True)) == sorted(everything)
 
 
-def test_pages_of_notes_have_twenty_records(desk: Desk) -> None:
-    pages = list(desk.client.list_changed(NOTES, since="2020-01-01"))
-    assert sorted(keys("clinical_notes", pages)) == sorted(desk.simulator.truth("clinical_notes"))
+def test_pages_of_notes_have_twenty_records(harness: Harness) -> None:
+    pages = list(harness.client.list_changed(NOTES, since="2020-01-01"))
+    assert sorted(keys("clinical_notes", pages)) == sorted(harness.simulator.truth("clinical_notes"))
     assert all(len(page.records) <= 20 for page in pages)
 
 
 REFUSED = {"fault": "answer", "status": 404, "body": {"detail": "Not found."}}
 
 
-def endpoints(desk: Desk) -> dict[str, int]:
-    return dict(desk.simulator.stats()["by_endpoint"])
+def endpoints(harness: Harness) -> dict[str, int]:
+    return dict(harness.simulator.stats()["by_endpoint"])
 
 
-def notes_of(desk: Desk, **wanted: Any) -> list[str]:
-    return sorted(keys("clinical_notes", desk.client.list_changed(NOTES, since="2020-01-01T00:00:00", **wanted)))
+def notes_of(harness: Harness, **wanted: Any) -> list[str]:
+    return sorted(keys("clinical_notes", harness.client.list_changed(NOTES, since="2020-01-01T00:00:00", **wanted)))
 
 
 def test_notes_come_in_bulk_from_a_service_that_other_lists_have_shown_to_be_the_live_one() -> None:
-    with desk_of(form="live", patients=60) as desk:
-        truth = sorted(desk.simulator.truth("clinical_notes"))
-        assert notes_of(desk) == truth
-        assert endpoints(desk) == {"GET /api/clinical_notes": -(-len(truth) // 20)}
-        assert desk.client.list_protocol is None
-        list(desk.client.list_changed(PATIENTS, since="2020-01-01"))
-        before = endpoints(desk)
-        assert notes_of(desk) == truth
-        assert endpoints(desk) == {
+    with harness_of(form="live", patients=60) as harness:
+        truth = sorted(harness.simulator.truth("clinical_notes"))
+        assert notes_of(harness) == truth
+        assert endpoints(harness) == {"GET /api/clinical_notes": -(-len(truth) // 20)}
+        assert harness.client.list_protocol is None
+        list(harness.client.list_changed(PATIENTS, since="2020-01-01"))
+        before = endpoints(harness)
+        assert notes_of(harness) == truth
+        assert endpoints(harness) == {
             **before,
             "POST /api/clinical_notes_list": 1,
             "GET /api/clinical_notes_list": 2,
         }
         # Few changes cost one request of a plain list.
-        assert notes_of(desk, bulk=False) == truth
-        assert endpoints(desk)["GET /api/clinical_notes"] == before["GET /api/clinical_notes"] + 1
+        assert notes_of(harness, bulk=False) == truth
+        assert endpoints(harness)["GET /api/clinical_notes"] == before["GET /api/clinical_notes"] + 1
 
 
 @pytest.mark.parametrize("status", ["400", "404", "403", "500", "504", "garbage", "reset"])
 def test_where_the_bulk_list_of_notes_is_not_answered_the_plain_one_is_and_other_kinds_stay_as_they_are(
     status: str,
 ) -> None:
-    with desk_of(form="live", patients=60) as desk:
-        list(desk.client.list_changed(PATIENTS, since="2020-01-01"))
+    with harness_of(form="live", patients=60) as harness:
+        list(harness.client.list_changed(PATIENTS, since="2020-01-01"))
         refusal = {**REFUSED, "status": int(status)} if status in ("400", "404") else {"fault": status}
-        desk.fault(**refusal, path="/api/clinical_notes_list")
-        before = endpoints(desk)
+        harness.fault(**refusal, path="/api/clinical_notes_list")
+        before = endpoints(harness)
         for _ in range(2):
-            assert notes_of(desk) == sorted(desk.simulator.truth("clinical_notes"))
-        after = endpoints(desk)
+            assert notes_of(harness) == sorted(harness.simulator.truth("clinical_notes"))
+        after = endpoints(harness)
         refused = status in ("400", "404", "garbage")
         # What may pass is tried again with the next list; a refusal is remembered, and costs one attempt.
         way = {"lists": "live", "clinical_notes": "plain"} if refused else {"lists": "live"}
-        assert desk.client.list_protocol == way
+        assert harness.client.list_protocol == way
         assert after["GET /api/clinical_notes"] == 2
         assert (after["POST /api/clinical_notes_list"] > 1) != (status in ("400", "404"))
-        list(desk.client.list_changed(PATIENTS, since="2020-01-01"))
-        assert endpoints(desk)["GET /api/patients_list"] == before["GET /api/patients_list"] + 2  # polls
-        second = Desk(desk.simulator, list_protocol=json.loads(json.dumps(way)))
-        assert notes_of(second) == sorted(desk.simulator.truth("clinical_notes"))
+        list(harness.client.list_changed(PATIENTS, since="2020-01-01"))
+        assert endpoints(harness)["GET /api/patients_list"] == before["GET /api/patients_list"] + 2  # polls
+        second = Harness(harness.simulator, list_protocol=json.loads(json.dumps(way)))
+        assert notes_of(second) == sorted(harness.simulator.truth("clinical_notes"))
 
 
 def test_a_live_list_of_many_pages_waits_about_as_long_as_one_of_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch, 2)
-    with desk_of(form="live", polls_until_complete=0, bulk_seconds=4) as desk:
-        list(desk.client.list_changed(PATIENTS, since="2020-01-01"))  # six pages
-        assert sum(desk.slept) <= 5 + 2 * 5
+    with harness_of(form="live", polls_until_complete=0, bulk_seconds=4) as harness:
+        list(harness.client.list_changed(PATIENTS, since="2020-01-01"))  # six pages
+        assert sum(harness.slept) <= 5 + 2 * 5
         # A POST and a poll for each page, and one question to find out how it is asked.
-        assert desk.requests() == 1 + 6 * 2
+        assert harness.requests() == 1 + 6 * 2
 
 
 @pytest.mark.parametrize("lost", range(3, 14, 2))
 def test_whatever_request_for_a_page_ahead_fails_the_list_is_whole(lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch, 2)
-    with desk_of(form="live") as running:
-        desk = Desk(running.simulator, list_protocol={"lists": "live"})
+    with harness_of(form="live") as running:
+        harness = Harness(running.simulator, list_protocol={"lists": "live"})
         rule = {"match": {"path": "/api/patients_list"}, **REFUSED, "after": lost, "times": 1}
-        desk.simulator.faults.set([rule], replace=True)
-        found = keys("patients", desk.client.list_changed(PATIENTS, since="2020-01-01"))
-        assert set(found) == set(desk.simulator.truth("patients"))
+        harness.simulator.faults.set([rule], replace=True)
+        found = keys("patients", harness.client.list_changed(PATIENTS, since="2020-01-01"))
+        assert set(found) == set(harness.simulator.truth("patients"))
 
 
 @pytest.mark.parametrize("bulk", [True, False])
 @pytest.mark.parametrize("form", FORMS)
 def test_only_what_changed_since_is_listed(form: str, bulk: bool) -> None:
-    with desk_of(form=form) as desk:
-        desk.simulator.clock.advance(timedelta(days=2).total_seconds())
-        changed = str(desk.simulator.change("patients")["id"])
-        assert keys("patients", desk.client.list_changed(PATIENTS, since="2026-03-12T10:00:00", bulk=bulk)) == [changed]
+    with harness_of(form=form) as harness:
+        harness.simulator.clock.advance(timedelta(days=2).total_seconds())
+        changed = str(harness.simulator.change("patients")["id"])
+        assert keys("patients", harness.client.list_changed(PATIENTS, since="2026-03-12T10:00:00", bulk=bulk)) == [
+            changed
+        ]
 
 
 @pytest.mark.parametrize("name", ["patients", "appointments", "clinical_notes"])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_list_without_changes_costs_one_request_once_the_protocol_is_known(form: str, name: str) -> None:
-    with desk_of(form=form, polls_until_complete=0) as desk:
-        list(desk.client.list_changed(PATIENTS, since="2026-04-01", bulk=False))
-        before = desk.requests()
-        assert keys(name, desk.client.list_changed(KINDS[name], since="2026-04-01T00:00:00", bulk=False)) == []
-        assert desk.requests() - before == (2 if form == "guide-uuid" and name != "clinical_notes" else 1)
+    with harness_of(form=form, polls_until_complete=0) as harness:
+        list(harness.client.list_changed(PATIENTS, since="2026-04-01", bulk=False))
+        before = harness.requests()
+        assert keys(name, harness.client.list_changed(KINDS[name], since="2026-04-01T00:00:00", bulk=False)) == []
+        assert harness.requests() - before == (2 if form == "guide-uuid" and name != "clinical_notes" else 1)
 
 
 def test_the_list_protocol_is_detected_once_and_can_be_passed_to_another_client(practice: Simulator) -> None:
-    first = Desk(practice)
+    first = Harness(practice)
     assert first.client.list_protocol is None
     list(first.client.list_changed(PATIENTS, since=None))
     way = first.client.list_protocol
     assert way == {"lists": "live" if practice.config.live else "guide"}
-    second = Desk(practice, list_protocol=json.loads(json.dumps(way)))
+    second = Harness(practice, list_protocol=json.loads(json.dumps(way)))
     list(second.client.list_changed(PATIENTS, since=None))
     assert len(first.limiter.taken) - len(second.limiter.taken) == (1 if practice.config.live else 0)
 
@@ -219,25 +221,27 @@ def test_a_list_can_be_resumed_in_another_process_at_every_page(
 ) -> None:
     small_pages(monkeypatch)
     monkeypatch.setattr("shared.drchrono.calls.PLAIN_PAGE_SIZE", 5)
-    with desk_of(form=form) as desk:
-        whole = keys("patients", desk.client.list_changed(PATIENTS, since="2020-01-01", bulk=bulk))
-        pages = list(desk.client.list_changed(PATIENTS, since="2020-01-01", bulk=bulk))
+    with harness_of(form=form) as harness:
+        whole = keys("patients", harness.client.list_changed(PATIENTS, since="2020-01-01", bulk=bulk))
+        pages = list(harness.client.list_changed(PATIENTS, since="2020-01-01", bulk=bulk))
         assert len(pages) == 3
         for number, page in enumerate(pages[:-1], start=1):
             position = json.loads(json.dumps(page.resume))
-            rest = Desk(desk.simulator).client.list_changed(PATIENTS, since="2020-01-01", bulk=bulk, resume=position)
+            rest = Harness(harness.simulator).client.list_changed(
+                PATIENTS, since="2020-01-01", bulk=bulk, resume=position
+            )
             assert keys("patients", pages[:number]) + keys("patients", rest) == whole
 
 
 @pytest.mark.parametrize("form", ["guide-uuid", "live"])
 def test_a_slow_bulk_list_is_left_and_resumed_later(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
-    with desk_of(form=form, polls_until_complete=5) as desk:
+    with harness_of(form=form, polls_until_complete=5) as harness:
         found: list[str] = []
         position: Mapping[str, Any] | None = None
         left = 0
         while True:
-            client = Desk(desk.simulator).client
+            client = Harness(harness.simulator).client
             try:
                 for page in client.list_changed(PATIENTS, since="2020-01-01", resume=position):
                     found += keys("patients", [page])
@@ -247,30 +251,30 @@ def test_a_slow_bulk_list_is_left_and_resumed_later(form: str, monkeypatch: pyte
                 assert client.list_protocol is not None or position is not None
                 position = json.loads(json.dumps(not_ready.position))
                 left += 1
-                desk.simulator.clock.advance(60)
+                harness.simulator.clock.advance(60)
         assert left >= 1
-        assert sorted(found) == sorted(desk.simulator.truth("patients"))
+        assert sorted(found) == sorted(harness.simulator.truth("patients"))
         # No list is begun twice: a POST and six polls for each of three pages; in the guide's prose there is one list.
-        assert desk.requests() <= (1 + 1 + 3 * 7 if form == "live" else 1 + 6 + 2)
+        assert harness.requests() <= (1 + 1 + 3 * 7 if form == "live" else 1 + 6 + 2)
 
 
 def test_waiting_for_a_list_is_bounded() -> None:
-    with desk_of(form="live", polls_until_complete=10**6) as desk:
+    with harness_of(form="live", polls_until_complete=10**6) as harness:
         with pytest.raises(BulkNotReady):
-            next(desk.client.list_changed(PATIENTS, since=None))
-        assert sum(desk.slept) <= 20
-        assert len(desk.limiter.taken) <= 6
+            next(harness.client.list_changed(PATIENTS, since=None))
+        assert sum(harness.slept) <= 20
+        assert len(harness.limiter.taken) <= 6
 
 
 @pytest.mark.parametrize("form", ["guide-uuid", "live"])
 def test_an_expired_list_is_requested_again_at_the_same_page(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
-    with desk_of(form=form, polls_until_complete=2) as desk:
-        truth = desk.simulator.truth("patients")
+    with harness_of(form=form, polls_until_complete=2) as harness:
+        truth = harness.simulator.truth("patients")
         found: list[str] = []
-        for page in desk.client.list_changed(PATIENTS, since="2020-01-01"):
+        for page in harness.client.list_changed(PATIENTS, since="2020-01-01"):
             found += keys("patients", [page])
-            desk.simulator.clock.advance(2 * 3600)
+            harness.simulator.clock.advance(2 * 3600)
         assert sorted(found) == sorted(truth)
 
 
@@ -279,36 +283,36 @@ def test_a_list_that_expired_in_unknown_words_is_requested_again_at_the_same_pag
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_pages(monkeypatch)
-    with desk_of(form=form) as desk:
+    with harness_of(form=form) as harness:
         match = {"kind": "patients", "page": 3, "method": "GET"}
         gone = {"fault": "answer", "status": 404, "body": {"detail": "This list is gone."}, "times": 1}
-        desk.simulator.faults.set([{"match": match, **gone}], replace=True)
-        found = keys("patients", desk.client.list_changed(PATIENTS, since="2020-01-01"))
-        assert desk.simulator.faults.as_json()[0]["applied"] == 1
-        assert sorted(found) == sorted(desk.simulator.truth("patients"))  # none twice: no page was read again
+        harness.simulator.faults.set([{"match": match, **gone}], replace=True)
+        found = keys("patients", harness.client.list_changed(PATIENTS, since="2020-01-01"))
+        assert harness.simulator.faults.as_json()[0]["applied"] == 1
+        assert sorted(found) == sorted(harness.simulator.truth("patients"))  # none twice: no page was read again
 
 
 @pytest.mark.parametrize("minutes", [1, 57, 180])
 def test_an_unfinished_list_can_be_resumed_at_any_age(minutes: int) -> None:
-    with desk_of(form="live", polls_until_complete=4) as desk:
+    with harness_of(form="live", polls_until_complete=4) as harness:
         with pytest.raises(BulkNotReady) as not_ready:
-            next(desk.client.list_changed(PATIENTS, since=None))
-        began = desk.now() - timedelta(seconds=20)
-        desk.simulator.clock.advance(minutes * 60)
-        desk.simulator.lists._bulk._config.__dict__["polls_until_complete"] = 1
-        page = next(desk.client.list_changed(PATIENTS, since=None, resume=not_ready.value.position))
+            next(harness.client.list_changed(PATIENTS, since=None))
+        began = harness.now() - timedelta(seconds=20)
+        harness.simulator.clock.advance(minutes * 60)
+        harness.simulator.lists._bulk._config.__dict__["polls_until_complete"] = 1
+        page = next(harness.client.list_changed(PATIENTS, since=None, resume=not_ready.value.position))
         assert len(page.records) == 12
         # A list is as old as its beginning, not as the poll that found it finished.
         assert page.began == began if minutes == 1 else page.began > began
 
 
 def test_a_list_that_drchrono_lost_is_begun_again_once() -> None:
-    with desk_of(form="live") as desk:
-        desk.fault(fault="error_status", path="uuid=", times=1)
-        assert len(next(desk.client.list_changed(PATIENTS, since=None)).records) == 12
-        desk.fault(fault="error_status", path="uuid=", status="Failed")
+    with harness_of(form="live") as harness:
+        harness.fault(fault="error_status", path="uuid=", times=1)
+        assert len(next(harness.client.list_changed(PATIENTS, since=None)).records) == 12
+        harness.fault(fault="error_status", path="uuid=", status="Failed")
         with pytest.raises(BulkFailed, match="gave up"):
-            next(desk.client.list_changed(PATIENTS, since=None))
+            next(harness.client.list_changed(PATIENTS, since=None))
 
 
 def test_a_failed_list_in_a_200_is_a_failure_too() -> None:
@@ -331,35 +335,37 @@ def test_a_list_whose_uuid_stays_unknown_fails_at_the_second_attempt() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_data_is_read_as_results(form: str) -> None:
-    with desk_of(form=form, results_key="data") as desk:
-        listed = keys("patients", desk.client.list_changed(PATIENTS, since=None))
-        assert sorted(listed) == sorted(desk.simulator.truth("patients"))
+    with harness_of(form=form, results_key="data") as harness:
+        listed = keys("patients", harness.client.list_changed(PATIENTS, since=None))
+        assert sorted(listed) == sorted(harness.simulator.truth("patients"))
 
 
 def test_an_edit_between_two_pages_does_not_hide_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
-    with desk_of(form="live") as desk:
+    with harness_of(form="live") as harness:
         found: set[str] = set()
-        for page in desk.client.list_changed(PATIENTS, since="2020-01-01"):
+        for page in harness.client.list_changed(PATIENTS, since="2020-01-01"):
             found |= set(keys("patients", [page]))
-            desk.simulator.clock.advance(60)
-            desk.simulator.change("patients", page.records[0]["id"])
-        assert found == set(desk.simulator.truth("patients"))
+            harness.simulator.clock.advance(60)
+            harness.simulator.change("patients", page.records[0]["id"])
+        assert found == set(harness.simulator.truth("patients"))
 
 
 @pytest.mark.parametrize("link_origin", ["https://evil.example", "https://app.drchrono.com", "http://127.0.0.1:1"])
 def test_a_next_link_that_leads_elsewhere_is_not_followed(link_origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
-    with desk_of(form="guide", link_origin=link_origin) as desk:
-        pages = desk.client.list_changed(PATIENTS, since=None)
+    with harness_of(form="guide", link_origin=link_origin) as harness:
+        pages = harness.client.list_changed(PATIENTS, since=None)
         with pytest.raises(ForeignHost):
             next(pages)
-        assert len(desk.limiter.taken) == 1
+        assert len(harness.limiter.taken) == 1
 
 
-def test_a_position_that_leads_elsewhere_is_not_followed(desk: Desk) -> None:
+def test_a_position_that_leads_elsewhere_is_not_followed(harness: Harness) -> None:
     with pytest.raises(ForeignHost):
-        next(desk.client.list_changed(PATIENTS, since=None, resume={"next": "https://evil.example/api/patients_list"}))
+        next(
+            harness.client.list_changed(PATIENTS, since=None, resume={"next": "https://evil.example/api/patients_list"})
+        )
 
 
 @pytest.mark.parametrize(
@@ -396,11 +402,11 @@ def test_an_answer_without_a_list_or_without_an_end_is_malformed(body: dict[str,
     ],
 )
 def test_a_list_that_would_be_refused_or_wrongly_empty_is_not_requested(
-    desk: Desk, name: str, wanted: dict[str, Any]
+    harness: Harness, name: str, wanted: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=r"local time|window|since|no list of changes|listed whole"):
-        desk.client.list_changed(KINDS[name], **wanted)
-    assert desk.limiter.taken == []
+        harness.client.list_changed(KINDS[name], **wanted)
+    assert harness.limiter.taken == []
 
 
 def test_memory_does_not_grow_with_the_length_of_a_list() -> None:

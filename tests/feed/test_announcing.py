@@ -11,19 +11,19 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.feed.entries import Operation
 from shared.records.store import Records, Source
-from tests.feed.desk import NOON, PATIENTS, Broker, Desk
+from tests.feed.harness import NOON, PATIENTS, Broker, Harness
 
 BACKFILL = Source("backfill")
 
 
 def test_each_stored_change_is_told_once_with_its_version(documents: Documents) -> None:
-    desk = Desk(documents)
-    desk.store("123", first_name="Ada", email="a@example.com", doctor=1)
-    desk.store("123", first_name="Ada", email="b@example.com", office=2)
-    desk.delete("123")
-    desk.store("123", first_name="Ada", email="b@example.com")
+    harness = Harness(documents)
+    harness.store("123", first_name="Ada", email="a@example.com", doctor=1)
+    harness.store("123", first_name="Ada", email="b@example.com", office=2)
+    harness.delete("123")
+    harness.store("123", first_name="Ada", email="b@example.com")
 
-    told = [(one["version"], one["operation"], one["fields"]) for one in desk.broker.told]
+    told = [(one["version"], one["operation"], one["fields"]) for one in harness.broker.told]
 
     assert told == [
         (1, "created", ["doctor", "email", "first_name", "id"]),
@@ -31,15 +31,15 @@ def test_each_stored_change_is_told_once_with_its_version(documents: Documents) 
         (3, "deleted", []),
         (4, "returned", ["office"]),
     ]
-    assert desk.version("123") == 4
-    assert desk.waiting() == 0
+    assert harness.version("123") == 4
+    assert harness.waiting() == 0
 
 
 def test_a_message_holds_names_and_times_and_no_value(documents: Documents) -> None:
-    desk = Desk(documents)
-    desk.store("123", first_name="CANARY", custom={"CANARY key": "CANARY"})
+    harness = Harness(documents)
+    harness.store("123", first_name="CANARY", custom={"CANARY key": "CANARY"})
 
-    [message] = desk.broker.messages
+    [message] = harness.broker.messages
 
     assert json.loads(message.data) == {
         "kind": "patients",
@@ -59,128 +59,130 @@ def test_a_message_holds_names_and_times_and_no_value(documents: Documents) -> N
 
 
 def test_a_look_that_changed_nothing_is_not_told(documents: Documents) -> None:
-    desk = Desk(documents)
-    desk.store("123", first_name="Ada")
-    desk.store("123", first_name="Ada")
-    desk.delete("123")
-    desk.delete("123")
+    harness = Harness(documents)
+    harness.store("123", first_name="Ada")
+    harness.store("123", first_name="Ada")
+    harness.delete("123")
+    harness.delete("123")
 
-    assert [one["operation"] for one in desk.broker.told] == ["created", "deleted"]
-    assert desk.version("123") == 2
+    assert [one["operation"] for one in harness.broker.told] == ["created", "deleted"]
+    assert harness.version("123") == 2
 
 
 def test_marks_beside_the_record_are_no_version(documents: Documents) -> None:
-    desk = Desk(documents)
+    harness = Harness(documents)
     problems = KINDS["problems"]
-    desk.records.store(problems, "5", {"id": 5, "patient": 1}, desk.later(60), Source("sync"))
+    harness.records.store(problems, "5", {"id": 5, "patient": 1}, harness.later(60), Source("sync"))
     from shared.documents import Where
 
-    desk.records.mark_orphans(problems, Where("patient", "==", 1), deleted=True)
+    harness.records.mark_orphans(problems, Where("patient", "==", 1), deleted=True)
 
-    assert [one["version"] for one in desk.broker.told] == [1]
+    assert [one["version"] for one in harness.broker.told] == [1]
     meta = (documents.get("problems/5") or {})["_sync"]
     assert (meta["version"], meta["patient_deleted"]) == (1, True)
 
 
 def test_a_look_that_confirms_a_doubtful_copy_raises_no_version(documents: Documents) -> None:
-    desk = Desk(documents)
-    desk.records.store(PATIENTS, "1", {"id": 1, "a": 1}, desk.later(60), Source("sync"))
-    desk.records.store(PATIENTS, "1", {"id": 1, "a": 2}, desk.later(5), Source("sync"))  # may be an older state
-    desk.records.store(PATIENTS, "1", {"id": 1, "a": 2}, desk.later(600), Source("sync"))
+    harness = Harness(documents)
+    harness.records.store(PATIENTS, "1", {"id": 1, "a": 1}, harness.later(60), Source("sync"))
+    harness.records.store(PATIENTS, "1", {"id": 1, "a": 2}, harness.later(5), Source("sync"))  # may be an older state
+    harness.records.store(PATIENTS, "1", {"id": 1, "a": 2}, harness.later(600), Source("sync"))
 
-    assert [one["version"] for one in desk.broker.told] == [1, 2]
-    assert desk.version("1") == 2
+    assert [one["version"] for one in harness.broker.told] == [1, 2]
+    assert harness.version("1") == 2
 
 
 def test_a_number_that_python_takes_for_equal_is_another_one(documents: Documents) -> None:
-    desk = Desk(documents)
-    desk.store("1", weight=1, same=0)
-    desk.store("1", weight=1.0, same=0)
+    harness = Harness(documents)
+    harness.store("1", weight=1, same=0)
+    harness.store("1", weight=1.0, same=0)
 
-    assert desk.broker.told[-1]["fields"] == ["weight"]
+    assert harness.broker.told[-1]["fields"] == ["weight"]
 
 
 def test_a_signature_that_is_made_anew_with_each_read_is_no_changed_field(documents: Documents) -> None:
     signed = "https://files.example.com/a.pdf?Signature={}&AWSAccessKeyId=k&Expires=1"
-    desk = Desk(documents)
-    desk.store("1", photo=signed.format("one"), city="A")
-    desk.store("1", photo=signed.format("two"), city="A")
-    desk.store("1", photo=signed.format("three"), city="B")
+    harness = Harness(documents)
+    harness.store("1", photo=signed.format("one"), city="A")
+    harness.store("1", photo=signed.format("two"), city="A")
+    harness.store("1", photo=signed.format("three"), city="B")
 
-    assert [one["fields"] for one in desk.broker.told] == [["city", "id", "photo"], ["city"]]
+    assert [one["fields"] for one in harness.broker.told] == [["city", "id", "photo"], ["city"]]
 
 
 def test_a_page_is_told_record_by_record(documents: Documents) -> None:
-    desk = Desk(documents)
+    harness = Harness(documents)
     page = [{"id": number, "name": "a"} for number in range(1, 151)]
-    desk.records.store_page(PATIENTS, page, desk.later(60), Source("sync"))
+    harness.records.store_page(PATIENTS, page, harness.later(60), Source("sync"))
     page[7]["name"] = "b"
-    desk.records.store_page(PATIENTS, page, desk.later(60), Source("sync"))
+    harness.records.store_page(PATIENTS, page, harness.later(60), Source("sync"))
 
-    versions = desk.broker.versions()
+    versions = harness.broker.versions()
 
     assert versions.pop("patients/8") == [1, 2]
     assert len(versions) == 149
     assert set(map(tuple, versions.values())) == {(1,)}
-    assert desk.waiting() == 0
+    assert harness.waiting() == 0
 
 
 def test_a_first_filling_tells_nothing_and_a_webhook_amid_it_does(documents: Documents) -> None:
-    desk = Desk(documents)
-    desk.records.store_page(PATIENTS, [{"id": 1}, {"id": 2}], desk.later(60), BACKFILL)
-    desk.store("1", name="b")
-    desk.store("3", name="c")
+    harness = Harness(documents)
+    harness.records.store_page(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
+    harness.store("1", name="b")
+    harness.store("3", name="c")
     # One of the page is kept already, and changed: that is told, since version 1 of it was.
-    desk.records.store_page(PATIENTS, [{"id": 3, "name": "d"}, {"id": 4}], desk.later(60), BACKFILL)
+    harness.records.store_page(PATIENTS, [{"id": 3, "name": "d"}, {"id": 4}], harness.later(60), BACKFILL)
 
-    assert desk.broker.versions() == {"patients/1": [2], "patients/3": [1, 2]}
-    assert [desk.version(key) for key in "1234"] == [2, 1, 2, 1]
+    assert harness.broker.versions() == {"patients/1": [2], "patients/3": [1, 2]}
+    assert [harness.version(key) for key in "1234"] == [2, 1, 2, 1]
 
 
 def test_a_kind_is_told_to_be_filled_once_and_then_new_records_are_told(documents: Documents) -> None:
-    desk = Desk(documents)
-    desk.records.store_page(PATIENTS, [{"id": 1}, {"id": 2}], desk.later(60), BACKFILL)
-    told = [desk.feed.fillings.tell("patients", lambda: 2, NOON, desk.outbox) for _ in range(2)]
-    told.append(desk.instance() is not None and desk.feed.fillings.tell("patients", lambda: 2, NOON, desk.outbox))
-    desk.sweep()
-    desk.records.store_page(PATIENTS, [{"id": 3}], desk.later(60), BACKFILL)
+    harness = Harness(documents)
+    harness.records.store_page(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
+    told = [harness.feed.fillings.tell("patients", lambda: 2, NOON, harness.outbox) for _ in range(2)]
+    told.append(
+        harness.instance() is not None and harness.feed.fillings.tell("patients", lambda: 2, NOON, harness.outbox)
+    )
+    harness.sweep()
+    harness.records.store_page(PATIENTS, [{"id": 3}], harness.later(60), BACKFILL)
 
     assert told == [True, False, False]
-    assert desk.broker.told[0] == {
+    assert harness.broker.told[0] == {
         "kind": "patients",
         "operation": "filled",
         "stored_at": "2026-03-10T12:00:00.000000Z",
         "count": 2,
         "replay": False,
     }
-    assert desk.broker.messages[0].ordering_key == "patients"
-    assert [one.get("id") for one in desk.broker.told] == [None, "3"]
+    assert harness.broker.messages[0].ordering_key == "patients"
+    assert [one.get("id") for one in harness.broker.told] == [None, "3"]
 
 
 def test_a_setting_has_a_first_filling_told_as_well(documents: Documents) -> None:
-    desk = Desk(documents, announces_all=True)
-    desk.records.store_page(PATIENTS, [{"id": 1}, {"id": 2}], desk.later(60), BACKFILL)
+    harness = Harness(documents, announces_all=True)
+    harness.records.store_page(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
 
-    assert desk.broker.versions() == {"patients/1": [1], "patients/2": [1]}
+    assert harness.broker.versions() == {"patients/1": [1], "patients/2": [1]}
 
 
 def test_what_was_stored_before_versions_were_counted_is_the_first(documents: Documents) -> None:
-    desk = Desk(documents)
-    plain = Records(documents, lambda: desk.now)
-    plain.store(PATIENTS, "1", {"id": 1}, desk.later(60), Source("sync"))
+    harness = Harness(documents)
+    plain = Records(documents, lambda: harness.now)
+    plain.store(PATIENTS, "1", {"id": 1}, harness.later(60), Source("sync"))
     found = documents.get("patients/1") or {}
     del found["_sync"]["version"]
     documents.transact(lambda transaction: transaction.set("patients/1", found))
-    desk.store("1", name="b")
+    harness.store("1", name="b")
 
-    assert desk.broker.versions() == {"patients/1": [2]}
+    assert harness.broker.versions() == {"patients/1": [2]}
 
 
 def test_history_keeps_the_fields_before_and_after(documents: Documents) -> None:
-    desk = Desk(documents, history=timedelta(days=10))
-    desk.store("1", city="A", odd=[[1]], same=1)
-    desk.store("1", city="B", odd=[[1]], same=1)
-    desk.store("1", city="B", odd=[[2]], same=1)
+    harness = Harness(documents, history=timedelta(days=10))
+    harness.store("1", city="A", odd=[[1]], same=1)
+    harness.store("1", city="B", odd=[[1]], same=1)
+    harness.store("1", city="B", odd=[[2]], same=1)
 
     found = dict(documents.query("patients/1/history"))
 
@@ -193,11 +195,11 @@ def test_history_keeps_the_fields_before_and_after(documents: Documents) -> None
 
 
 def test_a_record_is_stored_though_its_history_would_be_too_large(documents: Documents) -> None:
-    desk = Desk(documents, history=timedelta(days=10))
-    desk.store("1", text="a" * 900_000)
-    desk.store("1", text="b" * 900_000)
+    harness = Harness(documents, history=timedelta(days=10))
+    harness.store("1", text="a" * 900_000)
+    harness.store("1", text="b" * 900_000)
 
-    assert desk.version("1") == 2
+    assert harness.version("1") == 2
     kept = documents.get("patients/1/history/2") or {}
     assert (kept["before"]["text"][0], kept["_sync"]["omitted"]) == ("a", ["after"])
 
@@ -215,26 +217,26 @@ def test_history_needs_no_feed(documents: Documents) -> None:
 
 @pytest.mark.parametrize("names", [["\ud800"], [f"{number:05}" * 10 for number in range(1_000)]])
 def test_no_field_name_keeps_a_record_from_being_stored(documents: Documents, names: list[str]) -> None:
-    desk = Desk(documents)
+    harness = Harness(documents)
     record = {"id": 1, **dict.fromkeys(names, 1)}
-    desk.records.store(PATIENTS, "1", record, desk.later(60), Source("webhook"))
+    harness.records.store(PATIENTS, "1", record, harness.later(60), Source("webhook"))
 
-    assert desk.broker.told[0]["operation"] == Operation.CREATED
-    assert desk.broker.told[0]["fields"] == (["*"] if len(names) > 1 else ["?", "id"])
+    assert harness.broker.told[0]["operation"] == Operation.CREATED
+    assert harness.broker.told[0]["fields"] == (["*"] if len(names) > 1 else ["?", "id"])
 
 
 def test_without_an_answer_the_change_is_stored_and_waits(documents: Documents) -> None:
-    desk = Desk(documents, Broker(works=False))
-    desk.store("1", name="a")
-    calls = desk.broker.calls
-    desk.records.store(PATIENTS, "2", {"id": 2}, desk.later(1), Source("sync"))
+    harness = Harness(documents, Broker(works=False))
+    harness.store("1", name="a")
+    calls = harness.broker.calls
+    harness.records.store(PATIENTS, "2", {"id": 2}, harness.later(1), Source("sync"))
 
-    assert desk.broker.calls == calls == 1  # the second one does not even ask
-    assert (desk.version("1"), desk.version("2"), desk.waiting()) == (1, 1, 2)
-    lag = desk.outbox.lag()
+    assert harness.broker.calls == calls == 1  # the second one does not even ask
+    assert (harness.version("1"), harness.version("2"), harness.waiting()) == (1, 1, 2)
+    lag = harness.outbox.lag()
     assert (lag.records, lag.oldest) == (2, NOON + timedelta(seconds=60))
 
-    desk.broker.works = True
-    desk.later(60)
-    desk.sweep()
-    assert desk.broker.versions() == {"patients/1": [1], "patients/2": [1]}
+    harness.broker.works = True
+    harness.later(60)
+    harness.sweep()
+    assert harness.broker.versions() == {"patients/1": [1], "patients/2": [1]}

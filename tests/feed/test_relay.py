@@ -10,85 +10,86 @@ import pytest
 
 from ops.replay import replay
 from shared.documents import Documents
+from shared.feed.document import Lease
 from shared.feed.entries import ENTRY_BYTES, MOST_WAITING_BYTES, Entry, Operation, appended, message_of, without
-from shared.feed.outbox import LEASE, Lease, Target
+from shared.feed.outbox import LEASE, Target
 from shared.records.announcing import Announcing
 from shared.records.store import Records
-from tests.feed.desk import NOON, PATIENTS, WEBHOOK, Broker, Desk
+from tests.feed.harness import NOON, PATIENTS, WEBHOOK, Broker, Harness
 
 
 def test_what_was_sent_without_an_answer_is_sent_again_before_anything_newer(documents: Documents) -> None:
-    desk = Desk(documents, Broker(works=False, hears=True))
-    desk.store("1", name="a")
-    desk.broker.works = True
-    desk.store("1", name="b")
+    harness = Harness(documents, Broker(works=False, hears=True))
+    harness.store("1", name="a")
+    harness.broker.works = True
+    harness.store("1", name="b")
 
-    assert desk.broker.versions() == {"patients/1": [1, 1, 2]}
+    assert harness.broker.versions() == {"patients/1": [1, 1, 2]}
 
 
 def test_a_change_that_meets_a_lease_is_sent_by_whoever_holds_it(documents: Documents) -> None:
-    desk = Desk(documents)
-    lease = Lease("other", desk.now + timedelta(minutes=5))
-    desk.broker.works = False
-    desk.store("1", name="a")
-    desk.later(90)  # the lease of the first has lapsed
-    held = desk.outbox.claim(["patients:1"], Lease("other", desk.now + timedelta(minutes=5)))
-    desk.broker.works = True
-    desk.store("1", name="b")
-    desk.sweep()
-    assert desk.broker.messages == []
+    harness = Harness(documents)
+    lease = Lease("other", harness.now + timedelta(minutes=5))
+    harness.broker.works = False
+    harness.store("1", name="a")
+    harness.later(90)  # the lease of the first has lapsed
+    held = harness.outbox.claim(["patients:1"], Lease("other", harness.now + timedelta(minutes=5)))
+    harness.broker.works = True
+    harness.store("1", name="b")
+    harness.sweep()
+    assert harness.broker.messages == []
 
-    following = desk.outbox.told(held, Lease("other", lease.until), Lease("next", desk.now + LEASE))
+    following = harness.outbox.acknowledged(held, Lease("other", lease.until), Lease("next", harness.now + LEASE))
     assert [entry.version for entry in following.values()] == [2]
 
 
 def test_a_relay_whose_record_was_taken_over_tells_the_store_nothing(documents: Documents) -> None:
-    desk = Desk(documents, Broker(works=False))
-    desk.store("1", name="a")
-    desk.later(60)
-    old = Lease("old", desk.now + LEASE)
-    held = desk.outbox.claim(["patients:1"], old)
-    desk.later(30)
-    assert desk.outbox.claim(["patients:1"], Lease("new", desk.now + LEASE)) == held
+    harness = Harness(documents, Broker(works=False))
+    harness.store("1", name="a")
+    harness.later(60)
+    old = Lease("old", harness.now + LEASE)
+    held = harness.outbox.claim(["patients:1"], old)
+    harness.later(30)
+    assert harness.outbox.claim(["patients:1"], Lease("new", harness.now + LEASE)) == held
 
-    assert desk.outbox.told(held, old, Lease("again", desk.now + LEASE)) == {}
-    assert desk.waiting() == 1
+    assert harness.outbox.acknowledged(held, old, Lease("again", harness.now + LEASE)) == {}
+    assert harness.waiting() == 1
 
 
 def test_a_relay_sends_nothing_with_a_lease_that_is_about_to_end(documents: Documents) -> None:
-    desk = Desk(documents)
-    lease = Lease("slow", desk.now + LEASE)
+    harness = Harness(documents)
+    lease = Lease("slow", harness.now + LEASE)
     entry = Entry("patients", "1", 1, Operation.CREATED, NOON)
-    documents.transact(lambda transaction: desk.outbox.add(transaction, [entry], lease, new=True))
-    desk.later(LEASE.total_seconds() - 1)
-    desk.relay().send({entry.name: entry}, lease)
+    documents.transact(lambda transaction: harness.outbox.add(transaction, [entry], lease, new=True))
+    harness.later(LEASE.total_seconds() - 1)
+    harness.relay().send({entry.name: entry}, lease)
 
-    assert desk.broker.calls == 0
+    assert harness.broker.calls == 0
 
 
 def test_a_backlog_of_one_record_is_told_in_order(documents: Documents) -> None:
-    desk = Desk(documents, Broker(works=False))
+    harness = Harness(documents, Broker(works=False))
     for number in range(12):
-        desk.store("1", name=number)
-    desk.broker.works = True
-    desk.later(3600)
-    desk.sweep()
+        harness.store("1", name=number)
+    harness.broker.works = True
+    harness.later(3600)
+    harness.sweep()
 
-    assert desk.broker.versions() == {"patients/1": list(range(1, 13))}
-    assert desk.waiting() == 0
+    assert harness.broker.versions() == {"patients/1": list(range(1, 13))}
+    assert harness.waiting() == 0
 
 
 def test_a_replay_comes_behind_what_waits_and_raises_no_version(documents: Documents) -> None:
-    desk = Desk(documents, Broker(works=False))
-    desk.store("1", name="a")
-    desk.store("2", name="a")
-    desk.delete("2")
-    desk.broker.works = True
-    desk.later(3600)
+    harness = Harness(documents, Broker(works=False))
+    harness.store("1", name="a")
+    harness.store("2", name="a")
+    harness.delete("2")
+    harness.broker.works = True
+    harness.later(3600)
     pauses: list[float] = []
-    counts = replay(desk.feed, documents, PATIENTS, sleep=pauses.append)
+    counts = replay(harness.feed, documents, PATIENTS, sleep=pauses.append)
 
-    told = [(one["id"], one["version"], one["operation"], one["replay"]) for one in desk.broker.told]
+    told = [(one["id"], one["version"], one["operation"], one["replay"]) for one in harness.broker.told]
     assert sorted(told) == [
         ("1", 1, "created", False),
         ("1", 1, "present", True),
@@ -101,34 +102,34 @@ def test_a_replay_comes_behind_what_waits_and_raises_no_version(documents: Docum
     ]
     assert (counts["asked"], counts["told"], counts["failed"]) == (2, 5, 0)
     assert sum(pauses) == pytest.approx(2 / 50)
-    assert (desk.version("1"), desk.version("2"), desk.waiting()) == (1, 2, 0)
+    assert (harness.version("1"), harness.version("2"), harness.waiting()) == (1, 2, 0)
 
 
 def test_a_replay_takes_what_was_stored_since_or_one_record(documents: Documents) -> None:
-    desk = Desk(documents)
-    desk.store("1", name="a")
-    desk.store("2", name="a")
-    desk.broker.messages.clear()
-    replay(desk.feed, documents, PATIENTS, since=desk.now, sleep=lambda seconds: None)
-    replay(desk.feed, documents, PATIENTS, record="1", sleep=lambda seconds: None)
-    replay(desk.feed, documents, PATIENTS, record="none", sleep=lambda seconds: None)
+    harness = Harness(documents)
+    harness.store("1", name="a")
+    harness.store("2", name="a")
+    harness.broker.messages.clear()
+    replay(harness.feed, documents, PATIENTS, since=harness.now, sleep=lambda seconds: None)
+    replay(harness.feed, documents, PATIENTS, record="1", sleep=lambda seconds: None)
+    replay(harness.feed, documents, PATIENTS, record="none", sleep=lambda seconds: None)
 
-    assert [(one["id"], one["replay"]) for one in desk.broker.told] == [("2", True), ("1", True)]
-    assert desk.waiting() == 0
+    assert [(one["id"], one["replay"]) for one in harness.broker.told] == [("2", True), ("1", True)]
+    assert harness.waiting() == 0
 
 
 def test_a_replay_that_the_broker_does_not_take_is_left_to_the_sync(documents: Documents) -> None:
-    desk = Desk(documents)
-    desk.store("1", name="a")
-    desk.broker.works = False
-    desk.outbox.ask_again([Target("patients", "1")])
-    desk.relay().claim(["patients:1"], Counter())
-    desk.store("1", name="b")
-    desk.broker.works = True
-    desk.later(60)
-    desk.sweep()
+    harness = Harness(documents)
+    harness.store("1", name="a")
+    harness.broker.works = False
+    harness.outbox.ask_again([Target("patients", "1")])
+    harness.relay().claim(["patients:1"], Counter())
+    harness.store("1", name="b")
+    harness.broker.works = True
+    harness.later(60)
+    harness.sweep()
 
-    assert [(one["version"], one["replay"]) for one in desk.broker.told] == [(1, False), (2, False), (2, True)]
+    assert [(one["version"], one["replay"]) for one in harness.broker.told] == [(1, False), (2, False), (2, True)]
 
 
 def test_more_than_a_document_holds_waits_as_one_entry_and_is_told_version_by_version() -> None:
@@ -205,12 +206,12 @@ def test_a_stored_change_costs_no_more_than_before_where_all_is_off(
     embedded: Documents, feed: bool, history: bool, cost: dict[str, int]
 ) -> None:
     documents = Counted(embedded)
-    desk = Desk(documents, history=timedelta(days=1) if history else None)
+    harness = Harness(documents, history=timedelta(days=1) if history else None)
     if not feed:
-        announcing = Announcing(desk.documents, None, desk.history)
-        desk.records = Records(desk.documents, lambda: desk.now, announcing)
-    desk.records.store(PATIENTS, "1", {"id": 1}, desk.later(60), WEBHOOK)
+        announcing = Announcing(harness.documents, None, harness.history)
+        harness.records = Records(harness.documents, lambda: harness.now, announcing)
+    harness.records.store(PATIENTS, "1", {"id": 1}, harness.later(60), WEBHOOK)
     documents.operations.clear()
-    desk.records.store(PATIENTS, "1", {"id": 1, "a": 2}, desk.later(60), WEBHOOK)
+    harness.records.store(PATIENTS, "1", {"id": 1, "a": 2}, harness.later(60), WEBHOOK)
 
     assert {name: count for name, count in documents.operations.items() if count} == cost

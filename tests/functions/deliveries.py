@@ -37,7 +37,7 @@ AS_PATIENT = {**BY_TOKEN, "X-drchrono-event": "PATIENT_MODIFY"}
 
 
 @dataclass
-class Door:
+class Receiver:
     """The receiver behind Flask's own client, and the events that it published."""
 
     settings: WebhookSettings = field(
@@ -47,7 +47,7 @@ class Door:
     published: list[tuple[Change, Mapping[str, str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        app = flask.Flask("door")
+        app = flask.Flask("receiver")
         methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
         app.add_url_rule("/", view_func=self.answer, methods=methods, provide_automatic_options=False)
         self.client = app.test_client()

@@ -47,6 +47,7 @@ LOADED = {
     "functions.receive_webhook",
     "functions.request_body",
     "shared",
+    "shared.clock",
     "shared.cloud",
     "shared.cloud.pubsub",
     "shared.drchrono",
@@ -62,6 +63,12 @@ LOADED = {
     "shared.webhooks",
     "shared.webhooks.deliveries",
     "shared.webhooks.events",
+    "shared.wiring",
+    "shared.wiring.cloud",
+    "shared.wiring.drchrono",
+    "shared.wiring.once",
+    "shared.wiring.records",
+    "shared.wiring.system",
 }
 
 

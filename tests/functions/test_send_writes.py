@@ -11,19 +11,19 @@ from google.cloud import firestore
 from functions.send_writes import handle
 from local.emulators import Emulators
 from local.secret_manager import SecretManagerStandIn
-from main import System
 from shared.documents import Documents
 from shared.outbox.entries import State
 from shared.tokens.token import Granted
+from shared.wiring.system import System
 from simulator import Config, Simulator
-from tests.outbox.desk import desk
+from tests.outbox.harness import harness
 from tests.served import served
 
 PROTOBUF = b"\x0a\x07\xff\x00 no JSON"
 
 
 def test_an_entry_is_sent_once_however_often_the_event_comes(embedded: Documents) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         key = at.new_patient()
         for _ in range(3):
             handle(f"outbox/{key}", at.work)
@@ -33,14 +33,14 @@ def test_an_entry_is_sent_once_however_often_the_event_comes(embedded: Documents
 
 @pytest.mark.parametrize("document", [None, "", "outbox", "outbox/", "patients/1", "outbox/a/b/c", 5])
 def test_an_event_that_names_no_entry_is_logged_and_done(embedded: Documents, document: object) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         at.new_patient()
         assert handle(document, at.work) is None
         assert at.requests() == 0
 
 
 def test_an_entry_that_no_longer_exists_is_ignored(embedded: Documents) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         sent = handle("outbox/gone", at.work)
         assert sent is not None
         assert sent.entry is None

@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import Evidence
 from shared.errors import MessageUnusable, StoreUnavailable
+from shared.jobs import backfill
 from shared.jobs.sync import sync
 from shared.queue.entries import Priority, Target
 from shared.records.ordering import Outcome
@@ -215,6 +216,30 @@ def test_a_deleted_appointment_becomes_a_tombstone_that_keeps_its_fields(clinic:
     assert document["scheduled_time"]
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_late_deletion_of_a_record_that_is_there_again_and_hidden_deletes_nothing(
+    clinic: Clinic, dated: bool
+) -> None:
+    """An event that names its version is seen to be late. One that does not is, if a permission hides the kind."""
+    key = first(clinic, "appointments")
+    backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2020, 1, 1))
+    clinic.run(backfill.go_on)
+    clinic.settle()
+    hidden = f"/api/appointments/{key}" if dated else "/api/appointments/"
+    clinic.simulator.faults.set([{"match": {"path": hidden}, "fault": "answer", "status": 404}], replace=True)
+    version = "2009-01-01T00:00:00" if dated else None
+    late = event("APPOINTMENT_DELETE", key, "appointments", clinic.later(minutes=5), version)
+    assert handle(push(late), clinic.store()) is Outcome.DEFERRED
+    clinic.later(minutes=1)
+    clinic.run(sync)
+    assert key in clinic.stored("appointments")
+    clinic.simulator.faults.set([], replace=True)
+    clinic.later(days=1)
+    clinic.settle()
+    assert clinic.differences() == []
+    assert clinic.queue.waiting() == 0
+
+
 @pytest.mark.parametrize("fault", ["", "500"])
 def test_a_404_soon_after_the_event_is_not_believed_even_after_failures(clinic: Clinic, fault: str) -> None:
     handle(push(event("PATIENT_CREATE", first(clinic, "patients"), "patients", clinic.now())), clinic.store())
@@ -238,6 +263,30 @@ def test_a_404_soon_after_the_event_is_not_believed_even_after_failures(clinic: 
     assert document is not None
     assert document["_sync"]["deleted"] is True
     assert clinic.queue.waiting() == 0
+
+
+def test_an_absence_covers_no_event_after_the_one_that_it_was_looked_for(clinic: Clinic) -> None:
+    """The record is gone, and there again when its absence is confirmed, but by then a permission hides it."""
+    key = first(clinic, "patients")
+    backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2020, 1, 1))
+    clinic.run(backfill.go_on)
+    clinic.settle()
+    clinic.simulator.faults.set(
+        [{"match": {"path": f"/api/patients/{key}"}, "fault": "answer", "status": 404}], replace=True
+    )
+    gone = event("PATIENT_MODIFY", key, "patients", clinic.later(seconds=5))
+    clinic.later(minutes=1)
+    assert handle(push(gone), clinic.store()) is Outcome.DEFERRED
+    again = event("PATIENT_MODIFY", key, "patients", clinic.later(seconds=5))  # delivered later
+    for _ in range(3):
+        clinic.later(minutes=2)
+        clinic.run(sync)
+    assert key not in clinic.stored("patients")
+    handle(push(again), clinic.store())
+    assert clinic.queue.get(Target("patients", key)) is not None
+    clinic.simulator.faults.set([], replace=True)
+    clinic.settle()
+    assert clinic.differences() == []
 
 
 def test_a_lagging_replica_is_asked_once_more_immediately(embedded: Documents) -> None:

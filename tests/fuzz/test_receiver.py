@@ -1,4 +1,4 @@
-"""The front door under true deliveries that were tampered with, signed rightly or not.
+"""receive_webhook under true deliveries that were tampered with, signed rightly or not.
 
 FUZZ_EXAMPLES says how many deliveries are tried by each test.
 """
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from shared.drchrono.ids import is_id
 from shared.webhooks.events import EVENTS, encode
-from tests.functions.deliveries import SECRET, Door
+from tests.functions.deliveries import SECRET, Receiver
 from tests.fuzz.answers import CANARY, cut, spoiled
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
@@ -49,45 +49,45 @@ def signature(body: bytes) -> str:
 @FUZZED
 @given(seed=SEEDS)
 def test_an_authentic_delivery_is_published_without_its_content_or_refused_for_a_reason(seed: int) -> None:
-    dice, door, log = Random(seed), Door(), io.StringIO()
+    dice, receiver, log = Random(seed), Receiver(), io.StringIO()
     body = tampered(dice)
     signed = SECRET if dice.random() < 0.5 else signature(body)
     with redirect_stdout(log):
-        answer = door.post(body, {"X-drchrono-signature": signed, "X-drchrono-event": dice.choice(NAMES)})
+        answer = receiver.post(body, {"X-drchrono-signature": signed, "X-drchrono-event": dice.choice(NAMES)})
     assert answer.status_code in (204, 400)
-    assert len(door.published) <= (answer.status_code == 204)
-    for change, _ in door.published:
+    assert len(receiver.published) <= (answer.status_code == 204)
+    for change, _ in receiver.published:
         assert EVENTS[change.event] == change.kind
         assert is_id(change.id)
         assert len(encode(replace(change, id=""))) < 1000
         assert CANARY not in encode(replace(change, id="")).decode()
     # An id is any text, and is named in the log: only where a content stood in its place may it be seen.
-    assert CANARY not in log.getvalue() or any(CANARY in change.id for change, _ in door.published)
+    assert CANARY not in log.getvalue() or any(CANARY in change.id for change, _ in receiver.published)
     assert CANARY not in answer.get_data(as_text=True)
 
 
 @FUZZED
 @given(seed=SEEDS)
 def test_a_signature_is_good_for_the_bytes_that_were_signed_and_no_others(seed: int) -> None:
-    dice, door = Random(seed), Door()
+    dice, receiver = Random(seed), Receiver()
     true = json.dumps(dice.choice(DELIVERIES)).encode()
     body = cut(true, dice)
     with redirect_stdout(io.StringIO()):
-        answer = door.post(body, {"X-drchrono-signature": signature(true), "X-drchrono-event": "PATIENT_MODIFY"})
+        answer = receiver.post(body, {"X-drchrono-signature": signature(true), "X-drchrono-event": "PATIENT_MODIFY"})
     assert (answer.status_code == 401) == (body != true)
 
 
 @FUZZED
 @given(seed=SEEDS)
 def test_what_the_handshake_signs_is_never_a_delivery(seed: int) -> None:
-    dice, door = Random(seed), Door()
+    dice, receiver = Random(seed), Receiver()
     message = tampered(dice).decode(errors="replace")
     if dice.random() < 0.5:
         message = "".join(filter(str.isalnum, message))[: dice.randrange(300)]
     with redirect_stdout(io.StringIO()):
-        answer = door.client.get("/", query_string={"msg": message})
+        answer = receiver.client.get("/", query_string={"msg": message})
         if answer.status_code == 200:
             forged = {"X-drchrono-signature": answer.get_json()["secret_token"], "X-drchrono-event": "PATIENT_MODIFY"}
-            assert door.post(message.encode(), forged).status_code == 400
+            assert receiver.post(message.encode(), forged).status_code == 400
     assert answer.status_code in (200, 400)
-    assert door.published == []
+    assert receiver.published == []

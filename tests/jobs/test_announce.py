@@ -22,7 +22,7 @@ from shared.records.absence import Absences
 from shared.records.announcing import Announcing, Feed
 from shared.records.store import Records
 from tests.clinic import Clinic, simulator
-from tests.feed.desk import Broker
+from tests.feed.harness import Broker
 from tests.jobs.test_isolation import fail, runs
 from tests.jobs.test_sync import entries
 

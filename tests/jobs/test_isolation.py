@@ -233,7 +233,7 @@ def test_a_backfill_that_fails_in_the_middle_keeps_its_checkpoint_and_says_so(
     assert position.backfilled_at is None
     # A sync that works clears its own problem only.
     clinic.simulator.faults.set([], replace=True)
-    clinic.run(lambda run: changes(run, KINDS[broken], force=True))
+    assert changes(Run(clinic.parts(), clinic.now() + timedelta(hours=1)), KINDS[broken], force=True)
     assert problem(clinic, broken, "backfill") != {}
     assert problem(clinic, broken) == {}
     runs(clinic, hours=2)

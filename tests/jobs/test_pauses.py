@@ -8,7 +8,7 @@ import pytest
 
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.run import Run
 from shared.jobs.slow_round import FEW_WAITING, MOST_PER_ROUND_STEP, ROUND, go_on
 from shared.jobs.sync import changes
@@ -37,8 +37,8 @@ def test_a_kind_is_tried_at_the_stated_time_and_not_before_and_each_job_for_itse
     assert failed.may_try("backfill", NOON)
     later = failed.failed("reconcile", "list_shifted", at)
     assert later.problem == failed.problems["sync"]  # the one that has lasted longest
-    assert later.mended("sync").problem == later.problems["reconcile"]
-    assert later.mended("sync").mended("reconcile").problem is None
+    assert later.recovered("sync").problem == later.problems["reconcile"]
+    assert later.recovered("sync").recovered("reconcile").problem is None
     assert later.failed("sync", "forbidden", at).problems["sync"]["since"] == NOON
 
 

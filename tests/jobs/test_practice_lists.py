@@ -15,10 +15,10 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import listed_until
 from shared.jobs import backfill, practice_lists
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.practice_sample import SAMPLE
 from shared.jobs.practice_state import KIND_NAMES
-from shared.jobs.practice_ways import ATTEMPTS, way_of
+from shared.jobs.practice_strategies import ATTEMPTS, strategy_of
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
@@ -62,8 +62,8 @@ def wide(kind: str, fault: dict[str, Any]) -> dict[str, Any]:
     return {"match": {"kind": kind, "wide": True}, **fault}
 
 
-def ways(clinic: Clinic) -> set[str]:
-    return {way_of(clinic.positions.get(name)).name for name in KIND_NAMES}
+def strategies(clinic: Clinic) -> set[str]:
+    return {strategy_of(clinic.positions.get(name)).name for name in KIND_NAMES}
 
 
 def test_a_first_filling_takes_few_lists_of_the_practice_instead_of_three_a_patient(clinic: Clinic) -> None:
@@ -77,7 +77,7 @@ def test_a_first_filling_takes_few_lists_of_the_practice_instead_of_three_a_pati
     runs(clinic, hours=0.2)
     assert clinic.differences() == []
     assert clinic.queue.waiting() == 0
-    assert ways(clinic) == {"practice"}
+    assert strategies(clinic) == {"practice"}
 
 
 def test_a_service_that_refuses_them_is_asked_once_and_then_by_patient(clinic: Clinic) -> None:
@@ -88,7 +88,7 @@ def test_a_service_that_refuses_them_is_asked_once_and_then_by_patient(clinic: C
     begin(clinic)
     runs(clinic, hours=0.5)
     assert clinic.differences() == []
-    assert ways(clinic) == {"patient"}
+    assert strategies(clinic) == {"patient"}
     before = clinic.requests()
     runs(clinic, hours=0.2)
     assert clinic.requests() - before < 10
@@ -101,18 +101,20 @@ def test_where_the_widest_times_out_the_lists_of_the_doctors_are_read(clinic: Cl
     begin(clinic)
     runs(clinic, hours=0.5)
     assert clinic.differences() == []
-    assert ways(clinic) == {"doctor"}
+    assert strategies(clinic) == {"doctor"}
     assert clinic.queue.waiting() == 0
 
 
-@pytest.mark.parametrize(("attempts", "way"), [(ATTEMPTS - 1, "practice"), (ATTEMPTS, "doctor")])
-def test_a_list_that_fails_for_a_moment_is_asked_for_again_as_it_is(clinic: Clinic, attempts: int, way: str) -> None:
+@pytest.mark.parametrize(("attempts", "strategy"), [(ATTEMPTS - 1, "practice"), (ATTEMPTS, "doctor")])
+def test_a_list_that_fails_for_a_moment_is_asked_for_again_as_it_is(
+    clinic: Clinic, attempts: int, strategy: str
+) -> None:
     times = 2 * attempts  # each attempt sends its request twice
     fail(clinic, *(wide(name, {"fault": "504", "times": times}) for name in KIND_NAMES))
     begin(clinic)
     runs(clinic, hours=0.5)
     assert [rule["applied"] for rule in clinic.simulator.faults.as_json()] == [times] * len(KIND_NAMES)
-    assert ways(clinic) == {way}
+    assert strategies(clinic) == {strategy}
     assert clinic.differences() == []
 
 
@@ -120,7 +122,7 @@ def test_where_only_small_pages_are_answered_these_are_read(clinic: Clinic) -> N
     fail(clinic, {"match": {"kind": "problems", "read": "list", "min_page_size": 126}, "fault": "504"})
     begin(clinic)
     runs(clinic, hours=0.5)
-    assert way_of(clinic.positions.get("problems")).name == "doctor-125"
+    assert strategy_of(clinic.positions.get("problems")).name == "doctor-125"
     assert clinic.differences() == []
 
 
@@ -133,7 +135,7 @@ def test_an_outage_makes_no_way_narrower(clinic: Clinic) -> None:
     fail(clinic)
     clinic.later(hours=1)
     runs(clinic, hours=0.5)
-    assert ways(clinic) == {"practice"}
+    assert strategies(clinic) == {"practice"}
     clinic.settle()
     assert clinic.differences() == []
 
@@ -175,7 +177,7 @@ def test_a_list_that_leaves_records_out_is_not_trusted(clinic: Clinic) -> None:
     begin(clinic)
     runs(clinic, hours=0.5)
     clinic.settle()
-    assert way_of(clinic.positions.get("medications")).name == "patient"
+    assert strategy_of(clinic.positions.get("medications")).name == "patient"
     assert clinic.differences() == []
 
 
@@ -226,7 +228,7 @@ def test_one_patients_list_that_fails_for_ever_keeps_no_kind_from_being_read(cli
     fail(clinic, {"match": {"path": rf"patient={patient}(&|$)"}, "fault": "403"})
     begin(clinic)
     runs(clinic, hours=0.2)
-    assert ways(clinic) == {"practice"}
+    assert strategies(clinic) == {"practice"}
     assert [one for one in clinic.differences() if one.split(":")[0] in KIND_NAMES] == []
 
 

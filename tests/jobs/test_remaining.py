@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.drchrono.kinds import KINDS
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.remaining import left_of_backfill, left_of_pass, remaining, time_of
 from shared.rate_limit.windows import parse_windows
 

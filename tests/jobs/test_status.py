@@ -15,7 +15,7 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import listed_until
 from shared.jobs import backfill, claims, reconcile
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.run import Run
 from shared.jobs.slow_round import ROUND
 from shared.jobs.status import publish, publish_all

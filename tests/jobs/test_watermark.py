@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.documents import Documents
 from shared.jobs import watermark
 from shared.jobs.sync import sync
-from shared.jobs.watermark import EAST, KEPT, OVERLAP, QUORUM, WEST, Ahead
+from shared.jobs.watermark import EAST, KEPT, OVERLAP, QUORUM, WEST, OffsetSample
 from tests.clinic import Clinic, simulator
 from tests.jobs.test_sync import filled
 
@@ -50,7 +50,7 @@ def test_no_change_is_missed_whatever_zone_since_is_read_in_and_whatever_one_rec
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(-200_000, 200_000)), max_size=30))
 def test_the_offset_is_that_of_a_zone_and_needs_several_records(looks: list[tuple[int, int]]) -> None:
-    known: list[Ahead] = []
+    known: list[OffsetSample] = []
     for number, (key, seconds) in enumerate(looks):
         fetched = NOON + number * HOUR
         known = watermark.learned(known, {str(key): local(fetched, seconds / 3600)}, fetched)
@@ -74,7 +74,7 @@ def test_what_was_learned_is_forgotten_after_a_week() -> None:
 def test_what_is_no_time_is_left_out(value: Any) -> None:
     assert watermark.learned([], {"1": value}, NOON) == []
     assert watermark.newest([{"updated_at": value}], None) is None
-    assert watermark.aheads_of([value, {"id": "1"}, {"id": "1", "seconds": "2", "at": NOON}]) == []
+    assert watermark.samples_of([value, {"id": "1"}, {"id": "1", "seconds": "2", "at": NOON}]) == []
 
 
 def misdate(clinic: Clinic, key: str, hours: int) -> None:

@@ -29,6 +29,7 @@ DONE = {
         ({**DONE, "outcome": "unchanged"}, "unchanged, 84 ms"),
         ({**DONE, "outcome": "deferred", "reason": "quota"}, "deferred: quota"),
         ({"message": "webhook.rejected", "status": 401, "reason": "bad_signature"}, "refused with 401: bad_signature"),
+        ({"message": "webhook.ignored", "event": "PING"}, "a PING was acknowledged"),
         ({"message": "webhook.ignored", "event": "LAB_ORDER_CREATE"}, "LAB_ORDER_CREATE is not of a kind that is kept"),
     ],
 )

@@ -87,8 +87,8 @@ def test_a_running_system_takes_changes_until_one_of_its_processes_dies(tmp_path
     home = ("--home", str(tmp_path))
     with started("run", "--backend", "embedded", "--patients", "4", "--folder", str(tmp_path), *home) as process:
         said = read_until(process, "# logs")
-        changed = re.search(r"curl -d '(\{.*\"Springfield\".*\})' (\S+)", said)
-        show = re.search(r"-m local show (\S+) --folder (\S+)", said)
+        changed = re.search(r"curl -d '(\{.*\"Springfield\".*\})' \\\n  (\S+)", said)
+        show = re.search(r"-m local show (\S+) \\\n  --folder (\S+)", said)
         assert changed
         assert show
         requests.post(changed[2], data=changed[1], timeout=10).raise_for_status()

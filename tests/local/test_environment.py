@@ -62,7 +62,7 @@ def test_a_broken_environment_is_made_anew_and_a_missing_network_is_told(checkou
     assert subprocess.run([broken, "-c", ""], check=False).returncode == 0
     assert done.returncode == 1
     assert done.stderr == (
-        "the packages cannot be fetched: no way to the package index; check the network, or PIP_INDEX_URL\n"
+        "the packages cannot be fetched: the package index is out of reach; check the network, or PIP_INDEX_URL\n"
     )
     assert not (checkout / ".venv" / "ready").exists()
 

@@ -266,7 +266,7 @@ class Schedule:
     # Events
 
     def announce(self, hint: Hint | None) -> None:
-        """Let the event of a change reach the front door: perhaps never, late, or twice."""
+        """Let the event of a change reach receive_webhook: perhaps never, late, or twice."""
         if hint is None or (self.faulty and self.rng.random() < self.plan.lost):
             return
         self._announced[hint.kind, hint.key] = len(self.world.histories[hint.kind][hint.key])
@@ -282,7 +282,7 @@ class Schedule:
         return self.rng.choice((self.rng.uniform(0, 20), self.rng.uniform(0, 300), self.rng.uniform(0, HOUR)))
 
     def receive(self, hint: Hint, number: int) -> None:
-        """At the front door: stamp the event with this instance's clock, and hand it to Pub/Sub."""
+        """In receive_webhook: stamp the event with this instance's clock, and hand it to Pub/Sub."""
         instance = self.rng.choice(self.instances)
         updated_at = hint.updated_at if self.plan.dated_events else None
         text = f"{hint.event} {hint.key} {updated_at}"
@@ -435,8 +435,11 @@ class Schedule:
         self.start_reconcile()
         self._idle()
         self._syncs(5 * MINUTE, 3)
-        if self._waiting():
-            self._syncs(15 * MINUTE, 6)
+        # A deletion that was held takes up to two hours more: shown again, looked at twice, and a record between.
+        for _ in range(12):
+            if not self._waiting():
+                break
+            self._syncs(15 * MINUTE, 1)
 
     def _accept(self) -> None:
         """What is held after everything has settled, a person looks at."""
@@ -488,27 +491,30 @@ class Schedule:
         return self.documents.count("sync_pending")
 
     def _check_tombstones(self) -> None:
-        """No record that DrChrono has had all the time since it was looked for is a tombstone of a complete kind."""
+        """No record is a tombstone of a complete kind if DrChrono had it when it was last looked for and
+        already at the time up to which the tombstone or the kind says that it includes everything.
+        """
         now = self.scheduler.now
         deleted = [Where(f"{META}.deleted", "==", True)]
         for kind in KINDS.values():
             for key, document in self.documents.query(kind.name, deleted, fields=[META]):
                 meta = document[META]
                 since = self.world.alive_since(kind.name, key, now)
-                if (
-                    since is not None
-                    and since < meta["fetched_at"].timestamp() - LAG_SECONDS
-                    and self._says_complete(kind)
-                ):
+                if since is None or since >= meta["fetched_at"].timestamp() - LAG_SECONDS:
+                    continue
+                complete = self._complete_until(kind)
+                if complete is not None and utc(since) <= max(complete, meta["events_until"]):
                     self.wrong.append(f"{kind.name}:{key} is a tombstone, alive since {utc(since)}: {meta}")
 
-    def _says_complete(self, kind: Kind) -> bool:
-        """What a kind without a list of changes says is what its patients' kind says."""
+    def _complete_until(self, kind: Kind) -> datetime | None:
+        """None if it does not say that it is complete. A kind without a list of changes says what its patients' kind
+        says.
+        """
         checkpoint = Checkpoints(self.documents).get(kind.name if kind.changes else "patients")
         state = self.documents.get(f"sync_state/deletions-{kind.name}") or {}
         if checkpoint.problem or checkpoint.complete_at is None or state.get("held_since"):
-            return False
-        return utc(self.scheduler.now) - checkpoint.complete_at <= RECENT
+            return None
+        return checkpoint.complete_at if utc(self.scheduler.now) - checkpoint.complete_at <= RECENT else None
 
     def _compare(self) -> None:
         """The copy equals the truth, and nothing waits."""

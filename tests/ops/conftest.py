@@ -14,16 +14,16 @@ import pytest
 from typer.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
-import functions.receive_webhook as door
+import functions.receive_webhook as function
 from local.emulators import Emulators, free_port
 from local.secret_manager import SecretManagerStandIn
-from main import System
 from ops.cli import app
 from shared.jobs import backfill
 from shared.jobs.run import Run
 from shared.jobs.sync import sync
 from shared.settings import webhook_settings
 from shared.tokens.token import Granted
+from shared.wiring.system import System
 from simulator import Config, Simulator
 from workstation.wiring import local_system, queue
 
@@ -140,7 +140,7 @@ class receiver:  # noqa: N801 (used as a function)
 
         @server.route("/", methods=["GET", "POST"])
         def receive() -> flask.Response:
-            return door.handle(
+            return function.handle(
                 flask.request,
                 settings=settings,
                 publish=lambda data, attributes: None,

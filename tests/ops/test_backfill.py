@@ -105,7 +105,31 @@ def test_the_cause_of_a_delay_is_shown_within_eighty_columns(practice: Practice)
     practice.ops("backfill", "--since", "2009-01-01")
     positions.change("patients", lambda old: replace(old, backfill={**old.backfill, "done": 12_345, "total": 123_456}))  # type: ignore[dict-item]
     child = start(practice.folder, "backfill", "--kind", "patients", "--follow", "--local")
-    child.expect("━.* 10%.*12,345 of 123,456 records, held up: revoked")
+    child.expect("━.* 10%.*12,345 of 123,456, held up: revoked")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+
+
+def test_what_is_left_is_shown_within_eighty_columns(practice: Practice) -> None:
+    practice.authorize()
+    practice.ops("backfill")
+    # One list whose count DrChrono has told: 30 pages of 1,000 are left, of two requests each.
+    Checkpoints(practice.system.documents()).change(
+        "appointments",
+        lambda old: replace(
+            old,
+            backfill={
+                **(old.backfill or {}),
+                "done": 58_120,
+                "total": 88_120,
+                "windows": [{"first": None, "last": None}],
+                "reading": {"pages": 59},
+            },
+        ),
+    )
+    child = start(practice.folder, "backfill", "--kind", "appointments", "--follow", "--local")
+    child.expect("58,120 of 88,120, about 60 requests, .* left")
     child.sendintr()
     child.expect(pexpect.EOF)
     child.close()
@@ -149,7 +173,9 @@ def test_a_day_in_the_future_is_refused_and_nothing_is_begun(practice: Practice)
 
 def test_an_unknown_kind_or_one_without_its_own_list_is_refused_with_the_reason(practice: Practice) -> None:
     said = plain(practice.ops("backfill", "--kind", "foo").stderr)
-    assert "foo is not a kind of record: choose one of patients, appointments, clinical_notes" in said
+    assert "foo is not a kind of record: choose one of patients, appointments, clinical_notes;" in said
+    assert "; medications, problems, allergies are fetched with their patients;" in said
+    assert "; doctors, offices, users, appointment_profiles are listed whole once a day" in said
     said = plain(practice.ops("backfill", "--kind", "allergies").stderr)
     assert "allergies are fetched with their patients: choose one of patients" in said
     said = plain(practice.ops("backfill", "--kind", "doctors").stderr)

@@ -8,8 +8,8 @@ from console.view import overview
 from console.watch import Seen
 from ops.feed import FeedStatus
 from ops.status import status
+from ops.status_text import feed
 from ops.target_system import local_target
-from ops.told import feed
 from shared.feed.entries import Entry, Operation
 from shared.feed.outbox import Outbox
 from tests.ops.conftest import Practice

@@ -39,11 +39,11 @@ def test_the_package_holds_what_they_import() -> None:
     needed = {
         name.split(".")[0]
         for path in SOURCES
-        if path.relative_to(ROOT).parts[0] in {*folders, "main.py"}
+        if path.relative_to(ROOT).parts[0] in folders
         for name in imports(path)
         if name in modules
     }
-    assert needed <= {*folders, *PROJECT["tool"]["setuptools"]["py-modules"]}
+    assert needed <= folders
     data = PROJECT["tool"]["setuptools"]["package-data"]["console"]
     packed = {path for pattern in data for path in (ROOT / "console").glob(pattern)}
     assert packed == {path for path in (ROOT / "console").rglob("*") if path.suffix in (".html", ".css", ".js", ".svg")}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.progress import progress
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.utc)
 

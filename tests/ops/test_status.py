@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from shared.drchrono.kinds import KINDS
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.queue.entries import Entry, Priority, Target
 from shared.records.ordering import Verdict
 from shared.records.store import Records, Source

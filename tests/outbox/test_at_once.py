@@ -12,11 +12,11 @@ from shared.outbox.entries import State
 from shared.rate_limit.limiter import RateLimiter
 from shared.rate_limit.windows import parse_windows
 from simulator.practice.clinic import Change
-from tests.outbox.desk import desk
+from tests.outbox.harness import harness
 
 
 def test_the_changes_of_each_record_arrive_in_their_order(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         at.work = at.new_work(each=in_threads)
         done: list[tuple[str, str]] = []
         patients = sorted(at.simulator.truth("patients"))[:6]
@@ -37,7 +37,7 @@ def test_the_changes_of_each_record_arrive_in_their_order(documents: Documents) 
 
 def test_different_records_are_sent_at_the_same_time(embedded: Documents) -> None:
     """Each waits until another is under way, too: one after the other, none would be sent."""
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         at.work = at.new_work(each=in_threads)
         together = threading.Barrier(2)
         acquire = at.allowance.acquire
@@ -54,7 +54,7 @@ def test_different_records_are_sent_at_the_same_time(embedded: Documents) -> Non
 
 
 def test_what_ends_one_ends_the_pass_for_all(embedded: Documents) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         at.work = at.new_work(each=in_threads)
         at.allowance.left = 10
         keys = [at.new_patient(last_name=f"Berg-{number}") for number in range(60)]
@@ -73,7 +73,7 @@ def test_a_burst_of_a_thousand_entries_delays_no_event(embedded: Documents) -> N
     """Under the real limiter: at each entry's turn an event comes, and its request is DrChrono's next one, also after
     the burst has used up its share.
     """
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         waits: list[float] = []
         at.allowance = RateLimiter(
             embedded,

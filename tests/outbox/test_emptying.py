@@ -6,13 +6,13 @@ import json
 
 from shared.documents import Documents
 from shared.outbox.entries import KEPT, State
-from tests.outbox.desk import desk
+from tests.outbox.harness import harness
 
 CANARY = "Planted-Canary"
 
 
 def test_an_entry_that_is_done_keeps_its_answer_and_loses_its_content(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         key = at.new_patient(last_name=CANARY)
         at.send(key)
         done = at.document(key)
@@ -33,7 +33,7 @@ def test_an_entry_that_is_done_keeps_its_answer_and_loses_its_content(documents:
 
 
 def test_what_a_program_wrote_in_error_goes_as_well(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         key = at.add(kind=CANARY, action="update", id={"no": CANARY}, first_name=CANARY, fields={CANARY: 1})
         at.pass_over()
         assert at.document(key)["state"] == "rejected"
@@ -43,7 +43,7 @@ def test_what_a_program_wrote_in_error_goes_as_well(documents: Documents) -> Non
 
 
 def test_what_is_not_settled_keeps_its_content(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         at.fault("reset", method="POST")
         key = at.new_patient()
         at.send(key)
@@ -56,7 +56,7 @@ def test_what_is_not_settled_keeps_its_content(documents: Documents) -> None:
 
 def test_an_entry_that_is_emptied_counts_for_nothing_else(embedded: Documents) -> None:
     """Its name is taken, but it neither waits nor makes the sync look for new entries."""
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         patient = at.existing_patient()
         key = at.change_patient(patient, city="Dover")
         at.send(key)

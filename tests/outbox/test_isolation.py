@@ -12,7 +12,7 @@ from shared.jobs.sync import sync
 from shared.outbox.entries import State
 from shared.outbox.sender import Sender
 from tests.mortal import MortalDocuments
-from tests.outbox.desk import desk
+from tests.outbox.harness import harness
 
 
 class Unreachable(MortalDocuments):
@@ -23,7 +23,7 @@ class Unreachable(MortalDocuments):
 
 
 def test_the_copy_is_kept_current_where_the_outbox_cannot_be_reached(embedded: Documents) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         at.work = at.new_work(Unreachable(embedded, 0))
         run = at.run(sync)
         assert run.unfinished == {("outbox", "entries"): "store_unavailable"}
@@ -33,7 +33,7 @@ def test_the_copy_is_kept_current_where_the_outbox_cannot_be_reached(embedded: D
 def test_an_entry_that_makes_the_sender_stumble_keeps_no_other_from_its_turn(
     embedded: Documents, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         keys = [at.new_patient(last_name=name) for name in ("Berg", "Planted-Canary", "Dahl")]
         send = Sender.send
 
@@ -52,7 +52,7 @@ def test_an_entry_that_makes_the_sender_stumble_keeps_no_other_from_its_turn(
 
 
 def test_without_writers_the_sync_asks_the_outbox_nothing(embedded: Documents) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         at.new_patient()
         asked: list[str] = []
         query = embedded.query

@@ -11,16 +11,16 @@ from shared.documents import Documents
 from shared.outbox.entries import State
 from shared.outbox.storage import Outbox
 from shared.outbox.transitions import ACTED_WITHIN, SEND_WITHIN
-from tests.outbox.desk import Desk, desk
+from tests.outbox.harness import Harness, harness
 
 GUARDS: list[dict[str, Any]] = [{"entry": 5}, {"entry": "a/b"}, {}, {"entry": "x", "state": "well"}]
 
 
-def shown(at: Desk) -> dict[str, tuple[State, str]]:
+def shown(at: Harness) -> dict[str, tuple[State, str]]:
     return {one.entry: (one.state, one.reason) for one in listed(at.outbox, at.now())}
 
 
-def held_up(at: Desk) -> str:
+def held_up(at: Harness) -> str:
     """An entry that waits, because the quota was used up."""
     at.allowance.left = 0
     key = at.new_patient()
@@ -35,7 +35,7 @@ def held_up(at: Desk) -> str:
 def test_a_guard_that_cannot_be_read_is_named_and_a_person_clears_it(
     documents: Documents, guard: dict[str, Any], act: str
 ) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         key, other = held_up(at), at.new_patient(last_name="Dahl")
         at.put(at.guard(key), **guard)
         at.pass_over()
@@ -55,7 +55,7 @@ def test_a_guard_that_cannot_be_read_is_named_and_a_person_clears_it(
 
 
 def test_a_new_entry_waits_where_the_guard_of_its_target_cannot_be_read(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         first = at.new_patient()
         at.send(first)
         at.put(at.guard(first), entry=5)
@@ -66,7 +66,7 @@ def test_a_new_entry_waits_where_the_guard_of_its_target_cannot_be_read(document
 
 
 def test_an_attempt_is_settled_though_its_guard_was_spoiled_meanwhile(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         at.fault("drop_after_write", method="POST")
         key = at.new_patient()
         at.send(key)
@@ -88,7 +88,7 @@ def test_an_attempt_is_settled_though_its_guard_was_spoiled_meanwhile(documents:
 def test_what_this_system_wrote_is_restored_from_the_guard(
     documents: Documents, spoiled: dict[str, Any], state: str
 ) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         if state == "waiting":
             key = held_up(at)
         else:
@@ -104,7 +104,7 @@ def test_what_this_system_wrote_is_restored_from_the_guard(
 def test_a_request_that_was_spoiled_after_it_was_sent_stays_unknown_and_lets_the_others_pass(
     documents: Documents,
 ) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         patient = at.existing_patient()
         at.fault("drop_after_write", method="PATCH")
         key = at.change_patient(patient, city="Dover")
@@ -128,7 +128,7 @@ def test_a_request_that_was_spoiled_after_it_was_sent_stays_unknown_and_lets_the
 
 
 def test_a_request_that_was_spoiled_before_it_was_sent_is_rejected(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         key = held_up(at)
         at.overwrite(key, fields={"gender": 5})
         other = at.new_patient()

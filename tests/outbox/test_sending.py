@@ -10,14 +10,14 @@ from shared.outbox.lanes import BURST
 from shared.queue.entries import Target
 from shared.queue.work_queue import WorkQueue
 from shared.rate_limit.ledger import Lane
-from tests.outbox.desk import desk
+from tests.outbox.harness import harness
 
 FORMS = ("guide", "live")
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_patient_is_created_stored_and_named_in_the_entry(documents: Documents, form: str) -> None:
-    with desk(documents, form=form) as at:
+    with harness(documents, form=form) as at:
         key = at.new_patient(cell_phone="410-555-0100")
         entry = at.send(key).entry
         (made,) = at.named("Berg")
@@ -34,7 +34,7 @@ def test_a_patient_is_created_stored_and_named_in_the_entry(documents: Documents
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_appointment_is_created_from_an_instant_in_the_doctors_zone(documents: Documents, form: str) -> None:
-    with desk(documents, form=form) as at:
+    with harness(documents, form=form) as at:
         patient = int(next(iter(at.simulator.truth("patients"))))
         fields = {"doctor": at.doctor, "office": at.office, "exam_room": 1, "patient": patient, "duration": 30}
         key = at.add(kind="appointments", fields={**fields, "scheduled_at": "2027-05-03T13:00:00Z"})
@@ -47,7 +47,7 @@ def test_an_appointment_is_created_from_an_instant_in_the_doctors_zone(documents
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_update_changes_the_given_fields_alone_and_the_copy_at_once(documents: Documents, form: str) -> None:
-    with desk(documents, form=form) as at:
+    with harness(documents, form=form) as at:
         patient = at.existing_patient()
         before = at.simulator.truth("patients")[patient]
         at.later(seconds=5)
@@ -62,7 +62,7 @@ def test_an_update_changes_the_given_fields_alone_and_the_copy_at_once(documents
 
 
 def test_the_next_sync_sends_what_no_trigger_told_of(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         keys = [at.new_patient(last_name=f"Berg-{number}") for number in range(3)]
         at.overwrite(keys[0], state="waiting")
         at.pass_over()
@@ -71,7 +71,7 @@ def test_the_next_sync_sends_what_no_trigger_told_of(documents: Documents) -> No
 
 
 def test_what_is_invalid_is_rejected_with_every_field_and_nothing_sent(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         key = at.new_patient(gender="planted", doctor="planted")
         at.pass_over()
         document = at.document(key)
@@ -83,7 +83,7 @@ def test_what_is_invalid_is_rejected_with_every_field_and_nothing_sent(documents
 
 @pytest.mark.parametrize("status", ["400", "409"])
 def test_drchronos_refusals_have_a_word_and_their_fields(documents: Documents, status: str) -> None:
-    with desk(documents, duplicate_check=status) as at:
+    with harness(documents, duplicate_check=status) as at:
         born = "1990-02-03"
         first, twin = at.new_patient(date_of_birth=born), at.new_patient(date_of_birth=born)
         third = at.new_patient(date_of_birth=born, options={"allow_duplicates": True})
@@ -117,7 +117,7 @@ def test_drchronos_refusals_have_a_word_and_their_fields(documents: Documents, s
 
 
 def test_an_update_of_a_version_that_is_gone_is_rejected_with_nothing_sent(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         patient = at.existing_patient()
         version = at.simulator.truth("patients")[patient]["updated_at"]
         right = at.change_patient(patient, city="Dover", options={"expected_updated_at": version})
@@ -137,7 +137,7 @@ def test_an_update_of_a_version_that_is_gone_is_rejected_with_nothing_sent(docum
 
 
 def test_a_replica_that_shows_the_expected_version_is_not_believed_after_a_write_of_ours(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         patient = at.existing_patient()
         version = at.simulator.truth("patients")[patient]["updated_at"]
         at.later(minutes=1)
@@ -155,7 +155,7 @@ def test_a_replica_that_shows_the_expected_version_is_not_believed_after_a_write
 
 
 def test_entries_of_a_record_are_sent_in_their_order_whichever_comes_first(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         patient = at.existing_patient()
         first = at.change_patient(patient, city="Dover")
         at.later(seconds=1)
@@ -169,7 +169,7 @@ def test_entries_of_a_record_are_sent_in_their_order_whichever_comes_first(docum
 
 
 def test_an_entry_that_its_program_writes_again_is_not_sent_again(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         at.new_patient("mine")
         at.send("mine")
         record = at.entry("mine").record_id
@@ -180,7 +180,7 @@ def test_an_entry_that_its_program_writes_again_is_not_sent_again(documents: Doc
 
 
 def test_two_equal_entries_are_two_records_one_after_the_other(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         keys = [at.new_patient(), at.new_patient()]
         at.fault("drop_after_write", method="POST")
         at.send(keys[0])
@@ -193,7 +193,7 @@ def test_two_equal_entries_are_two_records_one_after_the_other(documents: Docume
 
 
 def test_a_burst_leaves_the_live_share_of_the_quota_to_events(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         lanes: list[str] = []
         acquire = at.allowance.acquire
 
@@ -214,7 +214,7 @@ def test_an_update_that_cannot_be_read_back_is_done_and_its_record_waits_in_the_
     embedded: Documents, fault: str
 ) -> None:
     """The copy may be behind an entry that is done, but never without saying so."""
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         patient = at.existing_patient()
         at.later(seconds=5)
         key = at.change_patient(patient, city="Dover")

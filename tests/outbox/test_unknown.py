@@ -12,18 +12,18 @@ from shared.documents import Documents
 from shared.outbox.entries import State
 from shared.outbox.transitions import provable_absence
 from tests.mortal import Killed, MortalDocuments
-from tests.outbox.desk import Desk, desk
+from tests.outbox.harness import Harness, harness
 
 FORMS = ("guide", "live")
 AFTER = ("drop_after_write", "error_after_write", "truncate", "malformed")
 BEFORE = ("reset", "502", "500", "html")
 
 
-def visit(at: Desk) -> str:
+def visit(at: Harness) -> str:
     return at.new_visit()
 
 
-def patient(at: Desk) -> str:
+def patient(at: Harness) -> str:
     return at.new_patient(date_of_birth="1990-02-03")
 
 
@@ -31,9 +31,9 @@ def patient(at: Desk) -> str:
 @pytest.mark.parametrize("fault", AFTER)
 @pytest.mark.parametrize("new", [patient, visit])
 def test_a_creation_whose_answer_is_lost_is_found(
-    embedded: Documents, form: str, fault: str, new: Callable[[Desk], str]
+    embedded: Documents, form: str, fault: str, new: Callable[[Harness], str]
 ) -> None:
-    with desk(embedded, form=form) as at:
+    with harness(embedded, form=form) as at:
         at.fault(fault, method="POST")
         key = new(at)
         at.send(key)
@@ -50,9 +50,9 @@ def test_a_creation_whose_answer_is_lost_is_found(
 @pytest.mark.parametrize("fault", BEFORE)
 @pytest.mark.parametrize("new", [patient, visit])
 def test_a_creation_that_did_not_arrive_is_sent_again_only_when_that_is_proved(
-    embedded: Documents, form: str, fault: str, new: Callable[[Desk], str]
+    embedded: Documents, form: str, fault: str, new: Callable[[Harness], str]
 ) -> None:
-    with desk(embedded, form=form) as at:
+    with harness(embedded, form=form) as at:
         at.existing_patient()
         there = next(iter(at.simulator.truth("appointments").values()))
         # Another of that day, so that the list shows that it shows something.
@@ -74,7 +74,7 @@ def test_a_creation_that_did_not_arrive_is_sent_again_only_when_that_is_proved(
 
 @pytest.mark.parametrize("seconds", [10, 100])
 def test_drchrono_may_act_long_after_nobody_waits(embedded: Documents, seconds: int) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         at.existing_patient()
         at.fault("late_write", method="POST", seconds=seconds)
         key = at.new_patient()
@@ -86,7 +86,7 @@ def test_drchrono_may_act_long_after_nobody_waits(embedded: Documents, seconds: 
 
 
 def test_a_lagging_list_is_no_proof(embedded: Documents) -> None:
-    with desk(embedded, lag_seconds=30) as at:
+    with harness(embedded, lag_seconds=30) as at:
         at.fault("drop_after_write", method="POST")
         key = at.new_visit()
         at.send(key)
@@ -98,7 +98,7 @@ def test_a_lagging_list_is_no_proof(embedded: Documents) -> None:
 
 @pytest.mark.parametrize("kind", ["patients", "appointments"])
 def test_an_empty_list_is_no_proof_where_a_permission_may_be_missing(embedded: Documents, kind: str) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         at.existing_patient()
         at.fault("drop_after_write", method="POST")
         key = at.new_patient() if kind == "patients" else at.new_visit()
@@ -113,7 +113,7 @@ def test_an_empty_list_is_no_proof_where_a_permission_may_be_missing(embedded: D
 
 
 def test_what_was_there_before_is_not_taken_for_what_was_sent(embedded: Documents) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         twin = at.new_patient()
         at.send(twin)
         at.fault("reset", method="POST")
@@ -126,7 +126,7 @@ def test_what_was_there_before_is_not_taken_for_what_was_sent(embedded: Document
 
 @pytest.mark.parametrize("fault", [*AFTER[:2], *BEFORE])
 def test_an_update_is_resolved_by_its_fields(embedded: Documents, fault: str) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         key = at.existing_patient()
         at.fault(fault, method="PATCH")
         entry = at.change_patient(key, city="Dover")
@@ -139,7 +139,7 @@ def test_an_update_is_resolved_by_its_fields(embedded: Documents, fault: str) ->
 
 
 def test_an_update_that_another_edit_may_have_followed_waits_for_a_person(embedded: Documents) -> None:
-    with desk(embedded) as at:
+    with harness(embedded) as at:
         key = at.existing_patient()
         at.fault("drop_after_write", method="PATCH")
         entry = at.change_patient(key, city="Dover")
@@ -155,7 +155,7 @@ def test_an_update_that_another_edit_may_have_followed_waits_for_a_person(embedd
 @pytest.mark.parametrize("after", [False, True])
 def test_a_sender_may_die_between_any_two_operations(documents: Documents, after: bool) -> None:
     for last in range(1, 16):
-        with desk(documents, seed=last) as at:
+        with harness(documents, seed=last) as at:
             at.existing_patient()
             key = at.new_patient(f"entry-{last}-{after}", last_name=f"Berg-{last}")
             mortal = MortalDocuments(at.documents, last, after=after)
@@ -173,7 +173,7 @@ def test_a_sender_may_die_between_any_two_operations(documents: Documents, after
 
 
 def test_a_guard_that_cannot_be_read_stops_its_target_and_no_other(documents: Documents) -> None:
-    with desk(documents) as at:
+    with harness(documents) as at:
         keys = [at.new_patient(), at.new_patient(last_name="Dahl")]
         at.allowance.left = 0
         for key in keys:
@@ -195,8 +195,8 @@ def test_a_guard_that_cannot_be_read_stops_its_target_and_no_other(documents: Do
         lambda at: at.fault("401", method="POST", times=2),
     ],
 )
-def test_what_was_turned_away_at_the_door_waits(embedded: Documents, hold: Callable[[Desk], Any]) -> None:
-    with desk(embedded) as at:
+def test_what_was_turned_away_at_the_door_waits(embedded: Documents, hold: Callable[[Harness], Any]) -> None:
+    with harness(embedded) as at:
         hold(at)
         key = at.new_patient()
         at.send(key)

@@ -120,12 +120,12 @@ def test_two_entries_of_a_target_become_one_that_forgets_no_event() -> None:
         last_seen=at(20),
         due=at(30),
         attempts=2,
-        updated_at="2026-03-01T07:00:00",
+        updated_at="2026-03-01T08:00:00",
         deletes=True,
         deliveries=("b", "a"),
         unstorable=True,
     )
-    older = replace(ENTRY, updated_at="2026-03-01T08:00:00", deliveries=("a",), absent_since=at(3))
+    older = replace(ENTRY, updated_at="2026-03-01T07:00:00", deliveries=("a",), absent_since=at(3))
     merged = merge(older, newer)
     assert merged == Entry(
         target=ENTRY.target,
@@ -144,6 +144,24 @@ def test_two_entries_of_a_target_become_one_that_forgets_no_event() -> None:
     # Whichever came first into the queue: only the reason is that of the last one.
     assert replace(merge(newer, older), reason="", deliveries=()) == replace(merged, reason="", deliveries=())
     assert merge(None, newer) is newer
+
+
+@pytest.mark.parametrize(
+    ("deletion", "other", "deletes"),
+    [
+        (None, None, True),
+        (None, "2026-03-01T08:00:00", True),
+        ("2026-03-01T08:00:00", "2026-03-01T08:00:00", True),
+        ("2026-03-01T07:00:00", "2026-03-01T08:00:00", False),  # it is late: the record is there again
+    ],
+)
+def test_a_deletion_counts_unless_another_event_names_a_newer_version(
+    deletion: str | None, other: str | None, deletes: bool
+) -> None:
+    late = replace(ENTRY, last_seen=at(20), updated_at=deletion, deletes=True)
+    changed = replace(ENTRY, updated_at=other)
+    assert merge(changed, late).deletes is deletes
+    assert merge(late, changed).deletes is deletes
 
 
 def test_the_name_of_an_entry_tells_a_record_from_a_list() -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from benchmarks.scale import Counted
+from benchmarks.counted_store import Counted
 from shared.documents import Documents
 from shared.drchrono.lag import VERSION_LAG, Evidence, provable_from
 from shared.queue.entries import MOST_DELIVERIES, Entry, Priority, Target

@@ -172,7 +172,7 @@ def test_demand_covers_the_life_of_a_reservation_but_at_most_doubles() -> None:
 windows = st.sampled_from(
     [(MINUTE,), (Window(10, 1), Window(500, 3600)), (Window(3, 1),), (Window(7, 60),), (Window(100, 60, 10),)]
 )
-ages = st.lists(st.floats(0, 4000), max_size=60)
+ages = st.lists(st.floats(0, 4000) | st.floats(0, 20), max_size=60)  # of the whole windows, and of a bucket
 
 
 @st.composite
@@ -212,6 +212,15 @@ def test_there_is_capacity_at_the_stated_time_and_none_before(
         flows = any(window.burst for window in chosen)
         before = moment - 2 * ROUNDING_SECONDS if flows else math.nextafter(moment, 0)
         assert available(ledger, chosen, lane, before, 0.8) == 0
+
+
+@pytest.mark.parametrize("sent", [10, 11, 25])
+def test_an_empty_bucket_has_capacity_when_the_next_request_has_flowed_in(sent: int) -> None:
+    bucket = Window(60, 60, 10)
+    ledger = with_sent(Ledger(), (bucket,), [NOW] * sent)
+    moment = free_at(ledger, (bucket,), Lane.LIVE, NOW, 0.8)
+    arrived = bucket.arrived_at(bucket.slot(NOW))
+    assert moment == pytest.approx(arrived + (sent - 10) + 1, abs=2 * ROUNDING_SECONDS)
 
 
 @given(ledgers(), st.sampled_from(Lane))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quota import Task, finish, start
+from benchmarks.quota_worker import Task, finish, start
 from simulator import Config, Simulator
 
 

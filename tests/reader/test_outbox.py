@@ -9,14 +9,14 @@ from google.cloud import firestore
 from drchrono_reader import Outbox
 from local.emulators import Emulators
 from shared.cloud.firestore import FirestoreDocuments
-from tests.outbox.desk import desk
+from tests.outbox.harness import harness
 
 pytestmark = pytest.mark.emulator
 
 
 def test_a_request_is_done_once_under_its_name(emulators: Emulators, project: str) -> None:
     client = firestore.Client(project=project)
-    with desk(FirestoreDocuments(client)) as at:
+    with harness(FirestoreDocuments(client)) as at:
         outbox = Outbox(
             client, requested_by="booking", now=lambda: at.now().timestamp(), sleep=lambda _: at.pass_over()
         )
@@ -39,7 +39,7 @@ def test_a_request_is_done_once_under_its_name(emulators: Emulators, project: st
 
 def test_a_refusal_says_why_by_field_and_waiting_ends(emulators: Emulators, project: str) -> None:
     client = firestore.Client(project=project)
-    with desk(FirestoreDocuments(client)) as at:
+    with harness(FirestoreDocuments(client)) as at:
         outbox = Outbox(
             client, requested_by="booking", now=lambda: at.now().timestamp(), sleep=lambda s: at.pass_over(seconds=s)
         )

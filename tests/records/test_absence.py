@@ -103,3 +103,17 @@ def test_a_person_who_accepts_lifts_the_limit_for_a_day(copy: Copy) -> None:
     later = Absences(copy.documents, copy.records, copy.queue, lambda: NOON + timedelta(hours=24))
     with pytest.raises(DeletionsHeld):
         later.notice(PATIENTS, [str(number) for number in range(60, 86)], NOON)
+
+
+def test_what_single_reads_mark_counts(copy: Copy) -> None:
+    """Each of them alone, as events announce them: no list shows how many are gone."""
+    first, began = NOON - timedelta(minutes=5), NOON + timedelta(minutes=1)
+
+    def allow(number: int) -> None:
+        copy.absences.allow(PATIENTS, str(number), first, began, lambda key: True, living=True)
+
+    for number in range(25):
+        allow(number)
+    with pytest.raises(DeletionsHeld):
+        allow(25)
+    assert held(copy)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shared.drchrono.lag import shown_until
 from shared.records.ordering import Copy, Observation, Outcome, Verdict, already_settled, copy_of, judge, shares_fetch
+from shared.records.results import WRITTEN
 from shared.webhooks.events import Change
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -27,9 +28,16 @@ def copy(
     updated_at: str | None = None,
     *,
     deleted: bool = False,
-    unsure: bool = False,
+    doubted: float | None = None,
 ) -> Copy:
-    return Copy(at(fetched), shown_until(at(fetched)), digest, updated_at, deleted, unsure=unsure)
+    return Copy(
+        at(fetched),
+        shown_until(at(fetched)),
+        digest,
+        updated_at,
+        deleted,
+        doubted_until=None if doubted is None else at(doubted),
+    )
 
 
 def observation(
@@ -50,8 +58,9 @@ SEVEN, BEFORE_SEVEN, AFTER_SEVEN = "2026-03-01T07:00:00", "2026-03-01T06:59:59",
         (copy(0), observation(40, "b"), Verdict.STORE),
         # Within the lag of the last fetch, another state may be an older one.
         (copy(0), observation(1, "b"), Verdict.UNSURE),
-        (copy(0, unsure=True), observation(1), Verdict.UNSURE),
-        (copy(0, unsure=True), observation(40), Verdict.STORE),
+        (copy(0, doubted=30), observation(1), Verdict.SAME),
+        (copy(0, doubted=30), observation(1, "b"), Verdict.UNSURE),
+        (copy(0, doubted=30), observation(40, "b"), Verdict.STORE),
         (copy(1), observation(0, "b"), Verdict.LATE),
         (copy(1), observation(1, "b"), Verdict.LATE),
         # A version that is newer is never late: the later fetch met the older replica.
@@ -72,12 +81,12 @@ SEVEN, BEFORE_SEVEN, AFTER_SEVEN = "2026-03-01T07:00:00", "2026-03-01T06:59:59",
         (copy(0, None, SEVEN, deleted=True), observation(1, "b", AFTER_SEVEN), Verdict.LAGGING),
         (copy(0, None, SEVEN, deleted=True), observation(61, "a", SEVEN), Verdict.STORE),
         # To the second: the lag and the skew of clocks are 31 s, and an older version is refused for 15 minutes.
-        (copy(0), observation(31, "b"), Verdict.UNSURE),
-        (copy(0), observation(31.001, "b"), Verdict.STORE),
+        (copy(0), observation(30.999, "b"), Verdict.UNSURE),
+        (copy(0), observation(31, "b"), Verdict.STORE),
         (copy(0), observation(30.999, None), Verdict.LAGGING),
         (copy(0), observation(31, None), Verdict.TOMBSTONE),
-        (copy(0, None, deleted=True), observation(31, "a"), Verdict.LAGGING),
-        (copy(0, None, deleted=True), observation(31.001, "a"), Verdict.STORE),
+        (copy(0, None, deleted=True), observation(30.999, "a"), Verdict.LAGGING),
+        (copy(0, None, deleted=True), observation(31, "a"), Verdict.STORE),
         (copy(0, "a", SEVEN), observation(899.999, "b", BEFORE_SEVEN), Verdict.LAGGING),
         (copy(0, "a", SEVEN), observation(900, "b", BEFORE_SEVEN), Verdict.STORE),
         # The hour that repeats when summer time ends: an older time is the truth, once no replica can lag that far.
@@ -86,6 +95,31 @@ SEVEN, BEFORE_SEVEN, AFTER_SEVEN = "2026-03-01T07:00:00", "2026-03-01T06:59:59",
 )
 def test_each_observation_gets_its_verdict(stored: Copy | None, seen: Observation, verdict: Verdict) -> None:
     assert judge(stored, seen) is verdict
+
+
+@given(
+    st.sampled_from(["a", "b"]),
+    st.sampled_from([None, SEVEN]),
+    st.booleans(),
+    st.floats(-2000, 2000),
+    st.sampled_from([None, 10.0, 31.0]),
+    st.sampled_from([("a", SEVEN), ("a", None), ("b", AFTER_SEVEN), ("b", BEFORE_SEVEN), ("b", None)]),
+)
+def test_what_is_written_differs_from_the_copy(
+    digest: str,
+    updated_at: str | None,
+    deleted: bool,
+    began: float,
+    doubted: float | None,
+    seen: tuple[str, str | None],
+) -> None:
+    """So each write is a version of its own. A record's `updated_at` is part of its digest."""
+    version = updated_at if digest != seen[0] else seen[1]
+    stored = copy(0, None if deleted else digest, version, deleted=deleted, doubted=doubted)
+    if judge(stored, observation(began, *seen)) in WRITTEN:
+        assert deleted or digest != seen[0]
+    if judge(stored, observation(began, None)) is Verdict.TOMBSTONE:
+        assert not deleted
 
 
 def arrive(stored: Copy | None, seen: Observation) -> Copy | None:

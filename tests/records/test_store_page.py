@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from benchmarks.scale import Counted
+from benchmarks.counted_store import Counted
 from shared.documents import Documents, Transaction
 from shared.drchrono.kinds import KINDS
 from shared.errors import RecordTooLarge

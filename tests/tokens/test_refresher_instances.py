@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import TokenRevoked, TokenUnavailable
+from shared.tokens.state import TokenState
 from shared.tokens.token import Answer
 from tests.tokens.conftest import World
 
@@ -160,6 +161,25 @@ def test_sixteen_threads_with_one_expired_token_refresh_once(world: World) -> No
     assert len(got) == 16
     assert len(set(got)) == 1
     assert world.works(got[0])
+    assert world.count("refreshed") == 1
+
+
+def test_an_instance_that_saw_the_token_before_another_refreshed_it_sends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.authorize()
+    world.advance(172_800)
+    late, other = world.instance(), world.instance()
+    read = late._storage.state
+
+    def read_and_pause() -> TokenState:
+        seen = read()
+        monkeypatch.undo()
+        other.current()
+        return seen
+
+    monkeypatch.setattr(late._storage, "state", read_and_pause)
+    assert late.current() == other.current()
     assert world.count("refreshed") == 1
 
 

@@ -105,7 +105,7 @@ class Broker:
             raise Killed
         answered: set[int] = set()
         ends = 0.01
-        for place, message in enumerate(messages):
+        for index, message in enumerate(messages):
             frozen = began < self.frozen_until
             lost = schedule.faulty and rng.random() < plan.lost_answers
             arrives = rng.uniform(0.001, PUBLISH_SECONDS) if rng.random() < 0.1 or lost else rng.uniform(0.001, 0.1)
@@ -116,7 +116,7 @@ class Broker:
                     PUBLISH_SECONDS if frozen or rng.random() < 0.5 else max(ends, rng.uniform(0.01, PUBLISH_SECONDS))
                 )
             else:
-                answered.add(place)
+                answered.add(index)
                 ends = max(ends, arrives)
         schedule.scheduler.wait(ends + 0.001)
         if schedule.faulty and rng.random() < plan.kills:

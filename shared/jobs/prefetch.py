@@ -1,4 +1,4 @@
-"""The pages of a list, of which the next is fetched in another thread while one is stored."""
+"""The pages of a list. The next one is fetched in another thread while one is stored."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Self
 from shared.drchrono.records import Page
 
 
-class PagesAhead:
-    """`with PagesAhead(pages) as ahead:` no thread is left when the block ends, however it ends."""
+class Prefetch:
+    """Use as `with Prefetch(pages) as prefetch:`. However the block ends, no thread is left."""
 
     def __init__(self, pages: Iterator[Page]) -> None:
         self._pages = pages
@@ -27,7 +27,7 @@ class PagesAhead:
 
     @property
     def begun(self) -> bool:
-        """Whether the next page is being fetched, or is there."""
+        """Whether the next page is being fetched or has arrived."""
         return self._coming is not None
 
     def begin(self) -> None:
@@ -36,7 +36,7 @@ class PagesAhead:
         self._coming = self._thread.submit(contextvars.copy_context().run, self._fetch)
 
     def next(self) -> Page | None:
-        """The next page, None after the last. Raises what fetching it raised, only now."""
+        """Return the next page, None after the last. An error of an earlier fetch is raised only here."""
         coming, self._coming = self._coming, None
         return self._fetch() if coming is None else coming.result()
 

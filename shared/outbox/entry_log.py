@@ -1,4 +1,4 @@
-"""What the log says of an entry: its name, where it stands and why."""
+"""The log lines of an entry: its name, its state and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.outbox.transitions import MALFORMED_GUARD
 
 
 def shown_key(key: str) -> str:
-    """The name of an entry for the log: a program may have put more into a name of its own than into Firestore's."""
+    """Return the entry's name for the log, hashed unless Firestore made it: a program's own name may hold content."""
     return key if re.fullmatch(r"[A-Za-z0-9]{20}", key) else f"#{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
@@ -33,5 +33,5 @@ def log_entry(entry: Entry, now: datetime) -> None:
 
 
 def log_no_request(key: str) -> None:
-    """Of an entry that cannot be read as one."""
+    """Log an entry that cannot be read."""
     log("outbox.settled", outcome="rejected", reason="invalid", delivery=shown_key(key))

@@ -19,7 +19,7 @@ from shared.tokens.state import Phase
 
 
 @dataclass(frozen=True)
-class Told:
+class StatusText:
     """bad: a person should look at it. good: everything is well. command: what to type after `python -m ops`."""
 
     text: str
@@ -46,23 +46,23 @@ _TOKEN_STATES = {
 }
 
 
-def complete(kind: KindStatus, now: datetime) -> Told:
+def complete(kind: KindStatus, now: datetime) -> StatusText:
     """Say until when the kind is complete, or why it is not."""
     if kind.deletions_held_since:
-        return Told("deletions held", bad=True)
+        return StatusText("deletions held", bad=True)
     if kind.problems:
-        return Told(next(iter(kind.problems.values()))["reason"], bad=True)
+        return StatusText(next(iter(kind.problems.values()))["reason"], bad=True)
     if kind.backfill:
-        return Told(f"backfill {kind.backfill.share:.0%}")
+        return StatusText(f"backfill {kind.backfill.share:.0%}")
     if kind.complete_at:
-        return Told(ago(kind.complete_at, now))
+        return StatusText(ago(kind.complete_at, now))
     if kind.by_patient:
-        return Told("by patient")
+        return StatusText("by patient")
     if kind.left:
-        return Told("first pass")
+        return StatusText("first pass")
     if kind.filled_at:
-        return Told("after next sync")
-    return Told("only in part" if kind.backfilled_at else "no backfill yet")
+        return StatusText("after next sync")
+    return StatusText("only in part" if kind.backfilled_at else "no backfill yet")
 
 
 def left(kind: KindStatus) -> str:
@@ -86,16 +86,20 @@ def problems(status: Status) -> Iterator[Problem]:
             )
 
 
-def nothing_pending(status: Status) -> Told:
+def nothing_pending(status: Status) -> StatusText:
     """For an empty work queue: say whether the copy is complete."""
     sound = not any(kind.problems or kind.deletions_held_since for kind in status.kinds)
     whole = sound and all(kind.by_patient or (kind.complete_at and not kind.backfill) for kind in status.kinds)
-    return Told("nothing: the copy is complete, of what the user may see", good=True) if whole else Told("nothing")
+    return (
+        StatusText("nothing: the copy is complete, of what the user may see", good=True)
+        if whole
+        else StatusText("nothing")
+    )
 
 
-def outbox(outbox: OutboxStatus, now: datetime) -> Told:
+def outbox(outbox: OutboxStatus, now: datetime) -> StatusText:
     text = outbox.said(now)
-    return Told(text, bad=True, command="outbox") if outbox.is_stuck else Told(text)
+    return StatusText(text, bad=True, command="outbox") if outbox.is_stuck else StatusText(text)
 
 
 _OUTBOX_ADVICE = {
@@ -113,53 +117,53 @@ def outbox_advice(entry: Summary) -> str:
     return _OUTBOX_ADVICE.get(entry.reason, "it is searched for; look into DrChrono, then retry or cancel")
 
 
-def feed(feed: FeedStatus, now: datetime) -> Told:
-    return Told(feed.said(now), bad=True, command="doctor") if feed.is_late(now) else Told(feed.said(now))
+def feed(feed: FeedStatus, now: datetime) -> StatusText:
+    return StatusText(feed.said(now), bad=True, command="doctor") if feed.is_late(now) else StatusText(feed.said(now))
 
 
-def token(token: TokenReport | Unknown) -> Told:
+def token(token: TokenReport | Unknown) -> StatusText:
     if isinstance(token, Unknown):
         return _unknown(token)
     left = token.expires_in_seconds
     life = f"good for {duration(left)} (until {clock(token.expires_at)})" if left > 0 else "expired"
     said = f"{life}, {duration(token.age_seconds)} old{_TOKEN_STATES[Phase(token.state)]}"
     if Phase(token.state).final:
-        return Told(said, bad=True, command="authorize")
-    return Told(said, bad=left < 0 or token.state != Phase.OK)
+        return StatusText(said, bad=True, command="authorize")
+    return StatusText(said, bad=left < 0 or token.state != Phase.OK)
 
 
-def quota(quota: QuotaState | Unknown, now: datetime) -> Told:
+def quota(quota: QuotaState | Unknown, now: datetime) -> StatusText:
     if isinstance(quota, Unknown):
         return _unknown(quota)
     used = ", ".join(f"{each.used:,} of {each.limit:,} in {window(each.seconds)}" for each in quota.windows)
     if quota.cooldown_until is None:
-        return Told(f"{used}; no cooldown")
+        return StatusText(f"{used}; no cooldown")
     left = duration((quota.cooldown_until - now).total_seconds())
-    return Told(f"{used}; DrChrono refuses all requests for {left} more", bad=True)
+    return StatusText(f"{used}; DrChrono refuses all requests for {left} more", bad=True)
 
 
 def window(seconds: int) -> str:
     return {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}.get(seconds, f"{seconds} s")
 
 
-def dead_letters(count: int | Unknown) -> Told:
+def dead_letters(count: int | Unknown) -> StatusText:
     if isinstance(count, Unknown):
         return _unknown(count)
     if not count:
-        return Told("none")
-    return Told(f"at least {many(count, 'message')}", bad=True, command="dead-letters")
+        return StatusText("none")
+    return StatusText(f"at least {many(count, 'message')}", bad=True, command="dead-letters")
 
 
-def job(job: JobStatus, now: datetime) -> Told:
+def job(job: JobStatus, now: datetime) -> StatusText:
     if job.running_since is not None:
-        return Told(f"running for {duration((now - job.running_since).total_seconds())}")
+        return StatusText(f"running for {duration((now - job.running_since).total_seconds())}")
     if job.ended is None:
-        return Told("has not run")
+        return StatusText("has not run")
     if job.seconds is None:
-        return Told(ago(job.ended, now))
+        return StatusText(ago(job.ended, now))
     end = f"stopped by {job.stopped}" if job.stopped else "finished"
-    return Told(f"{ago(job.ended, now)}, {end} after {duration(job.seconds)}")
+    return StatusText(f"{ago(job.ended, now)}, {end} after {duration(job.seconds)}")
 
 
-def _unknown(unknown: Unknown) -> Told:
-    return Told(unknown.why, bad=True)
+def _unknown(unknown: Unknown) -> StatusText:
+    return StatusText(unknown.why, bad=True)

@@ -1,4 +1,4 @@
-"""Where a run keeps its files: its folder, the locks that keep a second run out, and how `--local` finds it."""
+"""The folder of a run: its locks, which keep a second run out, and how `--local` finds it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def folder_of(options: Options) -> Path:
 @contextmanager
 def findable(options: Options, folder: Path, sync_seconds: float) -> Iterator[None]:
     """`python -m ops … --local` reads in this file where everything is."""
-    told = {
+    settings = {
         **stack.environment(options, folder),
         "WEBHOOK_URL": stack.url(options, "webhook"),
         "SYNC_SECONDS": f"{sync_seconds:g}",
     }
     file = _state(options) / "environment"
     file.touch(mode=0o600)
-    file.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+    file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     try:
         yield
     finally:

@@ -51,7 +51,7 @@ class Broker:
 
 
 @dataclass
-class Desk:
+class Harness:
     documents: Documents
     broker: Broker = field(default_factory=Broker)
     announces_all: bool = False

@@ -1,4 +1,4 @@
-"""The ways in which the lists of the practice are asked for, and the change to a narrower one."""
+"""The strategies for reading the lists of the practice, and the change to a narrower one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.errors import (
     ServerError,
     Unreachable,
 )
-from shared.jobs.checkpoints import Checkpoint
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.practice_state import begun, save_state, state_of
 from shared.jobs.run import Parts, Run
 from shared.jobs.seen import name_of
@@ -25,10 +25,10 @@ from shared.queue.entries import Target
 from shared.records.refresh import Known
 from shared.records.store import Source
 
-# A list that fails may do so for a moment. After this many attempts, a narrower one is tried.
+# A failure may pass. After this many attempts, a narrower strategy is tried.
 ATTEMPTS = 2
 
-# Lists that are tried to find out whether a way is answered.
+# How many lists are tried to find out whether DrChrono answers a strategy.
 PROBES = 3
 
 _REFUSED = (BadRequest, NotFound)
@@ -36,7 +36,7 @@ _FAILED = (ServerError, Unreachable, MalformedAnswer)
 
 
 @dataclass(frozen=True)
-class Way:
+class Strategy:
     """How the records of a kind are listed. by: `practice`, `doctor` or `patient`."""
 
     name: str
@@ -44,30 +44,30 @@ class Way:
     page_size: int = 250
 
 
-WAYS = (
-    Way("practice", "practice"),
-    Way("doctor", "doctor"),
-    Way("doctor-125", "doctor", 125),
-    Way("patient", "patient"),
+STRATEGIES = (
+    Strategy("practice", "practice"),
+    Strategy("doctor", "doctor"),
+    Strategy("doctor-125", "doctor", 125),
+    Strategy("patient", "patient"),
 )
 
 
-def way_of(checkpoint: Checkpoint) -> Way:
-    return next((way for way in WAYS if way.name == checkpoint.way), WAYS[0])
+def strategy_of(checkpoint: Checkpoint) -> Strategy:
+    return next((strategy for strategy in STRATEGIES if strategy.name == checkpoint.way), STRATEGIES[0])
 
 
-def narrowed(run: Run, kind: Kind, way: Way, error: DrChronoError) -> bool:
-    """Whether the pass begins anew in a narrower way, which DrChrono answers where it does not answer this one."""
+def narrowed(run: Run, kind: Kind, strategy: Strategy, error: DrChronoError) -> bool:
+    """Whether, after `error`, the pass starts again with a narrower strategy, one that DrChrono answers."""
     parts = run.parts
     checkpoint = parts.checkpoints.get(kind.name)
     is_begun = bool((checkpoint.reconcile or {}).get("resume"))
     attempts = checkpoint.problems.get("reconcile", {}).get("attempts", 0) + 1
     if isinstance(error, _REFUSED) and is_begun:
-        # Nothing says that this list is refused: the place where it is to go on is.
+        # DrChrono refuses the position, which does not mean that it refuses the list.
         save_state(parts, kind, state_of(parts, kind), {"resume": None})
     if not (isinstance(error, _REFUSED) and not is_begun) and not (isinstance(error, _FAILED) and attempts >= ATTEMPTS):
         return False
-    for narrower in WAYS[WAYS.index(way) + 1 :]:
+    for narrower in STRATEGIES[STRATEGIES.index(strategy) + 1 :]:
         if _answers(run, kind, narrower):
             log("list.narrowed", "WARNING", kind=kind.name, reason=error.reason)
             use(parts, kind, narrower)
@@ -75,10 +75,10 @@ def narrowed(run: Run, kind: Kind, way: Way, error: DrChronoError) -> bool:
     return False
 
 
-def _answers(run: Run, kind: Kind, way: Way) -> bool:
-    """Whether DrChrono answers one of the first lists of a way: one that fails for ever is not the kind's failure."""
+def _answers(run: Run, kind: Kind, strategy: Strategy) -> bool:
+    """Whether DrChrono answers one of the first lists of a strategy. A single one may fail for ever."""
     parts = run.parts
-    if way.by == "doctor":
+    if strategy.by == "doctor":
         owners = doctors(parts)[:PROBES]
     else:
         owners = parts.records.keys(KINDS["patients"], after=None, most=PROBES)
@@ -87,18 +87,20 @@ def _answers(run: Run, kind: Kind, way: Way) -> bool:
     for owner in owners:
         run.check()
         with suppress(DrChronoError, DeletionsHeld), stops():
-            if way.by == "patient":
+            if strategy.by == "patient":
                 parts.children.run(Target(kind.name, owner, "patient"), Known(parts.now()), Source("reconcile"))
             else:
-                next(parts.lists.list_practice(kind, doctor=owner, page_size=way.page_size), None)
+                next(parts.lists.list_practice(kind, doctor=owner, page_size=strategy.page_size), None)
             return True
     return False
 
 
-def use(parts: Parts, kind: Kind, way: Way) -> None:
+def use(parts: Parts, kind: Kind, strategy: Strategy) -> None:
     state = state_of(parts, kind)
     parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
-    parts.checkpoints.change(kind.name, lambda old: replace(begun(old, parts), way=way.name).mended("reconcile"))
+    parts.checkpoints.change(
+        kind.name, lambda old: replace(begun(old, parts), way=strategy.name).recovered("reconcile")
+    )
 
 
 def doctors(parts: Parts) -> list[str]:

@@ -30,7 +30,7 @@ def in_order(work: Chain, todo: Sequence[Sequence[Due]]) -> list[Counter[str]]:
     return [work(chain) for chain in todo]
 
 
-class Desk(Clinic):
+class Harness(Clinic):
     """A program's side (`add`) and this system's (`send`, `pass_over`)."""
 
     def __post_init__(self) -> None:
@@ -140,6 +140,6 @@ class Desk(Clinic):
 
 
 @contextmanager
-def desk(documents: Documents, **settings: Any) -> Iterator[Desk]:
+def harness(documents: Documents, **settings: Any) -> Iterator[Harness]:
     with simulator(**settings) as simulated:
-        yield Desk(simulated, documents)
+        yield Harness(simulated, documents)

@@ -1,0 +1,1 @@
+"""Builds every part of the system from the environment."""
