@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import math
@@ -115,14 +116,17 @@ def work(task: dict[str, Any]) -> dict[str, float]:
         if store == "emulator":
             documents = FirestoreDocuments(firestore.Client(project=task["project"]))
         working = parts(task["url"], documents, task["quota"])
+        gc.freeze()  # as the system does before its first job
         began, cpu = time.perf_counter(), time.process_time()
-        records = _throw_away(working) if store == "nothing" else _backfill(working, task["kinds"])
-        return {
-            "records": records,
+        shown = _throw_away(working) if store == "nothing" else _backfill(working, task["kinds"])
+        figures = {
+            "shown": shown,
             "seconds": time.perf_counter() - began,
             "cpu": time.process_time() - cpu,
             "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
+        kept = sum(working.records.count(KINDS[kind]) for kind in task["kinds"])
+        return {**figures, "records": shown if store == "nothing" else kept}
 
 
 def _backfill(working: Parts, kinds: list[str]) -> int:
@@ -188,6 +192,7 @@ def filling(form: str, store: str, patients: int, project: str = "") -> Row:
         "form": form,
         "into": store,
         "records": int(figures["records"]),
+        "shown": int(figures["shown"]),
         "per s": round(figures["records"] / figures["seconds"]),
         "per cpu s": round(figures["records"] / figures["cpu"]),
         "peak MB": round(figures["memory"]),
@@ -246,6 +251,7 @@ def measure(*, quick: bool) -> Report:
         ),
         Want("429s", "0", str(paced["429s"]), paced["429s"] == 0),
     ]
+    report.notes.append("shown: with those that a second list shows again. The other figures count each record once.")
     report.notes.append(
         "pages: the least number of requests (1,000 records a page, 20 notes a page, at least one for each window of "
         "appointments). Live, each page of a bulk list is a POST and a poll, with a pause of two seconds between them."

@@ -156,6 +156,15 @@ def measure(*, quick: bool) -> Report:
         )
         for kind, cost in (("patients", unit.patient), ("appointments", unit.appointment), ("notes", unit.note))
     ]
+    operations = unit.patient.reads + unit.patient.writes + unit.patient.deletes
+    report.wanted.append(
+        Want(
+            "Firestore operations for one event of patients, the feed off",
+            "fewer than 10",
+            f"{unit.patient.reads:.1f} reads, {unit.patient.writes:.1f} writes",
+            operations < 10,
+        )
+    )
     report.notes += [
         "Requests a day with a complete pass every night; 'pass weekly' and all that follows with one a week.",
         "At 100 a minute by the guide's lists, at 500 an hour by the live ones.",

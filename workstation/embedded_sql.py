@@ -17,7 +17,7 @@ def select(fields: Sequence[str]) -> str:
     if not fields:
         return "select id, data from documents"
     paths = [_json_path(name) for name in fields]
-    values = ", ".join([*paths, paths[0]])  # of two paths or more SQLite makes an array
+    values = ", ".join(paths if len(paths) > 1 else paths * 2)  # of two paths or more SQLite makes an array
     types = ", ".join(f"json_type(data, {path})" for path in paths)
     return f"select id, json_extract(data, {values}), {types} from documents"  # noqa: S608 (built from own names)
 

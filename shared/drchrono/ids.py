@@ -22,10 +22,10 @@ _RESERVED = re.compile(r"\.{1,2}|__.*__", re.DOTALL)
 
 def id_of(value: object) -> str | None:
     """Return an id from DrChrono as text. None if it is empty, too long, or neither a text nor a whole number."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
     if isinstance(value, str):
         return value if is_id(value) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
     return str(value) if abs(value) < LARGEST_NUMBER else None
 
 

@@ -147,7 +147,10 @@ KINDS: Mapping[str, Kind] = {
 
 def key_of(kind: Kind, record: Mapping[str, Any]) -> str | None:
     """Return the document id of `record`, or None if it has no usable one."""
-    return next((key for field in kind.key_fields if (key := id_of(record.get(field)))), None)
+    for field in kind.key_fields:
+        if key := id_of(record.get(field)):
+            return key
+    return None
 
 
 def is_of(kind: Kind, key: str, record: Mapping[str, Any]) -> bool:

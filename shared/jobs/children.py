@@ -11,12 +11,13 @@ from shared.drchrono.lag import listed_until, provable_from, shown_until
 from shared.drchrono.records import Page
 from shared.jobs.run import Parts
 from shared.queue.entries import Entry, Priority, Target
+from shared.records.prepared import Workbench
 
 
-def follow(parts: Parts, kind: Kind, page: Page) -> None:
+def follow(parts: Parts, kind: Kind, page: Page, bench: Workbench) -> None:
     """Mark the lists of patients with whom something changed on this page, before it is stored."""
     if kind.children:
-        new = parts.records.news(kind, page.records, page.began)
+        new = parts.records.news(kind, page.records, page.began, bench)
         patients = {patient for record in new if (patient := patient_of(kind, record))}
         due = provable_from(page.began)
         targets = _lists(patients, kind.children)

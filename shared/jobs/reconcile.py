@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from shared.documents import Where
@@ -51,7 +52,7 @@ def _kind(run: Run, kind: Kind) -> None:
         exact=parts.checkpoints.get(kind.name).filled_at is None,
         keep_ids=True,
         archived=kind.window_days is not None,
-        before_store=lambda page: follow(parts, kind, page),
+        before_store=partial(follow, parts, kind),
     )
     if state is None:
         return

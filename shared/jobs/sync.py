@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
@@ -116,7 +117,7 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
             bulk=state["many"],
             archived=True,
             save=save,
-            before_store=lambda page: follow(parts, kind, page),
+            before_store=partial(follow, parts, kind),
         ):
             seen = watermark.newest(page.records, seen)
             aheads = watermark.learned(aheads, result.versions, page.began)

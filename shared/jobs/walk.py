@@ -13,10 +13,11 @@ from shared.jobs.prefetch import Prefetch
 from shared.jobs.run import Run
 from shared.jobs.stopping import stops
 from shared.records.pages import store_page
+from shared.records.prepared import Workbench
 from shared.records.store import PageResult, Source
 
 Save = Callable[[Mapping[str, Any] | None], object]
-BeforeStore = Callable[[Page], object]
+BeforeStore = Callable[[Page, Workbench], object]
 
 
 def walk(
@@ -30,10 +31,10 @@ def walk(
     resume: Mapping[str, Any] | None = None,
     bulk: bool = True,
     archived: bool = False,
-    before_store: BeforeStore = lambda page: None,
+    before_store: BeforeStore = lambda page, bench: None,
 ) -> Iterator[tuple[Page, PageResult]]:
-    """`before_store` gets each page before it is stored, the caller gets it after that, and then `save` gets the cursor
-    of the next one.
+    """`before_store` gets each page before it is stored (and where to keep what it prepares of it), the caller gets it
+    after that, and then `save` gets the cursor of the next one.
 
     So whatever is done with a page is done again if the process dies in it, and never left out; but what depends on
     which of its records are new must be done in `before_store`, for once they are stored none of them is. Queue entries
@@ -53,7 +54,7 @@ def walk_pages(
     pages: Iterator[Page],
     *,
     save: Save,
-    before_store: BeforeStore = lambda page: None,
+    before_store: BeforeStore = lambda page, bench: None,
 ) -> Iterator[tuple[Page, PageResult]]:
     """As `walk`, of any list."""
     waiting = run.parts.queue.keys_of(kind.name)
@@ -76,8 +77,10 @@ def walk_pages(
             if run.parts.overlap and page.resume is not None and run.parts.now() < run.deadline:
                 prefetch.begin()
             run.health.listed()
-            before_store(page)
-            result = store_page(run.parts.records, run.parts.queue, run.parts.absences, kind, page, source)
+            bench = Workbench()
+            before_store(page, bench)
+            result = store_page(run.parts.records, run.parts.queue, run.parts.absences, kind, page, source, bench)
+            del bench
             run.counts["pages"] += 1
             run.counts["seen"] += len(result.keys)
             for verdict, count in result.verdicts.items():

@@ -75,6 +75,12 @@ def readings_of(window: Window) -> int:
     return int(window.get("readings", 0))
 
 
+def is_shown_before(state: State) -> bool:
+    """Whether other lists, or the current one when it was read before, have shown most of what it will show."""
+    window: Window = state["windows"][0]
+    return readings_of(window) > 0 or (window["first"] is None and state["all_windows"] > 1)
+
+
 def state_of(position: Checkpoint, job: str) -> dict[str, Any] | None:
     state: dict[str, Any] | None = getattr(position, job)
     return state

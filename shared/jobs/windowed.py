@@ -32,7 +32,7 @@ from shared.jobs.reading import MOST_NEW, MOST_READINGS
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.walk import BeforeStore, walk
-from shared.jobs.walk_state import FAILED, State, Window, narrowed, readings_of, state_of
+from shared.jobs.walk_state import FAILED, State, Window, is_shown_before, narrowed, readings_of, state_of
 from shared.records.store import PageResult, Source
 
 KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.changes)
@@ -77,7 +77,7 @@ def walk_windows(
     exact: bool = False,
     keep_ids: bool = False,
     archived: bool = False,
-    before_store: BeforeStore = lambda page: None,
+    before_store: BeforeStore = lambda page, bench: None,
 ) -> State | None:
     """Walk what is left, and give the state with no window in it; None where the job was ended meanwhile.
 
@@ -119,7 +119,7 @@ class _Walker:
         for page, result in walk(
             self.run,
             self.kind,
-            Source(self.job),
+            Source(self.job, again=is_shown_before(state)),
             since=None if dates else f"{state['since']}T00:00:00",
             window=dates,
             resume=state["resume"],

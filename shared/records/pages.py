@@ -12,17 +12,24 @@ from shared.log import log
 from shared.queue.entries import HOPELESS_RETRY, Entry, Priority, Target
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
+from shared.records.prepared import Workbench
 from shared.records.store import PageResult, Records, Source
 
 
 def store_page(
-    records: Records, queue: WorkQueue, absences: Absences, kind: Kind, page: Page, source: Source
+    records: Records,
+    queue: WorkQueue,
+    absences: Absences,
+    kind: Kind,
+    page: Page,
+    source: Source,
+    bench: Workbench | None = None,
 ) -> PageResult:
     """Store a page. Queue each record that could not be stored, or whose page may be older than the copy."""
     deleted = [key for record in page.records if is_deleted(record) and (key := key_of(kind, record))]
     records.mark_listed_deleted(kind, deleted, page.began, source)
     living = [record for record in page.records if not is_deleted(record)]
-    result = records.store_page(kind, living, page.began, source)
+    result = records.store_page(kind, living, page.began, source, bench)
     # If the process crashes here, the next look finds the doubtful copies again: each says until when it is doubted.
     queue.enqueue(_look(kind, key, "lag", page.began, provable_from(page.began)) for key in result.doubtful)
     queue.enqueue(

@@ -19,7 +19,7 @@ class Source:
 
     event: its name, of an event that is being handled. deliveries: those that the queue entry of the target stands for.
     They are noted with the copy, because the entry outlives the fetch. lists_all: it is part of a walk over everything,
-    though by another name.
+    though by another name. again: what it shows has been shown before, so it is kept already.
     """
 
     name: str
@@ -27,16 +27,17 @@ class Source:
     event: str | None = None
     deliveries: tuple[str, ...] = ()
     lists_all: bool = False
+    again: bool = False
 
     @property
     def fills_kind(self) -> bool:
         """Whether it is part of a walk over everything, which the feed tells of as a whole the first time."""
-        return self.fills or self.lists_all
+        return self.name == "backfill" or self.lists_all
 
     @property
     def fills(self) -> bool:
         """Whether most of what it shows is not kept yet."""
-        return self.name == "backfill"
+        return self.name == "backfill" and not self.again
 
 
 @dataclass(frozen=True)

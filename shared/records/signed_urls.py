@@ -48,7 +48,7 @@ _REST = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"(:?)')
 # The characters of a signature's value. A bracket, comma or full stop after it belongs to the surrounding sentence or
 # HTML.
 _VALUE = re.compile(r"[A-Za-z0-9%_~/+=:@-]*(?:\.+[A-Za-z0-9%_~/+=:@-]+)*")
-# most records have none
+# Most records have none of these, and many have no "=" at all, which is found faster.
 _HINTS = ("ignature=", "sig=")
 
 
@@ -57,7 +57,7 @@ def without_signatures(text: str) -> str:
 
     text: from `json.dumps` with the separators "," and ":". A query that becomes empty loses its question mark.
     """
-    if not any(hint in text for hint in _HINTS):
+    if "=" not in text or not any(hint in text for hint in _HINTS):
         return text
     return _URL.sub(_of_value, text)
 

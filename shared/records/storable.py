@@ -68,6 +68,14 @@ def _separated(record: Mapping[str, Any]) -> tuple[Data, Data, int]:
     return native, others, size
 
 
+def surely_fits(text: str) -> bool:
+    """Return whether a record with this canonical text is within the limit, without measuring it.
+
+    Nothing grows more than an empty map in an array: three characters of text, and 32 bytes in Firestore.
+    """
+    return len(text) * (MAP_BYTES // 3 + 1) + MAP_BYTES + META_BYTES <= LARGEST_DOCUMENT_BYTES
+
+
 def join(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record as DrChrono sent it, from a stored document."""
     text = document.get(META, {}).get("json")
@@ -77,7 +85,8 @@ def join(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def canonical(record: Mapping[str, Any]) -> str:
     """Return the record as JSON without spaces and with sorted names: equal records have equal texts."""
-    return exact_json.dumps(record, sort_keys=True, separators=(",", ":"))
+    # What was parsed from JSON contains no circles.
+    return exact_json.dumps(record, sort_keys=True, separators=(",", ":"), check_circular=False)
 
 
 def digest(record: Mapping[str, Any]) -> str:
@@ -114,12 +123,13 @@ def _map_bytes(values: Mapping[str, Any], level: int) -> int:
     """Return the size as Firestore counts it (cloud.google.com/firestore/docs/storage-size). Raises _NotNative."""
     if level >= DEEPEST_LEVEL:
         raise _NotNative
-    size = MAP_BYTES
-    for name, value in values.items():
-        size += _name_bytes[name]
-        # Texts are most of a record, so they are measured here, without a function call.
+    size = MAP_BYTES + sum(map(_name_bytes.__getitem__, values))
+    for value in values.values():
+        # Nearly all values are of these types, so they are measured here, without a function call.
         if type(value) is str:
             size += len(value) + 1 if value.isascii() else _text_bytes(value)
+        elif value is None or value is True or value is False:
+            size += 1
         else:
             size += _value_bytes(value, level + 1)
     return size

@@ -22,7 +22,7 @@ from shared.records.announcing import Announce, Announcing
 from shared.records.changes import Change, Difference, difference, operation_of, version_after
 from shared.records.meta import deliveries_after, doubt, kept, looked, meta_of
 from shared.records.ordering import Copy, Observation, Verdict, copy_of, doubted_until, judge
-from shared.records.prepared import CHUNK_RECORDS, Prepared, chunks, path_of, prepare, prepare_all
+from shared.records.prepared import CHUNK_RECORDS, Prepared, Workbench, chunks, path_of, prepare, prepare_all
 from shared.records.queries import JUDGED_FIELDS, WRITTEN_FIELDS, RecordQueries, was_absent
 from shared.records.results import WRITTEN, PageResult, Source, Stored
 from shared.records.storable import META, join
@@ -113,13 +113,20 @@ class Records(RecordQueries):
 
         return self._announcing.transact(work)
 
-    def store_page(self, kind: Kind, records: Iterable[dict[str, Any]], began: datetime, source: Source) -> PageResult:
+    def store_page(
+        self,
+        kind: Kind,
+        records: Iterable[dict[str, Any]],
+        began: datetime,
+        source: Source,
+        bench: Workbench | None = None,
+    ) -> PageResult:
         """Store a page of a list: one read and at most one commit a chunk, and no write for what has not changed.
 
         The records of a source that fills the copy are taken for new ones, which need no read; where one of a chunk is
         not, the chunk is stored like any other.
         """
-        prepared, failed = prepare_all(kind, records)
+        prepared, failed = prepare_all(kind, records, bench)
         store = partial(self._store_chunk, kind, began=began, source=source, failed=failed)
         judged: dict[str, Stored] = {}
         for stored in self._documents.each(store, chunks(prepared.values())):
@@ -134,9 +141,11 @@ class Records(RecordQueries):
             versions=dict.fromkeys(failed) | {key: one.updated_at for key, one in prepared.items()},
         )
 
-    def news(self, kind: Kind, records: Sequence[dict[str, Any]], began: datetime) -> list[dict[str, Any]]:
+    def news(
+        self, kind: Kind, records: Sequence[dict[str, Any]], began: datetime, bench: Workbench | None = None
+    ) -> list[dict[str, Any]]:
         """Those that `store_page` would store now."""
-        prepared, _ = prepare_all(kind, records)
+        prepared, _ = prepare_all(kind, records, bench)
         found: dict[str, Data] = {}
         for chunk in chunks(prepared.values()):
             found |= self._documents.get_all([one.path for one in chunk], JUDGED_FIELDS)
@@ -184,7 +193,7 @@ class Records(RecordQueries):
                 transaction.create(one.path, one.document(meta, found))
 
         self._announcing.transact(work)
-        return {one.key: Stored(Verdict.STORE, None, None) for one in chunk}
+        return dict.fromkeys((one.key for one in chunk), Stored(Verdict.STORE, None, None))
 
     def _judged(self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
         """Raises RecordTooLarge."""

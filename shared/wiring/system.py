@@ -7,6 +7,7 @@ use is not even imported: receive_webhook loads neither Firestore nor the API cl
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 import uuid
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from shared.outbox.work import Work
     from shared.records.refresh import Refresh
     from shared.wiring.cloud import Publisher
+
+# What is loaded when the first job starts stays loaded, so the garbage collector need not visit it at each page.
+_SETTLED = Once(gc.freeze)
 
 
 class System:
@@ -94,6 +98,7 @@ class System:
         from shared.records.zones import Zones
 
         documents = self.documents()
+        _SETTLED()
         waiting = WaitingLimiter(self.rate_limiter(), utc_now, time.sleep)
         background = self.drchrono().in_lane(Lane.BACKGROUND, waiting)
         return Parts(

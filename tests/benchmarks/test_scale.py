@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
+from pathlib import Path
+
+import pytest
+
 from benchmarks.counted_store import Counted
 from benchmarks.practice_costs import Cost, Practice, Prices, Units, child_pages, day, first_filling, month, pages
+from benchmarks.scale import Meter
 from shared.documents import Documents, Transaction, Where
+from shared.jobs import backfill
+from shared.jobs.sync import sync
+from tests.clinic import simulator
 
 NOTHING = Cost()
 ONE = Units(
@@ -65,3 +74,24 @@ def test_a_query_that_finds_nothing_and_a_document_that_is_not_there_cost_a_read
 
     counted.transact(work)
     assert (counted.reads, counted.writes, counted.deletes) == (5, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "cost"),
+    [
+        # The record, the three lists of the patient that are to be read, and the request that confirms the change.
+        ("PATIENT_MODIFY", "patients", Cost(requests=1, reads=2, writes=5)),
+        ("CLINICAL_NOTE_LOCK", "clinical_notes", Cost(requests=1, reads=2, writes=5)),
+    ],
+)
+def test_an_event_at_rest_reads_the_copy_twice_and_writes_five_documents(
+    tmp_path: Path, event: str, kind: str, cost: Cost
+) -> None:
+    with simulator(form="guide", patients=3, token_seconds=10**9) as running:
+        meter = Meter(running, tmp_path)
+        backfill.start(meter.clinic.parts(), backfill.KIND_NAMES, date(2009, 1, 1))
+        meter.clinic.run(backfill.go_on)
+        meter.clinic.later(hours=1)
+        meter.clinic.run(sync)
+        meter.clinic.later(hours=1)
+        assert meter.event(event, kind, times=1) == cost

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import pytest
 
-from shared.documents import Documents
+from shared.documents import DocumentExists, Documents, Transaction
 from shared.drchrono.client import DrChrono
 from shared.drchrono.kinds import KINDS, Kind
 from shared.drchrono.records import Page
@@ -24,6 +25,8 @@ from simulator import Simulator
 from tests.clinic import Allowance, Clinic, simulator
 from tests.mortal import Killed, MortalDocuments
 from workstation.embedded_documents import EmbeddedDocuments
+
+T = TypeVar("T")
 
 SINCE = date(2025, 1, 1)
 FORMS = ["guide", "guide-uuid", "live"]
@@ -60,6 +63,31 @@ def go_on_to_the_end(clinic: Clinic) -> None:
         else:
             return
     raise AssertionError("the backfill does not end")
+
+
+class Watched(EmbeddedDocuments):
+    """Counts the commits that were refused because a document existed."""
+
+    refused = 0
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        try:
+            return super().transact(work)
+        except DocumentExists:
+            self.refused += 1
+            raise
+
+
+@pytest.mark.parametrize("since", [SINCE, EARLIEST], ids=["lists of dates, then all", "a list that is read twice"])
+@pytest.mark.usefixtures("small_pages")
+def test_records_that_were_shown_before_are_not_written_in_vain(tmp_path: Path, since: date) -> None:
+    with simulator(form="guide") as running:
+        documents = Watched(tmp_path / "store.sqlite3")
+        clinic = Clinic(running, documents)
+        start(clinic, since)
+        shown = clinic.run(backfill.go_on).counts["seen"]
+        assert shown > sum(len(clinic.stored(kind)) for kind in backfill.KIND_NAMES)
+        assert documents.refused == 0
 
 
 def test_backfill_and_sync_make_the_copy_equal_to_the_truth(clinic: Clinic) -> None:

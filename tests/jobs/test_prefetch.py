@@ -17,6 +17,7 @@ from shared.errors import QuotaExhausted, ServerError, StoreUnavailable
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.walk import walk
+from shared.records.prepared import Workbench
 from shared.records.store import Source
 from tests.clinic import Clinic, simulator
 
@@ -84,7 +85,7 @@ def test_the_next_page_is_fetched_while_one_is_stored_and_no_third_one(clinic: C
     fetching = {number: threading.Event() for number in (2, 3, 4)}
     walking = started(clinic, 4, gates=fetching)
 
-    def before_store(page: Page) -> None:
+    def before_store(page: Page, bench: Workbench) -> None:
         # The fetch of the next page ends only now, with this one not stored yet; and none after that has begun.
         number = int(page.records[0]["id"])
         assert number + 2 not in walking.lists.asked
@@ -116,7 +117,7 @@ def test_what_goes_wrong_with_the_next_page_is_told_after_this_one_is_stored_and
 def test_a_page_that_cannot_be_stored_is_not_saved_though_the_next_one_is_there(clinic: Clinic) -> None:
     walking = started(clinic, 3)
 
-    def away(page: Page) -> None:
+    def away(page: Page, bench: Workbench) -> None:
         raise StoreUnavailable("away")
 
     with pytest.raises(StoreUnavailable):
@@ -129,7 +130,7 @@ def test_a_page_that_cannot_be_stored_is_not_saved_though_the_next_one_is_there(
 def test_no_page_is_begun_after_the_deadline_and_the_one_that_was_begun_is_stored(clinic: Clinic) -> None:
     walking = started(clinic, 5)
 
-    def before_store(page: Page) -> None:
+    def before_store(page: Page, bench: Workbench) -> None:
         if page.records[0]["id"] == 2:
             clinic.later(hours=2)
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
+from typing import Any
 
 import pytest
 
 from shared.documents import Documents
-from shared.drchrono.kinds import KINDS
+from shared.drchrono.kinds import KINDS, Kind
 from shared.jobs import backfill
 from shared.jobs.health import FAILURES_IN_A_ROW
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import MANY, sync
 from shared.queue.entries import Entry, Priority, Target
+from shared.records import prepared
+from shared.records.prepared import Prepared, prepare
 from simulator import Simulator
 from tests.clinic import Clinic, simulator
 from tests.mortal import Killed, MortalDocuments
@@ -93,6 +97,27 @@ def test_a_changed_patient_has_its_lists_looked_at(clinic: Clinic) -> None:
     clinic.run(sync)
     clinic.settle()
     assert clinic.differences() == []
+
+
+def test_a_listed_record_is_prepared_once_though_it_is_compared_before_it_is_stored(
+    embedded: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with simulator(form="guide") as running:
+        clinic = filled(Clinic(running, embedded))
+        changed = list(clinic.stored("patients"))[:3]
+        for key in changed:
+            running.change("patients", key, webhook=False)
+        clinic.later(minutes=20)
+        made: Counter[str] = Counter()
+
+        def count(kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
+            made[f"{kind.name}/{key}"] += 1
+            return prepare(kind, key, record)
+
+        monkeypatch.setattr(prepared, "prepare", count)
+        clinic.run(sync)
+        assert {f"patients/{key}" for key in changed} <= set(made)
+        assert set(made.values()) == {1}
 
 
 def test_what_is_missing_from_a_patients_list_becomes_a_tombstone_after_two_single_reads(clinic: Clinic) -> None:

@@ -9,15 +9,15 @@ PATIENTS = KINDS["patients"]
 
 
 def of_size(key: int, size: int) -> Prepared:
-    """A record whose document has exactly so many bytes."""
-    empty = prepare(PATIENTS, str(key), {"id": key, "text": ""}).parts.size
+    """A record whose canonical text has exactly so many bytes."""
+    empty = len(prepare(PATIENTS, str(key), {"id": key, "text": ""}).text)
     made = prepare(PATIENTS, str(key), {"id": key, "text": "x" * (size - empty)})
-    assert made.parts.size == size
+    assert len(made.text) == size
     return made
 
 
 def sizes(*records: int) -> list[list[int]]:
-    return [[one.parts.size for one in chunk] for chunk in chunks(map(of_size, range(len(records)), records))]
+    return [[len(one.text) for one in chunk] for chunk in chunks(map(of_size, range(len(records)), records))]
 
 
 def test_a_chunk_holds_exactly_so_many_bytes() -> None:

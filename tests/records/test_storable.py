@@ -15,7 +15,8 @@ from shared import exact_json
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.errors import RecordTooLarge
-from shared.records.storable import META, digest, join, split
+from shared.records.prepared import prepare
+from shared.records.storable import META, canonical, digest, join, split, surely_fits
 from shared.records.store import Records, Source
 from tests.records.test_ordering import NOON
 
@@ -137,6 +138,22 @@ def test_a_record_over_the_limit_is_refused_with_its_size_and_not_cut() -> None:
     with pytest.raises(RecordTooLarge, match="1048576"):
         split({"text": "x" * 1_048_576})
     assert split({"text": "x" * 1_000_000}).size > 1_000_000
+
+
+@given(records)
+def test_a_document_is_at_most_eleven_times_as_large_as_its_text(record: dict[str, Any]) -> None:
+    assert split(record).size <= 11 * len(canonical(record)) + 32 + 2048
+
+
+def test_what_surely_fits_is_within_the_limit_even_if_it_grows_as_much_as_can_be() -> None:
+    def of(maps: int) -> dict[str, Any]:
+        return {"a": [{}] * maps}
+
+    most = max(maps for maps in range(0, 40_000, 100) if surely_fits(canonical(of(maps))))
+    assert split(of(most)).size <= 1_048_576
+    assert most > 30_000
+    with pytest.raises(RecordTooLarge):
+        prepare(KINDS["patients"], "1", of(33_000))
 
 
 def test_the_digest_tells_types_apart() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -12,8 +12,10 @@ from benchmarks.counted_store import Counted
 from shared.documents import Documents, Transaction
 from shared.drchrono.kinds import KINDS
 from shared.errors import RecordTooLarge
+from shared.records import prepared
 from shared.records.ordering import Verdict
 from shared.records.prepared import CHUNK_RECORDS
+from shared.records.storable import LARGEST_DOCUMENT_BYTES, Parts, split
 from shared.records.store import PageResult, Records, Source
 from tests.records.test_ordering import NOON
 
@@ -27,9 +29,15 @@ def patients(count: int, **fields: Any) -> list[dict[str, Any]]:
 
 
 def store(
-    documents: Documents, records: list[dict[str, Any]], *, source: str = "backfill", hours: int = 0
+    documents: Documents,
+    records: list[dict[str, Any]],
+    *,
+    source: str = "backfill",
+    again: bool = False,
+    hours: int = 0,
 ) -> PageResult:
-    return Records(documents, lambda: NOON).store_page(PATIENTS, records, NOON + hours * HOUR, Source(source))
+    seen = Source(source, again=again)
+    return Records(documents, lambda: NOON).store_page(PATIENTS, records, NOON + hours * HOUR, seen)
 
 
 def test_a_page_that_fills_the_copy_costs_one_write_a_record_and_no_read(documents: Documents) -> None:
@@ -44,6 +52,35 @@ def test_a_page_that_was_filled_in_before_is_judged_and_not_written_again(docume
     bill = Counted(documents)
     assert store(bill, patients(3), hours=1).verdicts == {Verdict.SAME: 3}
     assert bill.writes == 0
+
+
+def test_a_page_whose_records_are_known_to_be_kept_costs_a_read_for_each_and_no_refused_write(
+    documents: Documents,
+) -> None:
+    store(documents, patients(3))
+    bill = Counted(documents)
+    assert store(bill, patients(3), hours=1, again=True).verdicts == {Verdict.SAME: 3}
+    assert (bill.reads, bill.writes) == (3, 0)
+
+
+def test_a_record_that_is_kept_already_is_not_measured(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(documents, patients(3))
+    measured: list[object] = []
+
+    def measure(record: Mapping[str, Any]) -> Parts:
+        measured.append(record["id"])
+        return split(record)
+
+    monkeypatch.setattr(prepared, "split", measure)
+    assert store(documents, [*patients(3), {"id": 3}], hours=1, source="sync").stored == ("3",)
+    assert measured == [3]
+
+
+def test_a_record_that_is_too_large_fails_before_anything_is_written(documents: Documents) -> None:
+    bill = Counted(documents)
+    result = store(bill, [*patients(2), {"id": 2, "text": "x" * LARGEST_DOCUMENT_BYTES}])
+    assert (result.stored, result.failed) == (("0", "1"), {"2": "too_large"})
+    assert (bill.reads, bill.writes) == (0, 2)
 
 
 @pytest.mark.parametrize("source", ["backfill", "sync"])
