@@ -174,7 +174,7 @@ class DrChrono:
         archived: include deleted appointments. Raises ValueError for a list that DrChrono would refuse.
         """
         protocols = calls.changes(kind, since=since, window=window, archived=archived, bulk=bulk)
-        if resume is None:
+        if not resume:  # an empty position is the start of the list
             return self._list_protocol.pages(kind, protocols, lambda call: self._lists().pages(call))
         # A `next` link is complete by itself. A page number belongs to the method that requested the page before.
         method = resume.get("method", "GET")

@@ -13,6 +13,7 @@ from shared.errors import (
     BulkNotReady,
     DrChronoError,
     Forbidden,
+    ListRepeats,
     MalformedAnswer,
     NotFound,
     ServerError,
@@ -60,8 +61,8 @@ class ListProtocol:
                 self._remember(kind, name, protocols, refusals)
                 raise
             except refused as error:
-                if begun:
-                    raise
+                if begun or isinstance(error, ListRepeats):
+                    raise  # it was answered in this protocol
                 refusals.append(error)
         raise min(refusals if self._detected else refusals[::-1], key=_rank)
 

@@ -13,43 +13,69 @@ from shared.records.store import PageResult
 
 
 class Listing:
-    """state: of the job's checkpoint, {reading, pages}: what the list has shown, and how many pages of ids are kept.
+    """state: of the job's checkpoint, {reading, pages, before}: what the list has shown, how many pages of ids are
+    kept, and how many of them, directly before those of this reading, are of an earlier one that it may prove.
 
-    keep_ids: keep the ids of all pages, of the lists before this one as well. Otherwise they are kept only while they
-    have to be compared with the count of the list.
+    keep_ids: keep the ids of all pages, of the lists before this one as well. exact: keep those of a reading that the
+    next one may prove. Otherwise they are kept only while they have to be compared with the count of the list.
     """
 
-    def __init__(self, seen: Seen, job: str, kind: Kind, state: Mapping[str, Any], *, keep_ids: bool = False) -> None:
+    def __init__(
+        self,
+        seen: Seen,
+        job: str,
+        kind: Kind,
+        state: Mapping[str, Any],
+        *,
+        keep_ids: bool = False,
+        exact: bool = False,
+    ) -> None:
         self.reading = reading_of(state.get("reading"))
         self.pages = int(state.get("pages", 0))
-        self._seen, self._name, self._kind, self._keep_ids = seen, name_of(job, kind.name), kind, keep_ids
+        self._before = int(state.get("before", 0)) if exact else 0
+        self._seen, self._name, self._kind = seen, name_of(job, kind.name), kind
+        self._keep_ids, self._exact = keep_ids, exact
         self._last: set[str] = set()
+        self._provable = False
 
     @property
     def state(self) -> dict[str, Any]:
-        return {"reading": self.reading.as_json(), "pages": self.pages}
+        return {"reading": self.reading.as_json(), "pages": self.pages, "before": self._before}
 
     @property
     def state_of_next(self) -> dict[str, Any]:
-        """Of the list after this one, or of this one begun anew."""
-        return {"reading": None, "pages": self.pages if self._keep_ids else 0}
+        """Of the list after this one, or of this one read again or begun anew."""
+        before = self.reading.pages if self._provable else 0
+        return {"reading": None, "pages": self.pages if self._keep_ids or before else 0, "before": before}
 
     def add(self, page: Page, result: PageResult) -> None:
         self.reading = self.reading.with_page(self._kind, page, result.new)
         self._last = {key for record in page.records if (key := key_of(self._kind, record))}
         single = page.resume is None and self.reading.pages == 1
-        if self._keep_ids or (page.total is not None and not single):
+        if self._keep_ids or ((page.total is not None or self._exact) and not single):
             self._seen.keep(self._name, self.pages, self._last)
             self.pages += 1
 
     def agrees(self) -> bool:
         """After the last page: whether the pages showed as many different records as they say that there are."""
-        shown = self._last
-        if self.reading.pages > 1 and self.reading.count is not None:
-            shown = self._seen.all(self._name, self.pages, first=max(0, self.pages - self.reading.pages))
-        return self.reading.agrees(len(shown))
+        different = len(self._shown())
+        self._provable = self._exact and self.reading.is_provable(different)
+        return self.reading.agrees(different)
 
-    def forget(self) -> None:
-        """Drop the ids that were kept for the count."""
+    def proves_the_one_before(self) -> bool:
+        """After the last page: whether it showed all that a reading before it had shown that can be proved so."""
+        first = self.pages - self.reading.pages
+        earlier = self._seen.all(self._name, first, first=first - self._before)
+        return self._before > 0 and earlier <= self._shown()
+
+    def forget(self, *, again: bool = False) -> None:
+        """Drop the ids that were kept for the count. again: except those that the next reading is compared with."""
         if not self._keep_ids:
-            self._seen.drop(self._name, self.pages)
+            kept = self.reading.pages if again and self._provable else 0
+            self._seen.drop(self._name, self.pages - kept)
+
+    def _shown(self) -> set[str]:
+        """The ids that this reading has shown, where they were kept, else those of its last page."""
+        if self.reading.pages <= 1 or (self.reading.count is None and not self._exact):
+            return self._last
+        return self._seen.all(self._name, self.pages, first=max(0, self.pages - self.reading.pages))

@@ -7,10 +7,13 @@ move between pages, and one may move to a page that was read before: then no pag
   and that many different records must have been shown.
 - A deletion and a creation can make up for each other in the count. So it counts as proof only if none of the records
   can have changed since the reading began.
-- Otherwise the list is read a second time. What the first reading missed is new to the copy then. (To be missed twice,
-  a record would have to move by nearly a page between the two.)
+- Otherwise the list is read a second time. A record is only missed where another one before it leaves its place: it is
+  deleted, and the second reading does not show it; or it is moved behind, and the first shows it twice, where no count
+  tells. So a first reading that showed no record twice, or as many as its pages say, is proved by a second one that
+  shows all of them again. What is new to the copy then must have been changed since.
 
-A list of one page cannot shift.
+Without a count, one case is left: within one reading, a record is put before a page that is about to be read, and taken
+away when that page has been read. A list of one page cannot shift.
 """
 
 from __future__ import annotations
@@ -37,8 +40,8 @@ class Reading:
     """What the pages of one list have shown so far.
 
     pages: how many were read. count: how many records the list has, as its pages say; None where they do not. steady:
-    all of them said the same. quiet: no record that was shown can have changed since the reading began. unnamed: how
-    many records without an id were shown. new: ids that the copy did not have before.
+    all of them said the same. quiet: no record that was shown can have changed since the reading began. named, unnamed:
+    how many records with and without an id were shown. new: ids that the copy did not have before.
     """
 
     pages: int = 0
@@ -46,31 +49,36 @@ class Reading:
     count: int | None = None
     steady: bool = True
     quiet: bool = True
+    named: int = 0
     unnamed: int = 0
     new: tuple[str, ...] = ()
 
     def with_page(self, kind: Kind, page: Page, new: tuple[str, ...]) -> Reading:
         began = self.began or page.began
         bound = behind(shown_until(began))
+        unnamed = sum(key_of(kind, record) is None for record in page.records)
         return Reading(
             pages=self.pages + 1,
             began=began,
             count=page.total,
             steady=self.steady and (not self.pages or page.total == self.count),
             quiet=self.quiet and all(_is_before(record.get("updated_at"), bound) for record in page.records),
-            unnamed=self.unnamed + sum(key_of(kind, record) is None for record in page.records),
+            named=self.named + len(page.records) - unnamed,
+            unnamed=self.unnamed + unnamed,
             new=(*self.new, *new)[: MOST_NEW + 1],
         )
 
-    def agrees(self, named: int) -> bool:
-        """Whether it showed as many records as its pages say there are, where they do. named: different ids shown."""
-        return self.steady and (self.count is None or self.count == named + self.unnamed)
+    def agrees(self, different: int) -> bool:
+        """Whether it showed as many records as its pages say there are, where they do. different: ids shown."""
+        return self.steady and (self.count is None or self.count == different + self.unnamed)
 
-    def is_proof(self, *, earlier: int) -> bool:
-        """Whether a reading that agrees shows that the copy has every record of the list. earlier: readings before."""
-        if self.pages <= 1 or (self.count is not None and self.quiet):
-            return True
-        return earlier > 0 and not self.new
+    def is_provable(self, different: int) -> bool:
+        """Whether it showed every record of the list if another one shows all of them again."""
+        return self.agrees(different) and (self.count is not None or self.named == different)
+
+    def is_proof(self) -> bool:
+        """Whether a reading that agrees shows by itself that the copy has every record of the list."""
+        return self.pages <= 1 or (self.count is not None and self.quiet)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"new": list(self.new)}

@@ -3,7 +3,8 @@
 Its checkpoint is a field of the kind's position (`backfill`, `reconcile`) and is written after each page:
 since: as asked. began, changed: when it was begun, and last written. windows: the lists still to be read, the current
 one first; all_windows: how many there were. resume: the page to go on with. reading: what the current list has shown
-(`shared.jobs.reading`). pages: how many pages of ids are kept beside it. And what the job itself adds.
+(`shared.jobs.reading`). pages, before: which pages of ids are kept beside it (`shared.jobs.listing`). And what the job
+itself adds.
 
 A list whose pages do not show all its records goes to the end of `windows` and is read again.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from shared.drchrono.kinds import KINDS, Kind
@@ -103,7 +105,8 @@ class _Walker:
         """Read the current list, and remove it from the windows, or move it to the end to be read again."""
         window: Window = state["windows"][0]
         dates = (window["first"], window["last"]) if window["first"] else None
-        listing = Listing(self.run.parts.seen, self.job, self.kind, state, keep_ids=self.keep_ids)
+        exact = self.exact and dates is None
+        listing = Listing(self.run.parts.seen, self.job, self.kind, state, keep_ids=self.keep_ids, exact=exact)
         own: dict[str, Any] = {}
         position: Mapping[str, Any] | None = state["resume"]
         again, empty = False, True
@@ -129,23 +132,25 @@ class _Walker:
             listing.add(page, result)
             if page.resume is None:
                 # What was new is not new any more where this run dies in a look at what changed.
-                again = not self._is_done(state, listing, lambda: self._save(state, own | listing.state, position))
+                save_again = partial(self._save, state, own | listing.state, position)
+                again = not self._is_done(state, listing, save_again, exact=exact)
             del page, result
         if empty:
             save(None)
-        listing.forget()
+        listing.forget(again=again)
         if again and readings_of(window) + 1 >= MOST_READINGS:
             raise ListShifted(self.kind.name)
 
-    def _is_done(self, state: State, listing: Listing, save: Callable[[], object]) -> bool:
+    def _is_done(self, state: State, listing: Listing, save: Callable[[], object], *, exact: bool) -> bool:
         """After the last page of a list: whether it need not be read again."""
-        window, reading = state["windows"][0], listing.reading
-        if not listing.agrees():
+        reading = listing.reading
+        agrees = listing.agrees()
+        if not exact or (agrees and reading.is_proof()):
+            return agrees
+        if not listing.proves_the_one_before() or len(reading.new) > MOST_NEW:
             return False
-        if not self.exact or window["first"] or reading.is_proof(earlier=readings_of(window)):
+        if not reading.new:
             return True
-        if not readings_of(window) or len(reading.new) > MOST_NEW:
-            return False
         save()
         return self._changed(state["began"]) >= set(reading.new)
 

@@ -278,6 +278,20 @@ def test_an_expired_list_is_requested_again_at_the_same_page(form: str, monkeypa
         assert sorted(found) == sorted(truth)
 
 
+@pytest.mark.parametrize("form", ["guide-uuid", "live"])
+def test_a_list_that_expired_in_unknown_words_is_requested_again_at_the_same_page(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pages(monkeypatch)
+    with harness_of(form=form) as harness:
+        match = {"kind": "patients", "page": 3, "method": "GET"}
+        gone = {"fault": "answer", "status": 404, "body": {"detail": "This list is gone."}, "times": 1}
+        harness.simulator.faults.set([{"match": match, **gone}], replace=True)
+        found = keys("patients", harness.client.list_changed(PATIENTS, since="2020-01-01"))
+        assert harness.simulator.faults.as_json()[0]["applied"] == 1
+        assert sorted(found) == sorted(harness.simulator.truth("patients"))  # none twice: no page was read again
+
+
 @pytest.mark.parametrize("minutes", [1, 57, 180])
 def test_an_unfinished_list_can_be_resumed_at_any_age(minutes: int) -> None:
     with harness_of(form="live", polls_until_complete=4) as harness:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
@@ -16,10 +17,12 @@ from functions.store_record import handle
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill, reconcile
+from shared.jobs.health import FAILURES_IN_A_ROW
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
-from shared.jobs.sync import MANY, sync
-from shared.queue.entries import Target
+from shared.jobs.sync import MANY, changes, sync
+from shared.jobs.worklist import retry_failed
+from shared.queue.entries import Priority, Target
 from shared.records.refresh import Done, Known, Refresh
 from shared.records.store import Source
 from shared.webhooks.events import Change
@@ -28,6 +31,7 @@ from tests.clinic import Allowance, Clinic, simulator
 from tests.functions.test_store_record import push
 from tests.jobs.test_sync import entries, filled
 
+FORMS = ("guide", "live")
 LISTED = ("patients", "appointments", "clinical_notes")
 # How a list of each kind is asked for, in every form.
 LISTS = {
@@ -37,7 +41,19 @@ LISTS = {
 }
 
 
-@pytest.fixture(params=["guide", "live"])
+def both_stores(names: str, cases: Iterable[tuple[Any, ...]], *in_firestore: tuple[Any, ...]) -> pytest.MarkDecorator:
+    """All cases on the embedded store, and those on Firestore as well: there each takes ten times as long."""
+    embedded = [("embedded", *case) for case in cases]
+    firestore = [pytest.param("firestore_documents", *case, marks=pytest.mark.emulator) for case in in_firestore]
+    return pytest.mark.parametrize(f"store, {names}", [*embedded, *firestore], indirect=["store"])
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Documents:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=FORMS)
 def running(request: pytest.FixtureRequest) -> Iterator[Simulator]:
     with simulator(form=request.param, patients=12) as running:
         yield running
@@ -137,10 +153,49 @@ def test_where_single_records_of_a_kind_are_broken_the_list_shows_them(clinic: C
     assert clinic.queue.count("patients") == 0
 
 
-@pytest.mark.parametrize("fault", ["500", "401", "403", "garbage"])
-def test_records_that_fail_for_ever_take_a_bounded_part_of_each_run(embedded: Documents, fault: str) -> None:
-    with simulator(form="live", patients=60) as running:
-        clinic = filled(Clinic(running, embedded))
+def test_where_neither_the_list_nor_the_records_of_a_kind_can_be_read_few_are_tried(clinic: Clinic) -> None:
+    keys = sorted(clinic.simulator.truth("patients"))
+    assert len(keys) == 12
+    other = min(clinic.simulator.truth("appointments"))
+    clinic.simulator.change("appointments", other, webhook=False)
+    clinic.queue.enqueue([*entries(clinic, keys), *entries(clinic, [other], "appointments")])
+    clinic.later(seconds=40)
+    fail(clinic, r"/api/patients", "500")
+    runs(clinic, hours=0.1)
+    # Five, and each once more after a moment. No patient was read singly before.
+    assert clinic.simulator.stats()["by_endpoint"]["GET /api/patients/{id}"] == 2 * FAILURES_IN_A_ROW
+    waiting = [entry for key in keys if (entry := clinic.queue.get(Target("patients", key)))]
+    assert Counter(entry.attempts for entry in waiting) == {1: FAILURES_IN_A_ROW, 0: 12 - FAILURES_IN_A_ROW}
+    assert clinic.queue.get(Target("appointments", other)) is None
+    clinic.simulator.faults.set([], replace=True)
+    runs(clinic, hours=0.5)
+    assert clinic.queue.count("patients") == 0
+
+
+def test_what_failed_before_is_no_sign_of_an_outage(clinic: Clinic) -> None:
+    fail(clinic, r"/api/(patients|appointments)/", "500")
+    kinds = ("patients", "appointments")
+    failing = [
+        replace(entry, attempts=1, priority=Priority.RETRY)
+        for kind in kinds
+        for entry in entries(clinic, sorted(clinic.simulator.truth(kind))[:FAILURES_IN_A_ROW], kind)
+    ]
+    clinic.queue.enqueue(failing)
+    clinic.later(seconds=40)
+    run = clinic.run(retry_failed)  # it does not end as stopped
+    assert run.health.unreadable == set()
+    attempts = [entry.attempts for one in failing if (entry := clinic.queue.get(one.target))]
+    assert attempts == [2] * len(failing)
+
+
+@both_stores(
+    "form, fault",
+    [("live", "500"), ("live", "401"), ("guide", "403"), ("guide", "garbage")],
+    ("live", "401"),
+)
+def test_records_that_fail_for_ever_take_a_bounded_part_of_each_run(store: Documents, form: str, fault: str) -> None:
+    with simulator(form=form, patients=60) as running:
+        clinic = filled(Clinic(running, store))
         patients = sorted(running.truth("patients"))
         poison = patients[:26]
         fail(clinic, "/api/patients/(" + "|".join(map(re.escape, poison)) + r")(\?|$)", fault)
@@ -158,17 +213,17 @@ def test_records_that_fail_for_ever_take_a_bounded_part_of_each_run(embedded: Do
         # Each record costs a few attempts an hour at most, and a refreshed token only now and then.
         assert clinic.requests() - begun < 12 * 50
         running.faults.set([], replace=True)
-        runs(clinic, hours=26)
+        clinic.later(hours=25)
+        runs(clinic, hours=2)
         assert clinic.queue.waiting() == 0
         assert clinic.differences() == []
 
 
-@pytest.mark.parametrize("fault", ["500", "403", "garbage"])
-@pytest.mark.parametrize("broken", LISTED)
+@both_stores("broken, fault", product(LISTED, ["500", "403", "garbage"]), ("appointments", "403"))
 def test_a_backfill_that_fails_in_the_middle_keeps_its_checkpoint_and_says_so(
-    running: Simulator, embedded: Documents, broken: str, fault: str
+    running: Simulator, store: Documents, broken: str, fault: str
 ) -> None:
-    clinic = Clinic(running, embedded)
+    clinic = Clinic(running, store)
     backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2020, 1, 1))
     fail(clinic, LISTS[broken], fault)
     run = clinic.run(backfill.go_on)
@@ -178,8 +233,9 @@ def test_a_backfill_that_fails_in_the_middle_keeps_its_checkpoint_and_says_so(
     assert position.backfilled_at is None
     # A sync that works clears its own problem only.
     clinic.simulator.faults.set([], replace=True)
-    clinic.run(partial(sync, force=True))
-    assert clinic.positions.get(broken).backfilled_at is None or not problem(clinic, broken, "backfill")
+    assert changes(Run(clinic.parts(), clinic.now() + timedelta(hours=1)), KINDS[broken], force=True)
+    assert problem(clinic, broken, "backfill") != {}
+    assert problem(clinic, broken) == {}
     runs(clinic, hours=2)
     assert clinic.positions.get(broken).backfilled_at is not None
     assert clinic.differences() == []
@@ -227,27 +283,38 @@ def test_a_checkpoint_that_cannot_be_read_counts_as_never_done(clinic: Clinic, b
     assert clinic.positions.get("patients").synced_at is not None
 
 
-def test_a_list_that_is_never_ready_keeps_no_other_kind_waiting(embedded: Documents) -> None:
-    with simulator(form="live", polls_until_complete=10**6) as running:
-        clinic = Clinic(running, embedded)
+@pytest.mark.parametrize("form", ["guide-uuid", "live"])
+def test_a_list_that_is_never_ready_keeps_no_other_kind_waiting(documents: Documents, form: str) -> None:
+    with simulator(form=form, polls_until_complete=10**6) as running:
+        clinic = Clinic(running, documents)
         run = Run(clinic.parts(), deadline=clinic.now() + timedelta(hours=1))
         backfill.start(run.parts, LISTED, date(2025, 1, 1))
         backfill.go_on(run)
         assert set(run.unfinished.values()) == {"bulk_not_ready"}
         assert {kind for _, kind in run.unfinished} >= {"patients", "appointments"}
+        # The list that DrChrono is making is waited for, and not begun anew.
+        backfilling = clinic.positions.get("patients").backfill
+        assert backfilling is not None
+        assert "born" in backfilling["resume"]
         assert clinic.queue.get(Target("patients", "1")) is None
 
 
-@pytest.mark.parametrize("form", ["guide", "guide-uuid", "live"])
-@pytest.mark.parametrize("words", [{"detail": "Not found."}, {"detail": "This list is gone."}])
+@both_stores(
+    "form, words",
+    product(["guide", "guide-uuid", "live"], ["Not found.", "This list is gone."]),
+    ("guide", "Not found."),
+    ("guide-uuid", "This list is gone."),
+    ("live", "This list is gone."),
+)
 def test_a_list_that_expired_in_other_words_is_begun_anew_at_the_same_page(
-    form: str, words: dict[str, str], embedded: Documents, monkeypatch: pytest.MonkeyPatch
+    form: str, words: str, store: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_pages(monkeypatch)
     with simulator(form=form, patients=23, appointments=0, notes=0, children=0) as running:
-        clinic = Clinic(running, embedded)
+        clinic = Clinic(running, store)
         backfill.start(clinic.parts(), ("patients",), date(2020, 1, 1))
-        rule = {"match": {"kind": "patients", "page": 3}, "fault": "answer", "status": 404, "body": words, "times": 1}
+        refusal = {"fault": "answer", "status": 404, "body": {"detail": words}, "times": 1}
+        rule = {"match": {"kind": "patients", "page": 3}, **refusal}
         running.faults.set([rule], replace=True)
         clinic.run(backfill.go_on)
         runs(clinic, hours=0.5)
@@ -258,11 +325,11 @@ def test_a_list_that_expired_in_other_words_is_begun_anew_at_the_same_page(
 
 @pytest.mark.parametrize("form", ["guide", "guide-uuid", "live"])
 def test_a_list_that_shrank_below_the_page_is_read_to_its_new_end(
-    form: str, embedded: Documents, monkeypatch: pytest.MonkeyPatch
+    form: str, documents: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_pages(monkeypatch)
     with simulator(form=form, patients=11, appointments=0, notes=0, children=0) as running:
-        clinic = Clinic(running, embedded)
+        clinic = Clinic(running, documents)
         backfill.start(clinic.parts(), ("patients",), date(2020, 1, 1))
         rule = {
             "match": {"kind": "patients", "page": 3},
@@ -282,13 +349,13 @@ def test_a_list_that_shrank_below_the_page_is_read_to_its_new_end(
         assert clinic.differences() == []
 
 
-@pytest.mark.parametrize("link", ["first", "self"])
+@both_stores("link", [("first",), ("self",)], ("first",))
 def test_links_in_a_circle_cost_few_requests_and_the_list_is_begun_anew(
-    link: str, embedded: Documents, monkeypatch: pytest.MonkeyPatch
+    link: str, store: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_pages(monkeypatch)
     with simulator(form="guide", patients=23, appointments=0, notes=0, children=0) as running:
-        clinic = Clinic(running, embedded)
+        clinic = Clinic(running, store)
         backfill.start(clinic.parts(), ("patients",), date(2020, 1, 1))
         rule = {"match": {"kind": "patients", "page": 3}, "fault": "next", "link": link}
         running.faults.set([rule], replace=True)
@@ -296,12 +363,63 @@ def test_links_in_a_circle_cost_few_requests_and_the_list_is_begun_anew(
         made = runs(clinic, hours=1)
         assert all(run.unfinished for run in made)
         assert problem(clinic, "patients", "backfill")["reason"] == "list_repeats"
+        backfilling = clinic.positions.get("patients").backfill
+        assert backfilling is not None
+        assert backfilling["resume"] == {}
         # Six for each attempt at the list, of which there are five; the rest are the lists of its patients.
         assert clinic.requests() - before < 300
         running.faults.set([], replace=True)
         runs(clinic, hours=1.2)
         assert clinic.positions.get("patients").backfilled_at is not None
         assert clinic.differences() == []
+
+
+@pytest.mark.parametrize("link", ["first", "self"])
+def test_a_list_of_changes_in_a_circle_keeps_no_other_kind_from_being_listed(clinic: Clinic, link: str) -> None:
+    """In both forms: live, the list of a few changes is a plain one, with links."""
+    clinic.later(hours=1)
+    rule = {"match": {"kind": "patients", "path": LISTS["patients"]}, "fault": "next", "link": link}
+    clinic.simulator.faults.set([rule], replace=True)
+    for kind in LISTED:
+        clinic.simulator.change(kind, webhook=False)
+    clinic.later(minutes=1)
+    before = clinic.requests()
+    runs(clinic, hours=0.5)
+    assert problem(clinic, "patients")["reason"] == "list_repeats"
+    assert clinic.requests() - before < 60
+    assert [one for one in clinic.differences() if not one.startswith("patients:")] == []
+    clinic.simulator.faults.set([], replace=True)
+    runs(clinic, hours=1)
+    assert problem(clinic, "patients") == {}
+    assert clinic.differences() == []
+
+
+@pytest.mark.parametrize("job", ["backfill", "sync"])
+def test_a_link_to_a_foreign_host_is_not_followed_and_costs_no_checkpoint(
+    clinic: Clinic, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pages(monkeypatch)
+    link = {"fault": "next", "link": "https://drchrono.example.org/api/patients?page=2"}
+    rule = {"match": {"kind": "patients", "path": LISTS["patients"], "method": "GET"}, **link}
+    clinic.later(hours=1)
+    for kind in LISTED:
+        clinic.simulator.change(kind, webhook=False)
+    clinic.later(minutes=1)
+    clinic.simulator.faults.set([rule], replace=True)
+    if job == "backfill":
+        backfill.start(clinic.parts(), LISTED, date(2009, 1, 1))
+        run = clinic.run(backfill.go_on)
+    else:
+        run = clinic.run(sync)
+    assert run.unfinished == {(job, "patients"): "foreign_host"}
+    assert problem(clinic, "patients", job)["reason"] == "foreign_host"
+    assert getattr(clinic.positions.get("patients"), job) is not None
+    assert [one for one in clinic.differences() if not one.startswith("patients:")] == []
+    clinic.simulator.faults.set([], replace=True)
+    runs(clinic, hours=1)
+    assert problem(clinic, "patients", job) == {}
+    assert getattr(clinic.positions.get("patients"), job) is None
+    assert clinic.differences() == []
 
 
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from shared.jobs import backfill, practice_lists
 from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.practice_sample import SAMPLE
 from shared.jobs.practice_state import KIND_NAMES
-from shared.jobs.practice_strategies import strategy_of
+from shared.jobs.practice_strategies import ATTEMPTS, strategy_of
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
@@ -103,6 +103,19 @@ def test_where_the_widest_times_out_the_lists_of_the_doctors_are_read(clinic: Cl
     assert clinic.differences() == []
     assert strategies(clinic) == {"doctor"}
     assert clinic.queue.waiting() == 0
+
+
+@pytest.mark.parametrize(("attempts", "strategy"), [(ATTEMPTS - 1, "practice"), (ATTEMPTS, "doctor")])
+def test_a_list_that_fails_for_a_moment_is_asked_for_again_as_it_is(
+    clinic: Clinic, attempts: int, strategy: str
+) -> None:
+    times = 2 * attempts  # each attempt sends its request twice
+    fail(clinic, *(wide(name, {"fault": "504", "times": times}) for name in KIND_NAMES))
+    begin(clinic)
+    runs(clinic, hours=0.5)
+    assert [rule["applied"] for rule in clinic.simulator.faults.as_json()] == [times] * len(KIND_NAMES)
+    assert strategies(clinic) == {strategy}
+    assert clinic.differences() == []
 
 
 def test_where_only_small_pages_are_answered_these_are_read(clinic: Clinic) -> None:

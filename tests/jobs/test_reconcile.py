@@ -11,6 +11,9 @@ from shared.drchrono.kinds import KINDS
 from shared.jobs import reconcile
 from shared.jobs.run import Run
 from shared.jobs.sync import sync
+from shared.queue.entries import Target
+from shared.records.refresh import Known
+from shared.records.store import Source
 from simulator import Simulator
 from tests.clinic import Clinic, simulator
 from tests.jobs.test_sync import entries, filled
@@ -147,3 +150,14 @@ def test_records_of_a_permission_that_is_lost_below_the_limit_come_back_with_it(
         for _ in range(3):
             clinic.settle()
         assert clinic.differences() == []
+
+
+def test_what_was_fetched_since_the_pass_began_is_not_absent_from_it(clinic: Clinic) -> None:
+    reconcile.start(clinic.parts(), ("patients",))
+    key = str(clinic.simulator.create("patients", webhook=False)["id"])
+    clinic.later(seconds=1)
+    clinic.refresh().run(Target("patients", key), Known(clinic.now()), Source("webhook"))
+    clinic.simulator.delete("patients", key, webhook=False)
+    run = clinic.run(reconcile.go_on)
+    assert clinic.positions.get("patients").reconciled_at is not None
+    assert run.counts["absent"] == 0

@@ -30,11 +30,12 @@ def practice(form: str, **settings: Any) -> Simulator:
     )
 
 
-def after_page(clinic: Clinic, kind: str, page: int, *acts: dict[str, Any], path: str = "", times: int = 1) -> None:
-    """Let the practice act when a page of the list has been cut."""
+def after_page(clinic: Clinic, kind: str, page: int, *acts: dict[str, Any], path: str = "", reading: int = 1) -> None:
+    """Let the practice act when a page of the list has been cut in that reading."""
     method = "POST" if clinic.simulator.config.form == "live" else "GET"
     match = {"kind": kind, "read": "bulk", "page": page, "method": method, "path": path}
-    rule = {"match": match, "fault": "then", "acts": [{"webhook": False, **act} for act in acts], "times": times}
+    acts_of_practice = [{"webhook": False, **act} for act in acts]
+    rule = {"match": match, "fault": "then", "acts": acts_of_practice, "after": reading - 1, "times": 1}
     clinic.simulator.faults.set([rule], replace=False)
 
 
@@ -261,3 +262,89 @@ def test_a_list_costs_one_reading_where_nothing_can_have_moved(embedded: Documen
         assert position.filled_at is not None
         assert running.stats()["by_endpoint"]["POST /api/patients_list"] == 2
         assert clinic.now() - position.filled_at < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_record_that_two_readings_in_a_row_miss_is_found_before_anything_is_claimed(
+    form: str, documents: Documents
+) -> None:
+    with practice(form) as running:
+        clinic = Clinic(running, documents)
+        keys = sorted(running.truth("patients"), key=int)
+        missed = keys[20]  # the first of the last page
+        delete(clinic, 4, keys[:1])  # it moves to the page before, which was read
+        # In the second reading it moves nearly a page further, and then again to a page that was read.
+        delete(clinic, 1, keys[1:5], reading=2)
+        delete(clinic, 3, keys[5:6], reading=2)
+        fill(clinic, "patients")
+        assert [rule["applied"] for rule in running.faults.as_json()] == [1, 1, 1]
+        assert clinic.positions.get("patients").filled_at is None or missed in clinic.stored("patients")
+        for _ in range(6):
+            clinic.later(minutes=20)
+            runs(clinic, hours=0.1)
+            assert clinic.positions.get("patients").complete_at is None or not missing(clinic, "patients")
+        assert clinic.positions.get("patients").complete_at is not None
+        kept = [name for name, _ in documents.query("sync_state") if name.startswith("seen-")]
+        assert kept == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_appointment_that_reschedules_hide_in_two_readings_in_a_row_is_found_before_anything_is_claimed(
+    form: str, embedded: Documents
+) -> None:
+    with practice(form, patients=10, appointments=60, list_order="scheduled_time") as running:
+        clinic = Clinic(running, embedded)
+        visits = running.truth("appointments")
+        keys = sorted(visits, key=lambda key: str(visits[key]["scheduled_time"]))
+        missed = keys[10]  # the first of the third page
+
+        def move(key: str, to: str, page: int) -> None:
+            act = {"action": "change", "kind": "appointments", "id": key, "fields": {"scheduled_time": to}}
+            after_page(clinic, "appointments", page, act, path="since=")
+
+        move(keys[0], "2031-01-06T09:00:00", page=2)  # it moves to the page before, which was read
+        move(keys[-1], "2001-01-08T09:00:00", page=12)  # and back, when the last page was cut
+        move(keys[1], "2031-01-07T09:00:00", page=2)  # in the second reading
+        fill(clinic, "appointments")
+        assert [rule["applied"] for rule in running.faults.as_json()] == [1, 1, 1]
+        for _ in range(6):
+            position = clinic.positions.get("appointments")
+            assert position.filled_at is None or missed in clinic.stored("appointments")
+            clinic.later(minutes=20)
+            runs(clinic, hours=0.1)
+        assert clinic.positions.get("appointments").complete_at is not None
+        assert missing(clinic, "appointments") == set()
+
+
+def test_what_two_syncs_of_several_pages_in_a_row_miss_is_found_by_the_reconciliation(embedded: Documents) -> None:
+    """Where the list has no count, and the record moves by nearly a page between the two: the claim is too early."""
+    with practice("guide") as running:
+        clinic = Clinic(running, embedded)
+        fill(clinic, "patients")
+        assert complete(clinic, "patients")
+        keys = sorted(running.truth("patients"), key=int)
+        for key in keys:
+            running.change("patients", key, webhook=False)
+        changed = clinic.now()
+        clinic.later(minutes=20)
+        delete(clinic, 4, keys[:1])
+        delete(clinic, 1, keys[1:5], reading=2)
+        delete(clinic, 3, keys[5:6], reading=2)
+        for _ in range(2):
+            runs(clinic, hours=0.1)
+            clinic.later(minutes=20)
+        assert [rule["applied"] for rule in running.faults.as_json()] == [1, 1, 1]
+        complete_at = clinic.positions.get("patients").complete_at
+        assert complete_at is not None
+        assert complete_at > changed
+        assert f"patients:{keys[20]}" in clinic.differences()
+        reconcile.start(clinic.parts(), ("patients",))
+        clinic.run(reconcile.go_on)
+        assert f"patients:{keys[20]}" not in clinic.differences()
+
+
+def delete(clinic: Clinic, page: int, keys: list[str], reading: int = 1) -> None:
+    """When `page` has been cut for the `reading`-th time; live, creations make up for the deletions in the count."""
+    creations = [{"action": "create", "kind": "patients"} for _ in keys if clinic.simulator.config.form == "live"]
+    deletions = [{"action": "delete", "kind": "patients", "id": key} for key in keys]
+    after_page(clinic, "patients", page, *deletions, *creations, reading=reading)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from functions.store_record import handle
+from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.webhooks.events import Change
 from simulator import Simulator
@@ -112,9 +113,25 @@ def shown(clinic: Clinic, kind: str) -> bool:
 def test_whatever_fails_for_ever_everything_else_reaches_the_truth(
     form: str, broken: Broken, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = tmp_path_factory.mktemp("store")
+    a_thing_fails(form, broken, EmbeddedDocuments(tmp_path_factory.mktemp("store") / "store.sqlite3"))
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("form", ["guide", "live"])
+@pytest.mark.parametrize(
+    "broken",
+    [Broken("patients", "single", True, FAULTS[1]), Broken("appointments", None, False, FAULTS[0])],
+    ids=["one record", "a kind"],
+)
+def test_whatever_fails_for_ever_in_firestore_everything_else_reaches_the_truth(
+    form: str, broken: Broken, firestore_documents: Documents
+) -> None:
+    a_thing_fails(form, broken, firestore_documents)
+
+
+def a_thing_fails(form: str, broken: Broken, documents: Documents) -> None:
     with simulator(form=form, patients=8) as running:
-        clinic = filled(Clinic(running, EmbeddedDocuments(folder / "store.sqlite3")))
+        clinic = filled(Clinic(running, documents))
         clinic.later(minutes=70)
         day = Day(clinic, running)
         match: dict[str, Any] = {"kind": broken.kind}
