@@ -149,6 +149,6 @@ def _records(app: Flask, target: TargetSystem, page: Page, now: Callable[[], dat
 
     @app.post("/record")
     def compared() -> Response:
-        """It costs a request to DrChrono, so no link leads here."""
+        """Compare with DrChrono's record. This costs a request, so only a form leads here, no link."""
         kind, key = request.form.get("kind", ""), request.form.get("id", "").strip()
         return page("record.html", one=records.shown(target, kind, key, with_drchrono=True), now=now())

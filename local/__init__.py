@@ -1,1 +1,1 @@
-"""Running and proving the system on one machine. Nothing here is deployed."""
+"""Runs and checks the whole system on one machine. Nothing here is deployed."""

@@ -55,5 +55,5 @@ def fail(problem: str) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:  # while nothing was started yet
+    except KeyboardInterrupt:  # before anything was started
         sys.exit(fail("interrupted"))

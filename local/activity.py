@@ -44,9 +44,9 @@ class Activity:
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="job"))
 
     def backfill(self, since: date | None) -> None:
-        """Run the backfill to its end, then syncs until no entry of the work queue is due soon. Raises Failed.
+        """Complete the backfill, then sync until no entry of the work queue is due soon. Raises Failed.
 
-        since: None for all records. A backfill that an earlier run began is continued, not begun again.
+        since: None for all records. A backfill that an earlier run began continues; it does not start again.
         """
         began = time.monotonic()
         with self.terminal.bars() as show:
@@ -81,7 +81,7 @@ class Activity:
         return any(position.backfill for position in self._positions())
 
     def _is_due_soon(self) -> bool:
-        """Return whether to wait for more entries. Others wait for hours, such as those that DrChrono forbids."""
+        """Return whether an entry is due soon. Others wait for hours, such as records that DrChrono forbids."""
         soon = datetime.now(timezone.utc) + SOON
         return self.system.documents().count(PENDING, [Where("due", "<=", soon)]) > 0
 
@@ -102,7 +102,7 @@ class Activity:
             yield Stage(kind.name, done, total, f"{stored} records{self._left(kind, positions.get(kind.name))}")
 
     def _left(self, kind: Kind, position: Checkpoint) -> str:
-        """What a backfill or a pass under way still takes; empty while that is not known."""
+        """Return what a running backfill or pass still needs; empty if it is not known."""
         api, queued = self.system.api(), self.system.queue().count(kind.name)
         left = remaining(kind, position, queued, api.quota, api.background_share)
         if left is None or left.requests is None or left.time is None:
@@ -115,7 +115,7 @@ class Activity:
         return make_edits(self.terminal, self.system.documents(), control, edits, lambda: self.show_feed("  "))
 
     def show_feed(self, before: str) -> None:
-        """Print what the change feed has told since the last call."""
+        """Print the messages of the change feed since the last call."""
         for change in self.changes():
             self.terminal.say(before + told_change(change), style="cyan")
 
@@ -163,9 +163,9 @@ class Activity:
         return kind.name, str(truth), str(living), str(stored - living), "no" if wrong else "yes"
 
     def keep_going(self, logs: Sequence[Path], sync_seconds: float, refresh_seconds: float) -> None:
-        """Start the jobs like Cloud Scheduler, until interrupted, and print each arrival as the functions log it.
+        """Start the jobs as Cloud Scheduler does, until interrupted, and print each arrival from the functions' logs.
 
-        Failed jobs are shown and tried again.
+        Print failed jobs, and try them again.
         """
         due = {"sync": time.monotonic() + sync_seconds, "refresh-token": time.monotonic() + refresh_seconds}
         pause = {"sync": sync_seconds, "refresh-token": refresh_seconds}

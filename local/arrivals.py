@@ -1,4 +1,4 @@
-"""What the functions say of webhooks and events in their logs, as lines for a person who is trying things out."""
+"""Webhooks and events from the functions' logs, as lines for a person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# By the outcome in the line `event.done` (shared.records.ordering.Outcome).
+# Keyed by the outcome in the log line `event.done` (shared.records.ordering.Outcome).
 OUTCOMES = {
     "stored": "stored",
     "unchanged": "unchanged",
@@ -19,7 +19,7 @@ OUTCOMES = {
 
 
 class Tail:
-    """The lines that are written to a log from now on."""
+    """The lines that are written to a log after this object was made."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -27,7 +27,7 @@ class Tail:
         self._rest = b""
 
     def lines(self) -> Iterator[Mapping[str, Any]]:
-        """The new ones that are whole and the function's own (JSON); whatever else is in a log is left out."""
+        """Yield the new, complete lines of the function itself, which are JSON. Skip all other lines of the log."""
         if not self._log.exists():
             return
         with self._log.open("rb") as log:
@@ -45,7 +45,7 @@ class Tail:
 
 
 def told(line: Mapping[str, Any]) -> str | None:
-    """What became of a webhook or an event, without patient data, as every line of the log; None for other lines."""
+    """Return the outcome of a webhook or an event, without patient data; None for any other line."""
     label = line.get("message")
     if label == "event.done":
         words = OUTCOMES.get(line["outcome"], line["outcome"])
@@ -61,5 +61,5 @@ def told(line: Mapping[str, Any]) -> str | None:
 
 
 def row(event: str, path: str, what: str) -> str:
-    """In 80 columns, the time before it included: DrChrono's longest event has 25 characters."""
+    """Return a line that fits 80 columns with the time before it. DrChrono's longest event name has 25 characters."""
     return f"{event:25} {path:24} {what}"

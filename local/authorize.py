@@ -1,4 +1,4 @@
-"""The first authorization, and the webhook's ownership handshake: with the simulator both happen by themselves."""
+"""The first authorization, and the webhook's ownership handshake. With the simulator, both are automatic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BROWSER_SECONDS = 10.0
 
 
 def authorize(options: Options, terminal: Terminal, system: System) -> None:
-    """By the guide's "Initial Authorization"; a pair that is there from an earlier run is used as it is."""
+    """Authorize as in the guide's "Initial Authorization". Reuse the token pair of an earlier run if it still works."""
     if options.url is not None:
         with contextlib.suppress(TokenError):
             system.token_refresher().current()
@@ -43,7 +43,7 @@ def authorize(options: Options, terminal: Terminal, system: System) -> None:
 
 
 def _allow(url: str) -> None:
-    """The simulated person allows it at once, and the simulated browser goes where it is sent."""
+    """Allow the access as the simulated person does, and follow the redirect as a browser does."""
     answer = requests.get(url, allow_redirects=False, timeout=BROWSER_SECONDS)
     if answer.status_code != 302:
         raise Failed(f"the simulator answered {answer.status_code} to the authorization")

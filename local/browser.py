@@ -1,6 +1,6 @@
-"""A headless Chromium, driven through ChromeDriver (w3.org/TR/webdriver2): for tests of the console and its pictures.
+"""Headless Chromium through ChromeDriver (w3.org/TR/webdriver2), for the tests and screenshots of the console.
 
-The protocol is JSON over HTTP; what is needed of it fits here, so no package is.
+The protocol is JSON over HTTP. The few commands needed fit in this module, so no package is required.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from local.emulators import free_port, wait_for_port
 ANSWER_SECONDS = 60.0
 WAIT_SECONDS = 20.0
 LOOK_SECONDS = 0.05
-ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key of an element's reference, by the standard
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the standard's key for a reference to an element
 
 
 class BrowserMissing(Exception):
-    """Says what to install."""
+    """The text says what to install."""
 
 
 class NotSeen(Exception):
-    """What was waited for did not come."""
+    """The expected state did not appear in time, or a command failed."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Installed:
 
 
 def find() -> Installed:
-    """Raises BrowserMissing."""
+    """Return the paths of both programs. Raises BrowserMissing."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
     driver = shutil.which("chromedriver")
     if chromium is None or driver is None:
@@ -74,7 +74,7 @@ class Browser:
                 "binary": self._installed.chromium,
                 "args": [
                     "--headless=new",
-                    "--no-sandbox",  # it opens our own pages only, and as root there is no sandbox
+                    "--no-sandbox",  # it opens only our own pages, and root cannot use the sandbox
                     "--disable-dev-shm-usage",
                     "--disable-gpu",
                     "--hide-scrollbars",
@@ -88,7 +88,7 @@ class Browser:
             }
             session = self._post("", {"capabilities": {"alwaysMatch": always}})
             self._url += f"/{session['sessionId']}"
-            # A window that is behind another, or on no screen, has no focus, and its pages are told of no change of it.
+            # A window in the background or without a screen has no focus, and its pages receive no focus events.
             self._cdp("Emulation.setFocusEmulationEnabled", {"enabled": True})
             self.resize(*self._size)
         except BaseException:
@@ -119,11 +119,11 @@ class Browser:
         return str(self._get("/title"))
 
     def run(self, script: str, *arguments: object) -> Any:
-        """The value that the script returns."""
+        """Return the value that the script returns."""
         return self._post("/execute/sync", {"script": script, "args": arguments})
 
     def text(self, css: str = "body") -> str:
-        """What a person reads in the first element that matches; empty where there is none."""
+        """Return the visible text of the first element that matches; empty if there is none."""
         return str(self.run("const e = document.querySelector(arguments[0]); return e ? e.innerText : ''", css))
 
     def source(self) -> str:
@@ -136,12 +136,12 @@ class Browser:
         self._post(f"/element/{self._find(css)}/value", {"text": text})
 
     def keys(self, *keys: str) -> None:
-        """Press and release each, on what has the focus."""
+        """Press and release each key, on the element that has the focus."""
         pressed = [{"type": step, "value": key} for key in keys for step in ("keyDown", "keyUp")]
         self._post("/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": pressed}]})
 
     def until(self, reached: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
-        """Raises NotSeen."""
+        """Wait until `reached` returns true. Raises NotSeen with `what` after `seconds`."""
         deadline = time.monotonic() + seconds
         while not reached():
             if time.monotonic() > deadline:
@@ -149,7 +149,7 @@ class Browser:
             time.sleep(LOOK_SECONDS)
 
     def resize(self, width: int, height: int, *, mobile: bool = False, scale: float = 1) -> None:
-        """The page's own size: a window is never as narrow as a phone."""
+        """Set the size of the page. A window cannot be as narrow as a phone."""
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
         self._cdp("Emulation.setDeviceMetricsOverride", size)
 
@@ -158,11 +158,11 @@ class Browser:
         self._cdp("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
 
     def picture(self) -> bytes:
-        """PNG of what is in view."""
+        """Return a PNG of the visible part of the page."""
         return base64.b64decode(self._get("/screenshot"))
 
     def complaints(self) -> list[str]:
-        """What the browser wrote to its console since it was last asked: errors of scripts, what the CSP refused."""
+        """Return errors and warnings in the browser's console since the last call, such as violations of the CSP."""
         entries = self._post("/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 

@@ -1,4 +1,4 @@
-"""The entry points of `main.py` on the embedded store and queue: what functions-framework serves without emulators."""
+"""The entry points of `main.py` on the embedded store and queue. functions-framework serves them without emulators."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ STOP_SECONDS = 10
 
 
 class EmulatorsMissing(Exception):
-    """Says which part is not installed and how to get it."""
+    """The text says which part is not installed, and how to install it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Installed:
 
 
 def find() -> Installed:
-    """Where the emulators are. Raises EmulatorsMissing."""
+    """Return the paths of the emulators. Raises EmulatorsMissing."""
     java = shutil.which("java")
     if java is None:
         raise EmulatorsMissing("Java is not installed: install a JRE of version 17 or later, or use BACKEND=embedded")
@@ -56,7 +56,7 @@ def free_port() -> int:
 def firestore_command(installed: Installed, port: int) -> list[str]:
     main = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
     jar = str(installed.firestore_jar)
-    # The collector that uses one thread and a bounded heap: two JVMs share a small machine with everything else.
+    # A collector with one thread, and a bounded heap: two JVMs share a small machine with all other processes.
     return [
         installed.java,
         "-XX:+UseSerialGC",
@@ -83,7 +83,7 @@ def pubsub_command(installed: Installed, port: int) -> list[str]:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], name: str) -> None:
-    """Until something listens on `port`. Raises RuntimeError when the process ended or START_SECONDS passed."""
+    """Wait until something listens on `port`. Raises RuntimeError if the process ends, or after START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -96,9 +96,9 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], name: str) -> Non
 
 @dataclass
 class Emulators:
-    """Both emulators for the length of a `with` block; `environment` points Google's clients at them.
+    """Runs both emulators within a `with` block. `environment` directs Google's clients to them.
 
-    They end with this process, however it ends.
+    They end with this process, even if it is killed.
     """
 
     def __enter__(self) -> Emulators:
@@ -140,5 +140,5 @@ class Emulators:
 
 
 def required(environ: os._Environ[str] | dict[str, str]) -> bool:
-    """REQUIRE_EMULATORS=1: a machine without emulators is then a failure, not a reason to leave tests out."""
+    """Return whether REQUIRE_EMULATORS=1 is set. Then missing emulators fail the tests instead of skipping them."""
     return environ.get("REQUIRE_EMULATORS") == "1"

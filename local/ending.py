@@ -1,4 +1,4 @@
-"""What ends a run: Ctrl-C, SIGTERM, a terminal that was closed, and a process that died."""
+"""Ends a run on Ctrl-C, SIGTERM, a closed terminal, or the death of one of its processes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from local.processes import Processes
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM, and a terminal that was closed, end the run as Ctrl-C does."""
-    # Also the one that is Python's own by default: whoever starts this in the background may have it ignored.
+    """Within the block, SIGTERM and SIGHUP (a closed terminal) end the run as Ctrl-C does."""
+    # SIGINT as well, although Python handles it by default: a shell that starts a background job ignores it.
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers[:3]:
@@ -26,7 +26,7 @@ def interruptible() -> Iterator[None]:
 
 
 def watch(processes: Processes) -> None:
-    """Whatever this thread is doing, a process that dies ends it with ProcessDied."""
+    """Raise ProcessDied in the main thread as soon as one of the processes ends."""
 
     def look(number: int, frame: FrameType | None) -> None:
         processes.check()

@@ -1,7 +1,7 @@
-"""Makes `.venv`, with the pinned packages and nothing else: `python3 local/environment.py`, by the Makefile.
+"""Makes `.venv` with the pinned packages. The Makefile runs it: `python3 local/environment.py`.
 
-Runs before anything is installed: standard library only, and syntax that an old Python can read far enough to be
-told so. Whatever goes wrong is one line with its remedy.
+It runs before anything is installed, so it uses the standard library only. An old Python can parse it, and reports
+that it is too old. Every failure is one line with its remedy.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ PINS = ROOT / "requirements-dev.txt"
 OLDEST = (3, 11)
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-# Between two signs of life.
+# Between two lines of progress.
 TERMINAL_SECONDS = 0.5
 PIPE_SECONDS = 5.0
 
-# What pip says when it cannot reach the package index, in its various ways.
+# Parts of pip's messages when it cannot reach the package index.
 UNREACHED = (
     "NewConnectionError",
     "NameResolutionError",
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def runs() -> bool:
-    """Whether the environment's Python starts, is new enough, and has pip."""
+    """Return whether the environment's Python starts, is new enough, and has pip."""
     check = f"import sys, pip; sys.exit(sys.version_info < {OLDEST!r})"
     try:
         return subprocess.run([str(PYTHON), "-c", check], capture_output=True, check=False).returncode == 0
@@ -78,14 +78,14 @@ def runs() -> bool:
 
 
 def make() -> str:
-    """What went wrong, or nothing."""
+    """Make the environment. Return the problem; empty if there is none."""
     try:
-        import ensurepip  # noqa: F401 - Debian's Python comes without it, and says so only in many lines
+        import ensurepip  # noqa: F401 - missing in Debian's Python, whose own message about it is long
         import venv
     except ImportError:
         return f"Python's venv module is missing: install it (Debian, Ubuntu: `apt install python{VERSION}-venv`)"
     try:
-        # A child process: `venv.create` itself would print a traceback of its own on failure.
+        # In a child process, because `venv.create` prints a traceback if it fails.
         subprocess.run([sys.executable, "-m", venv.__name__, str(FOLDER)], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         return f".venv could not be made ({type(error).__name__}): is {ROOT} writable, and is the disk full?"
@@ -93,7 +93,7 @@ def make() -> str:
 
 
 def install() -> str:
-    """What went wrong, or nothing."""
+    """Install the pinned packages. Return the problem; empty if there is none."""
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
     pip = subprocess.Popen(
         [*command, "--progress-bar", "off", "--require-hashes", "-r", str(PINS)],
@@ -113,9 +113,9 @@ def install() -> str:
 
 
 def watched(lines: "Iterable[str]", total: int, screen: "TextIO", clock: "Callable[[], float]") -> str:
-    """All that pip says, and meanwhile on `screen` how far it is: one line that changes, in a pipe a line at times.
+    """Return pip's whole output. Show the progress on `screen`: one changing line, or in a pipe a new line at times.
 
-    lines: pip's output. total: how many packages are pinned; those of other systems are not fetched. clock: seconds.
+    lines: pip's output. total: number of pinned packages, including those for other systems. clock: seconds.
     """
     came: queue.Queue[str | None] = queue.Queue()
 
@@ -133,7 +133,7 @@ def watched(lines: "Iterable[str]", total: int, screen: "TextIO", clock: "Callab
         try:
             line = came.get(timeout=TERMINAL_SECONDS)
         except queue.Empty:
-            line = ""  # so that the seconds go on while pip is silent
+            line = ""  # the seconds continue while pip prints nothing
         if line is None:
             break
         said += line

@@ -57,7 +57,7 @@ def make_edits(
 ) -> bool:
     """Make the edits at the practice, and show each record when it arrives. Return whether each edit sent an event.
 
-    show_feed: prints what the change feed has told since.
+    show_feed: prints the messages of the change feed since its last call.
     """
     awaited: list[Awaited] = []
     all_announced = True

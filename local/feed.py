@@ -1,4 +1,4 @@
-"""What the change feed says, as lines beside the webhooks: the local run is a subscriber of its own."""
+"""Shows the messages of the change feed. The local run has its own subscription."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from workstation.embedded_queue import EmbeddedQueue
 
 MOST_MESSAGES = 100
 PULL_SECONDS = 5.0
-NAMES_COLUMNS = 20  # what is left of 80 beside time, change and record
+NAMES_COLUMNS = 20  # the rest of 80 columns after time, change and record
 
-# The messages that came since the last call.
+# Returns the messages that arrived since the last call.
 Take = Callable[[], list[bytes]]
 
 
 def told(data: bytes) -> str:
-    """One line: kind, id, version, operation and the names of fields."""
+    """Return a message as one line: kind, id, version, operation and names of fields."""
     change = json.loads(data)
     if change["operation"] == "filled":
         return row("feed: filled", change["kind"], f"{change['count']} records")
@@ -30,7 +30,7 @@ def told(data: bytes) -> str:
 
 
 def from_queue(changes: EmbeddedQueue) -> Take:
-    """Of the embedded form: what whoever stores a change has put into the queue."""
+    """In the embedded form: read the messages from the queue to which the feed publishes them."""
 
     def take() -> list[bytes]:
         taken = changes.take(MOST_MESSAGES)
@@ -42,7 +42,7 @@ def from_queue(changes: EmbeddedQueue) -> Take:
 
 
 def from_pubsub(project: str) -> Take:
-    """Of the emulator: a thread pulls for as long as this process lives. Waits for nobody."""
+    """With the emulator: pull in a thread until this process ends. The returned function does not wait."""
     came: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_pull, args=(project, came.put), name="feed", daemon=True).start()
 
@@ -67,5 +67,5 @@ def _pull(project: str, put: Callable[[bytes], None]) -> None:
                 put(received.message.data)
             if pulled:
                 subscriber.acknowledge(subscription=name, ack_ids=[received.ack_id for received in pulled])
-        except GoogleAPICallError:  # nothing came, or the emulator is ending
+        except GoogleAPICallError:  # no message came, or the emulator is stopping
             continue

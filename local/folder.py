@@ -22,7 +22,7 @@ def folder_of(options: Options) -> Path:
 
 @contextmanager
 def findable(options: Options, folder: Path, sync_seconds: float) -> Iterator[None]:
-    """`python -m ops … --local` reads in this file where everything is."""
+    """Within the block, write the settings to the file in which `python -m ops … --local` finds this run."""
     settings = {
         **stack.environment(options, folder),
         "WEBHOOK_URL": stack.url(options, "webhook"),
@@ -45,8 +45,10 @@ def _state(options: Options) -> Path:
 
 @contextmanager
 def alone(options: Options, folder: Path) -> Iterator[None]:
-    """Two runs on one folder would spend each other's refresh token; of two runs in one checkout, `--local` would find
-    one only. Raises Unusable.
+    """Lock the folder, and for `run` also the checkout. Raises Unusable if another run holds one of the locks.
+
+    Two runs on one folder would use up each other's refresh token. Of two runs in one checkout, `--local` would find
+    only one.
     """
     with ExitStack() as locks:
         if options.command == "run":
@@ -58,7 +60,7 @@ def alone(options: Options, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(file: Path, otherwise: str) -> Iterator[None]:
-    """otherwise: what is said where another process has it; `{pid}` in it is that one's. Raises Unusable."""
+    """otherwise: the error if another process holds the lock. `{pid}` is replaced by its id. Raises Unusable."""
     with file.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What can be done with a run that is up, as lines to paste into another terminal."""
+"""Prints commands to try on a running system, to paste into another terminal."""
 
 from __future__ import annotations
 

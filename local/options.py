@@ -1,4 +1,4 @@
-"""What a local run was asked for: the command line before the environment before `.env` before the defaults."""
+"""The options of a local run. The command line takes precedence over the environment, `.env` and the defaults."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BACKENDS = ("emulators", "embedded")
 PROJECT = "drchrono-local"
 KEPT = ROOT / ".local" / "drchrono"
 
-# Enough for a backfill within seconds. The guide's real limit is 100/minute.
+# High enough for a backfill within seconds. The real limit in the guide is 100/minute.
 LOCAL_QUOTA = "6000/minute"
 
-# What listens, and what its port is for.
+# The ports, by name, and what listens on each.
 PORTS = {
     "simulator": "the simulated DrChrono",
     "webhook": "receive_webhook",
@@ -34,7 +34,7 @@ PORTS = {
     "console": "the operator's console",
 }
 
-# The application that the simulator knows (its own defaults); nothing of it is secret.
+# The simulator's default application. None of these values is secret.
 SIMULATED = {
     "DRCHRONO_CLIENT_ID": "simulator-client",
     "DRCHRONO_CLIENT_SECRET": "simulator-secret",
@@ -45,16 +45,17 @@ SIMULATED = {
 
 
 class Unusable(Exception):
-    """What was asked for cannot be done: one line with the remedy."""
+    """The options cannot be used. The text is one line with the remedy."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """installed: the emulators, or None in the embedded form, and then `because` says why if nobody asked for it.
+    """installed: the emulators; None in the embedded form. because: why the embedded form is used although it was not
+    requested.
 
-    settings: the variables of the three functions. url: the DrChrono that is used in place of the simulator, or None.
-    folder: where the store, the token and the logs are kept; None for a place that is removed at the end. home: the
-    folder from which `python -m ops … --local` finds this run; one at a time.
+    settings: the variables of the three functions. url: the DrChrono that replaces the simulator, or None. folder: the
+    place of the store, the token and the logs; None for a temporary folder. home: the folder in which `python -m ops …
+    --local` finds this run.
     """
 
     command: str
@@ -85,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         add("--form", choices=("guide", "live"), default="guide", help="how the simulator behaves (guide)")
         add("--patients", type=int, default=60, metavar="N", help="how many the simulator has (60)")
         add("--folder", type=Path, metavar="F", help="where all is kept (a temporary folder, or .local/drchrono)")
-        add("--home", type=Path, default=ROOT, help=argparse.SUPPRESS)  # tests run beside a person's own run
+        add("--home", type=Path, default=ROOT, help=argparse.SUPPRESS)  # for tests, beside a person's own run
         add("--seed", type=int, default=1, metavar="N", help="the same seed makes the same records (1)")
         ports = command.add_argument_group("ports (free ones)")
         for port, about_port in PORTS.items():
@@ -97,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def read(asked: argparse.Namespace, environ: Mapping[str, str]) -> Options:
-    """environ: the environment over `.env`. Raises Unusable and SettingsError."""
+    """environ: `.env`, overridden by the environment. Raises Unusable and SettingsError."""
     if not 1 <= asked.patients <= 100_000:
         raise Unusable("--patients is a number from 1 to 100000")
     installed, because = _backend(asked.backend or environ.get("BACKEND", ""))
@@ -116,14 +117,14 @@ def read(asked: argparse.Namespace, environ: Mapping[str, str]) -> Options:
         ports=ports,
         settings=settings,
         url=url,
-        # Another DrChrono's token and records are for the next run, too.
+        # The next run needs the token and the records of another DrChrono again.
         folder=asked.folder or (KEPT if url else None),
         home=asked.home.resolve(),
     )
 
 
 def _backend(wanted: str) -> tuple[Installed | None, str]:
-    """The emulators or None, and why the embedded form is used though nobody asked for it."""
+    """Return the emulators, or None and why the embedded form is used although it was not requested."""
     if wanted not in ("", *BACKENDS):
         raise Unusable(f"BACKEND is one of {', '.join(BACKENDS)}; it is something else")
     if wanted == "embedded":
@@ -151,7 +152,7 @@ def _ports(given: Mapping[str, int | None]) -> dict[str, int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the servers do: a connection that is still closing down keeps nobody from listening.
+        # As the servers do, so that a connection that is still closing does not count as in use.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -161,7 +162,7 @@ def _is_free(port: int) -> bool:
 
 
 def _settings(environ: Mapping[str, str], simulated: Mapping[str, int] | None) -> dict[str, str]:
-    """The functions' variables. Against the simulator (`simulated`: the ports), its own application is used.
+    """Return the functions' variables. simulated: the ports, if the simulator is used with its default application.
 
     Raises SettingsError.
     """
@@ -177,7 +178,7 @@ def _settings(environ: Mapping[str, str], simulated: Mapping[str, int] | None) -
         }
         settings.setdefault("DRCHRONO_QUOTA", LOCAL_QUOTA)
     else:
-        # Nobody can sign with it: without the webhook's own secret, the copy is kept by asking for changes.
+        # A random secret, with which nobody can sign. Without the real one, only the sync finds changes.
         settings.setdefault("DRCHRONO_WEBHOOK_SECRET", secrets.token_hex())
         if not settings.get("DRCHRONO_REDIRECT_URI"):
             problems.append("DRCHRONO_REDIRECT_URI is not set: register http://127.0.0.1:8765/callback with DrChrono.")

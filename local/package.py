@@ -1,7 +1,7 @@
 """Makes the zip that is deployed: `python -m local.package [--out build/functions.zip]`.
 
-The same tree gives the same bytes on any machine, so the hash says which code runs: entries are sorted, times and
-modes are fixed, and nothing is compressed, because two builds of zlib may compress differently and the zip is small.
+The same tree gives the same bytes on any machine, so the hash identifies the code. Entries are sorted, and times and
+modes are fixed. Nothing is compressed, because versions of zlib may compress differently, and the zip is small.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# These and only these are deployed.
+# Only these are deployed.
 FILES = ("main.py", "requirements.txt")
 FOLDERS = ("functions", "shared")
 SUFFIXES = (".py", ".json", ".typed")
@@ -26,14 +26,14 @@ UNIX = 3
 
 
 class PackageError(Exception):
-    """The tree cannot be packaged; says which file and what to do."""
+    """The tree cannot be packaged. The text names the file and the remedy."""
 
 
 def deployed_files(root: Path) -> list[str]:
-    """The paths that are deployed, relative to `root`, sorted. Raises PackageError.
+    """Return the paths that are deployed, relative to `root`, sorted. Raises PackageError.
 
-    Hidden files and byte code are passed over. Anything else that is not of a known suffix is an error: left out
-    silently it would break the function that reads it, taken in silently it might be an editor's copy.
+    Skips hidden files and byte code. Any other file with an unknown suffix is an error: it may be one that a function
+    reads, or an editor's backup.
     """
     missing = [name for name in FILES if not (root / name).is_file()]
     missing += [f"{name}/" for name in FOLDERS if not (root / name).is_dir()]
@@ -55,7 +55,7 @@ def deployed_files(root: Path) -> list[str]:
 
 
 def write_package(root: Path, out: Path) -> str:
-    """Writes the zip to `out` and returns its SHA-256 in hex."""
+    """Write the zip to `out`, and return its SHA-256 in hex."""
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:

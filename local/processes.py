@@ -1,4 +1,4 @@
-"""The processes of the local system: started together, watched, and stopped together however this one ends."""
+"""The processes of the local system: started, watched and stopped together, even if this process is killed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from local.watchdog import Watchdog
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Between the request to stop and the end by force: a function that is in the middle of a page has begun no other.
+# Between SIGTERM and SIGKILL. A function that is storing a page does not begin another one meanwhile.
 STOP_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to start. port: where it listens once it is ready. folder: where it runs."""
+    """A program to start. port: where it listens when it is ready. folder: its working directory."""
 
     name: str
     command: Sequence[str]
@@ -32,11 +32,11 @@ class Program:
 
 
 class ProcessDied(Exception):
-    """One of the processes ended by itself: which, how, and where its last words are."""
+    """A process ended by itself. The text says which, how, and where its log is."""
 
 
 class Processes:
-    """`with Processes(logs) as processes: processes.start(programs)`. None is left behind when the block ends."""
+    """`with Processes(logs) as processes: processes.start(programs)`. All of them have ended when the block ends."""
 
     def __init__(self, logs: Path, *, stop_seconds: float = STOP_SECONDS) -> None:
         self._logs = logs
@@ -51,7 +51,7 @@ class Processes:
         self.stop()
 
     def start(self, programs: Sequence[Program], ready: Callable[[Program], None] = lambda program: None) -> None:
-        """Start all of these at once, and return when each listens. ready: is told of each that does.
+        """Start all programs at once, and return when all of them listen. ready: called for each that does.
 
         Raises ProcessDied.
         """
@@ -75,7 +75,7 @@ class Processes:
             ready(program)
 
     def check(self) -> None:
-        """Raises ProcessDied if one has ended."""
+        """Raise ProcessDied if a process has ended."""
         for name, process in self._running.items():
             code = process.poll()
             if code is not None:
@@ -83,7 +83,7 @@ class Processes:
                 raise ProcessDied(f"{name} died ({how}). {self._advice(name)}")
 
     def end(self, name: str, number: signal.Signals, seconds: float) -> None:
-        """Send it the signal, and by force end what is left of it after so long. It may be started again."""
+        """Send the signal, and kill the process if it has not ended after `seconds`. It can be started again."""
         process = self._running.pop(name)
         process.send_signal(number)
         try:
@@ -93,7 +93,7 @@ class Processes:
             process.wait()
 
     def stop(self) -> None:
-        """Ask each to end, the last started first, and end by force what is left."""
+        """Send SIGTERM to all processes, the last started first, and kill those that do not end in time."""
         running, self._running = self._running, {}
         for process in reversed(running.values()):
             process.terminate()

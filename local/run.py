@@ -1,4 +1,4 @@
-"""`run` and `demo`: start the system, show it at work, and leave nothing behind."""
+"""`run` and `demo`: start the system, show how it works, and stop every process at the end."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ from workstation.authorization import AuthorizationFailed
 from workstation.embedded_push import Pusher
 from workstation.wiring import changes, local_system, queue
 
-# The simulator's records are younger. Of another DrChrono all are wanted; here, each empty half year of appointments is
-# a list that is polled for two seconds in the live form.
+# All of the simulator's records are newer. From another DrChrono, all records are fetched.
 OLDEST_SIMULATED = timedelta(days=400)
 
 SYNC_SECONDS = 10.0
@@ -40,15 +39,15 @@ SETTLE_SECONDS = 120.0
 
 
 def run(options: Options) -> int:
-    """Returns the exit code. Raises nothing that a person could have caused."""
+    """Return the exit code. Print every error that a user can cause."""
     terminal = Terminal()
     folder = folder_of(options)
     keep = options.folder is not None
     try:
-        # The processes go first: what still waits for an answer of theirs then waits no longer.
+        # The processes stop first, so that nothing waits for their answers any longer.
         with alone(options, folder), interruptible(), ExitStack() as rest, Processes(folder) as processes:
             watch(processes)
-            # What the system's own modules log in this process is not for the screen.
+            # Log lines of the system's modules in this process go to a file.
             rest.enter_context(contextlib.redirect_stdout(rest.enter_context((folder / "local.log").open("a"))))
             equal = _run(options, terminal, folder, processes, rest)
     except Unusable as problem:
@@ -59,7 +58,7 @@ def run(options: Options) -> int:
         return 0 if options.command == "run" else 130
     except (ProcessDied, Failed, AuthorizationFailed, SyncError, requests.RequestException) as problem:
         keep = True
-        # The text of a connection's error is its whole history.
+        # The text of such an error is too long to show.
         lost = isinstance(problem, requests.RequestException)
         terminal.say("a process did not answer: look into the logs" if lost else str(problem), style="bold red")
         terminal.say(f"All processes are stopped; their logs are in {folder}", style="dim")
@@ -71,7 +70,7 @@ def run(options: Options) -> int:
 
 
 def _run(options: Options, terminal: Terminal, folder: Path, processes: Processes, rest: ExitStack) -> bool:
-    """Whether the copy equals the truth; with `run`, ends by interruption only."""
+    """Return whether the copy equals DrChrono's records. `run` ends only when interrupted."""
     _start(options, terminal, folder, processes, rest)
     if options.command == "run":
         rest.enter_context(findable(options, folder, SYNC_SECONDS))
@@ -145,7 +144,7 @@ def _make_token_secret(options: Options, folder: Path) -> None:
 
     from shared.cloud.secret_manager import connect
 
-    # This process looks at the same stand-ins as the functions: Google's clients find them by these variables.
+    # Google's clients in this process find the emulators by these variables, as in the functions.
     os.environ.update(stack.environment(options, folder))
     cloud = _system(options, folder).cloud()
     with contextlib.suppress(AlreadyExists):

@@ -1,6 +1,6 @@
-"""Makes the pictures of the console that README.md shows: `python -m local.screenshots`, by `make screenshots`.
+"""Makes the screenshots of the console in README.md: `python -m local.screenshots`, by `make screenshots`.
 
-A local run with the simulator, some minutes of a practice's day in a minute and a half, and Chromium.
+Starts a local run with the simulator, edits records for a while, and takes the pictures with Chromium.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _a_busy_minute(control: Control) -> None:
 
 @contextmanager
 def _run() -> Iterator[tuple[str, str]]:
-    """A local run that has compared its copy; the addresses of its console and simulator."""
+    """Start a local run, wait until it has compared its copy, and yield the URLs of its console and simulator."""
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, "-m", "local", "run", "--backend", "embedded", "--home", home]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:

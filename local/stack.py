@@ -1,4 +1,4 @@
-"""Which processes make up the local system, and what each is told."""
+"""The processes of the local system, and the environment of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.options import ROOT, Options
 from local.processes import Program
 from workstation.wiring import CONSOLE_KEY, FOLDER
 
-# As in the cloud (terraform/functions.tf): requests that one instance of the function takes at once.
+# As in the cloud (terraform/functions.tf): how many requests an instance of the function serves at once.
 THREADS = {"receive_webhook": 20, "store_record": 8, "run_job": 1}
 PORT_OF = {"receive_webhook": "webhook", "store_record": "store", "run_job": "jobs"}
 
@@ -22,7 +22,7 @@ def url(options: Options, port: str) -> str:
 
 
 def environment(options: Options, folder: Path) -> dict[str, str]:
-    """What the three functions, and whoever looks at their store, are told beside the rest of the environment."""
+    """Return the variables that the three functions, and programs that read their store, need in addition."""
     told = {**options.settings, "SECRET_MANAGER_EMULATOR_HOST": f"127.0.0.1:{options.ports['secrets']}"}
     if options.installed is None:
         return told | {FOLDER: str(folder)}
@@ -33,7 +33,7 @@ def environment(options: Options, folder: Path) -> dict[str, str]:
 
 
 def services(options: Options, folder: Path) -> list[Program]:
-    """What has to be there before the functions."""
+    """Return the programs that must run before the functions start."""
     programs = [_secret_manager(options, folder)]
     if options.url is None:
         programs.append(_simulator(options))
@@ -52,7 +52,7 @@ def services(options: Options, folder: Path) -> list[Program]:
 
 
 def functions(options: Options, folder: Path) -> list[Program]:
-    """The three entry points, as the functions-framework serves them in the cloud: gunicorn, one worker, threads."""
+    """Return the three entry points, served as in the cloud: functions-framework on gunicorn, one worker, threads."""
     source = "local/embedded_main.py" if options.installed is None else "main.py"
     told = environment(options, folder)
     programs = []
@@ -65,7 +65,7 @@ def functions(options: Options, folder: Path) -> list[Program]:
 
 
 def console(options: Options, key: str) -> Program:
-    """`python -m ops console --local`, which finds the run by itself. key: what the address must bring."""
+    """Return `python -m ops console --local`, which finds the run by itself. key: the key in the console's address."""
     port = options.ports["console"]
     command = [sys.executable, "-m", "ops", "console", "--local", "--port", str(port), "--no-browser"]
     told = {**inherited(), CONSOLE_KEY: key, "PYTHONPATH": str(ROOT)}
@@ -75,7 +75,7 @@ def console(options: Options, key: str) -> Program:
 def _simulator(options: Options) -> Program:
     command = [sys.executable, "-m", "simulator", "--port", str(options.ports["simulator"])]
     command += ["--form", options.form, "--patients", str(options.patients), "--seed", str(options.seed)]
-    # A list is ready at its first poll: there is nothing to see in waiting.
+    # Bulk lists are ready at the first poll, so that a local run does not wait for them.
     command += ["--polls", "0"]
     command += ["--quota", options.settings["DRCHRONO_QUOTA"], "--webhook-url", url(options, "webhook")]
     command += ["--redirect-uri", options.settings["DRCHRONO_REDIRECT_URI"]]
@@ -90,7 +90,7 @@ def _secret_manager(options: Options, folder: Path) -> Program:
 
 
 def inherited() -> Mapping[str, str]:
-    """Without settings that are meant for another DrChrono, or for stand-ins of somebody else's."""
+    """Return this process's environment without settings for another DrChrono or for other emulators."""
     foreign = ("DRCHRONO_", "GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS")
     hosts = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST")
     names = ("FIRESTORE_DATABASE", "EVENTS_TOPIC", "FEED_TOPIC", "TOKEN_SECRET", "WORKERS", "THREADS", FOLDER)

@@ -16,7 +16,7 @@ CHANGES_SHOWN = "drchrono-changes-shown"
 
 
 def subscribe(project: str, topic: str, push_url: str) -> None:
-    """Make what is not there yet. The clients turn to PUBSUB_EMULATOR_HOST by themselves."""
+    """Create the topics and subscriptions that do not exist. The clients read PUBSUB_EMULATOR_HOST by themselves."""
     publisher, subscriber = PublisherClient(), SubscriberClient()
     names = {name: f"projects/{project}/topics/{name}" for name in (topic, DEAD_LETTERS, CHANGES)}
     for name in names.values():

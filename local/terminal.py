@@ -1,4 +1,4 @@
-"""What is printed: bars and tables for a person at a terminal, plain lines for a pipe."""
+"""The output of a local run: bars and tables on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-# How often a pipe is told of progress: a log of one line per page, or per poll of a list, helps nobody.
+# Shortest time between two lines of progress in a pipe. One line per page or poll would be too many.
 PLAIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One bar: `done` of `total`, and the words beside it."""
+    """One bar: `done` of `total`, and the text beside it."""
 
     name: str
     done: int
@@ -33,7 +33,7 @@ class Bars(Protocol):
 
 
 class Terminal:
-    """Writes to the stdout of its making, whatever becomes of `sys.stdout` later."""
+    """Writes to the stdout that existed when it was made, even if `sys.stdout` is replaced later."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds."""
@@ -41,11 +41,11 @@ class Terminal:
         self._clock = clock
 
     def say(self, text: str, style: str = "") -> None:
-        """In a terminal, wrapped between words. In a pipe, as it is."""
+        """Print a text: wrapped between words on a terminal, unchanged in a pipe."""
         self._console.print(escape(text), style=style or None, soft_wrap=not self._console.is_terminal)
 
     def long(self, text: str) -> None:
-        """Text to copy, such as a URL or a command: without line breaks of ours."""
+        """Print text to copy, such as a URL or a command, without adding line breaks."""
         self._console.print(escape(text), soft_wrap=True)
 
     def heading(self, text: str) -> None:
@@ -61,14 +61,14 @@ class Terminal:
 
     @contextmanager
     def bars(self) -> Iterator[Bars]:
-        """A function to be called with the stages as they are, again and again.
+        """Yield a function that shows the current stages. Call it whenever they change.
 
-        In a pipe, its first call prints nothing, and each later one what has changed: at most every ten seconds.
+        In a pipe, the first call prints nothing, and later ones print what has changed, at most every ten seconds.
         """
         if not self._console.is_terminal:
             yield self._lines()
             return
-        # 80 columns in all, with the longest name of a kind and the longest words.
+        # At most 80 columns, with the longest name of a kind and the longest text.
         columns = (TextColumn("{task.description:20}"), BarColumn(10), TextColumn("{task.fields[words]}"))
         with Progress(*columns, TimeElapsedColumn(), console=self._console) as progress:
             tasks = {}

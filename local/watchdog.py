@@ -1,12 +1,12 @@
-"""A process group that ends with the process that made it, however that one ends."""
+"""A process group that ends with the process that made it, even if that process is killed."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-# Leads the group, and ends it, itself included, as soon as its input does: that is, when the pipe is closed or the
-# process that holds its other end is gone, even by SIGKILL.
+# Leads the group. When its input ends, it kills the whole group, itself included. Its input ends when the pipe is
+# closed or the process at the other end is gone.
 _PROGRAM = "import os, signal, sys; sys.stdin.read(); os.killpg(0, signal.SIGKILL)"
 
 
@@ -23,7 +23,7 @@ class Watchdog:
         return self._process.pid
 
     def release(self) -> None:
-        """End what is left of the group by force. `wait` returns when it is done."""
+        """Kill the processes that remain in the group. `wait` returns when they have ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 

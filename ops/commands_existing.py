@@ -90,7 +90,7 @@ def replay(
 
 
 def _instant(text: str | None) -> datetime | None:
-    """UTC where the text names no zone."""
+    """Return the time; UTC if the text names no zone. Raises BadParameter."""
     if text is None:
         return None
     try:

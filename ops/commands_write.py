@@ -105,7 +105,7 @@ def _show(screen: Screen, entries: list[Summary]) -> None:
         return
     now = utc_now()
     shown = table("entry", "record", "action", "state", "reason", "asked for")
-    shown.columns[0].no_wrap = True  # to be copied
+    shown.columns[0].no_wrap = True  # people copy it
     for entry in entries:
         record = f"{entry.kind}/{entry.record or 'new'}"
         reason = ", ".join(filter(None, [entry.reason, *entry.complaints]))

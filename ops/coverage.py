@@ -16,7 +16,7 @@ from shared.errors import QuotaExhausted, Throttled
 from shared.records.coverage import STATE, coverage_of
 from shared.records.prepared import path_of
 
-# The kind that shows best whose records the copy holds: all others belong to patients or to the whole practice.
+# This kind shows best whose records the copy holds. All others belong to patients or to the whole practice.
 TOLD_BY = "patients"
 
 

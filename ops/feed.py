@@ -13,7 +13,7 @@ from ops.verdict import Failed, Skipped
 from shared.feed.outbox import Outbox
 from shared.settings import feed_settings
 
-# A change is published at once, or else by a sync. By then two syncs have tried.
+# A change is published right after it is stored, or else by a sync. After this time, two syncs have tried.
 LATE_AFTER = timedelta(minutes=10)
 
 

@@ -15,7 +15,7 @@ MOST_NAMED = 5
 
 
 def check_documents(target: TargetSystem, now: Callable[[], datetime]) -> str:
-    """Counts show whether there are any. Only a collection that has some is read."""
+    """Check by counting that there are none. Reads only a collection that has some."""
     found = list(islice(_foreign(target), MOST_NAMED + 1))
     if found:
         named = ", ".join(found[:MOST_NAMED]) + (" and others" if len(found) > MOST_NAMED else "")

@@ -1,4 +1,4 @@
-"""The versions of one record as the history lists them: never a value."""
+"""The versions of one record, from its history. Values of fields are never read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.records.storable import META
 
 
 def history(documents: Documents, kind: Kind, key: str) -> list[dict[str, Any]]:
-    """The oldest first: {version, operation, fields, stored_at, source, event}. Only `_sync` is read."""
+    """Return {version, operation, fields, stored_at, source, event} per version, oldest first. Reads only `_sync`."""
     found = documents.query(f"{path_of(kind, key)}/{HISTORY}", fields=[META])
     shown = ("version", "operation", "fields", "stored_at", "source", "event")
     rows = [{name: data[META].get(name) for name in shown} for _, data in found if META in data]

@@ -39,7 +39,7 @@ def _way(kind: Kind) -> str:
 
 
 def _others(known: tuple[str, ...]) -> str:
-    """Why the other kinds are not to be chosen."""
+    """Return why the other kinds cannot be chosen."""
     ways: dict[str, list[str]] = {}
     for kind in KINDS.values():
         if kind.name not in known:

@@ -1,4 +1,4 @@
-"""`outbox` and `put`: what other programs asked DrChrono for, how it stands, and what a person decides about it."""
+"""`outbox` and `put`: list, retry, cancel and add writes to DrChrono."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from shared.settings import writes
 
 MOST_SHOWN = 100
 
-# Longer than nearly every request takes.
+# Together 20 seconds. Nearly every request takes less.
 SENDING_LOOKS, SECONDS_BETWEEN_LOOKS = 40, 0.5
 
-# The alert says the same (terraform/alerts.tf): a search has had its time to prove an absence.
+# As in the alert `outbox_unknown` (terraform/alerts.tf). By then a search should have proved whether the write arrived.
 STUCK_AFTER = timedelta(minutes=10)
 
-# A program learns of a rejection from its entry; for so long, people see it as well.
+# The requesting program reads a rejection from its entry. The status also shows it for this long.
 REJECTED_SHOWN = timedelta(days=1)
 
 
 class OutboxError(SyncError):
-    """Says what cannot be done with an entry, and why."""
+    """The text says what cannot be done with an entry, and why."""
 
     reason = "outbox"
 
 
 @dataclass(frozen=True)
 class OutboxStatus:
-    """counts: of each state that is not final. unknown_since: since when the oldest is unknown; None without one.
-    for_a_person: entries that no run settles, and those that were rejected within a day.
+    """counts: entries by state, without final states. unknown_since: since when the oldest entry is unknown; None if
+    there is none. for_a_person: entries that no run settles, and those rejected within the last day.
     """
 
     counts: dict[str, int]
@@ -61,7 +61,7 @@ class OutboxStatus:
 
 
 def outbox_of(target: TargetSystem, now: datetime) -> Outbox:
-    """Raises SettingsError where no program may write."""
+    """Raises SettingsError if no program may write."""
     if not writes(target.environ):
         raise SettingsError(
             ["Writing to DrChrono is off: name the writers in terraform (variable writers), or set DRCHRONO_WRITES=on."]
@@ -89,13 +89,13 @@ def is_stuck(entry: Summary, now: datetime) -> bool:
 
 
 def listed(outbox: Outbox, now: datetime) -> list[Summary]:
-    """What is not settled, oldest first, and then what was rejected and still has its content."""
+    """Return the unsettled entries, oldest first, and then the rejected ones that still have their content."""
     rejected = outbox.entries.summaries(State.REJECTED, MOST_SHOWN, since=now - KEPT)
     return [*outbox.entries.unseen(MOST_SHOWN), *outbox.entries.active(MOST_SHOWN), *rejected]
 
 
 def document(outbox: Outbox, key: str) -> Data:
-    """The whole entry: its fields are patient data. Raises OutboxError."""
+    """Return the whole entry. Its fields are patient data. Raises OutboxError."""
     found = outbox.entries.read(key)
     if found is None:
         raise OutboxError(f"there is no entry {key}: see `outbox list`")
@@ -108,7 +108,7 @@ def state_of(outbox: Outbox, key: str) -> State:
 
 
 def send_again(outbox: Outbox, key: str, now: datetime) -> State:
-    """Let an entry wait that is unknown or was rejected, or that waits for later. Raises OutboxError."""
+    """Make an unknown, rejected or postponed entry due now. Return its new state. Raises OutboxError."""
     data = document(outbox, key)
     entry = outbox.entries.get(key)
     if entry is None and summary_of(key, data).state is State.NEW:
@@ -121,8 +121,9 @@ def send_again(outbox: Outbox, key: str, now: datetime) -> State:
 
 
 def cancel(outbox: Outbox, key: str, now: datetime) -> State:
-    """Reject an entry that waits or is unknown, also one that cannot be read. What DrChrono did stays. Raises
-    OutboxError.
+    """Reject a waiting or unknown entry, even if it cannot be read. Return its new state. Raises OutboxError.
+
+    Does not undo a change that DrChrono already made.
     """
     state, entry = state_of(outbox, key), outbox.entries.get(key)
     if state in (State.SENDING, State.DONE, State.REJECTED) and (entry is not None or state is not State.SENDING):
@@ -146,7 +147,7 @@ def _changed(outbox: Outbox, entry: Entry, change: Callable[[Entry], Entry]) -> 
 
 
 def update_entry(kind: str, record: str, settings: Sequence[str], now: datetime) -> Data:
-    """The entry for `put`. settings: `name=value`. Raises OutboxError with what is wrong."""
+    """Return the entry for `put`. settings: `name=value`. Raises OutboxError if a field is invalid."""
     fields: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -170,7 +171,7 @@ def update_entry(kind: str, record: str, settings: Sequence[str], now: datetime)
 
 
 def _value(kind: str, name: str, text: str) -> Any:
-    """A text where the field takes one, otherwise the JSON that it is."""
+    """Return the text itself if the field accepts text, otherwise the value that it has as JSON."""
     row = WRITABLE.get(kind, {}).get(name)
     if row is None or row.complaint(text) is None:
         return text
@@ -181,14 +182,14 @@ def _value(kind: str, name: str, text: str) -> Any:
 
 
 def add(target: TargetSystem, data: Data) -> str:
-    """Add an entry under a name that nobody has. Returns the name."""
+    """Add an entry under a random name, and return the name."""
     key = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(20))
     target.system.outbox_documents().transact(lambda transaction: transaction.set(f"{COLLECTION}/{key}", data))
     return key
 
 
 def settled(outbox: Outbox, key: str) -> Entry | None:
-    """The entry, once it is not being sent any more: a sync or the trigger may have been first."""
+    """Return the entry when it is no longer `sending`. The trigger or a sync may be sending it already."""
     entry = outbox.entries.get(key)
     for _ in range(SENDING_LOOKS):
         if entry is None or entry.state is not State.SENDING:

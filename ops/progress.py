@@ -45,7 +45,7 @@ def progress(kind: str, position: Checkpoint) -> Progress | None:
 
 
 def left(kind: Kind, position: Checkpoint, queued: int, api: ApiSettings | None) -> Remaining | None:
-    """What a backfill or a pass that is under way still takes; None where there is none. api: None where unknown."""
+    """Return what a running backfill or pass still needs; None if none is running. api: None if unknown."""
     quota, share = (api.quota, api.background_share) if api else ((), 1.0)
     return remaining(kind, position, queued, quota, share)
 

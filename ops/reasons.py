@@ -59,7 +59,7 @@ MEANINGS = {
     "foreign_host": _LIST,
 }
 
-# Not of the work queue: of what waits in the change feed for longer than two syncs.
+# Not a reason of the work queue: for changes that have waited in the feed for longer than two syncs.
 FEED_WAITS = Meaning(
     "Pub/Sub does not take them, or the sync does not run",
     "see that sync runs, that the topic drchrono-changes exists, and that store-record and run-job may publish to it",

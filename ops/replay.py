@@ -37,10 +37,11 @@ def replay(
     report: Callable[[int], None] = lambda done: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Counter[str]:
-    """Return how many were announced, and how many wait for the sync because the broker did not answer.
+    """Return how many records were announced, and how many wait for the sync because the broker did not answer.
 
-    since: only records that were stored from then on. record: this id alone. Tombstones are announced as `deleted`. The
-    version stays, and each comes behind what waits for its record. Raises FeedOff and StoreUnavailable.
+    since: only records that were stored at or after this time. record: only this id. Tombstones are announced as
+    `deleted`. The version stays the same. Each message follows those that already wait for its record. Raises FeedOff
+    and StoreUnavailable.
     """
     if feed is None:
         raise FeedOff("The feed is off: set feed = true in Terraform (DRCHRONO_FEED=on).")

@@ -64,7 +64,7 @@ def show_compared(screen: Screen, target: TargetSystem, name: str, compared: Com
 
 
 def show_missing(screen: Screen, target: TargetSystem, name: str, said: str, *, there: bool, json: bool) -> None:
-    """For a record that the copy doesn't have. said: what is known of it. there: whether DrChrono has it."""
+    """For a record that the copy doesn't have. said: why. there: whether DrChrono has it."""
     if json:
         screen.json({"stored": False, "gone": not there})
         return

@@ -32,7 +32,7 @@ from shared.tokens.report import TokenReport
 
 T = TypeVar("T")
 
-# By the name of its lease. Runs of sync continue a backfill as well.
+# Keyed by the name of the lease. Runs of sync also continue a backfill.
 JOBS = {"sync": "sync", "backfill": "backfill-walk", "reconcile": "reconcile"}
 # More are not counted, because each pull returns only a few.
 MOST_DEAD_LETTERS = 100
@@ -44,7 +44,7 @@ class KindStatus:
     backfill. backfilled_at: when the last completed backfill began. filled_at: when a complete walk over the kind
     ended. problems: by job, why it cannot continue with the kind for now (`Checkpoint.problems`). deletions_held_since:
     since when the deletions of the kind are held, because too many records are absent. by_patient:
-    whether each patient's list has to be requested. left: of a running backfill or pass.
+    whether each patient's list has to be requested. left: what a running backfill or pass still needs.
     """
 
     name: str

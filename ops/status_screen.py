@@ -81,7 +81,7 @@ def _rest(status: Status, target: TargetSystem) -> Table:
 
 
 def _left(screen: Screen, status: Status) -> None:
-    """What is left of backfills and passes; kinds of which the same is said share a line."""
+    """Show what running backfills and passes still need. Kinds with the same text share a line."""
     kinds: defaultdict[str, list[str]] = defaultdict(list)
     for kind in status.kinds:
         if left := status_text.left(kind):

@@ -66,7 +66,7 @@ def complete(kind: KindStatus, now: datetime) -> StatusText:
 
 
 def left(kind: KindStatus) -> str:
-    """What a backfill or a pass of the kind still takes; empty where none is under way."""
+    """Return what a running backfill or pass of the kind still needs; empty if none is running."""
     return said(kind.left) if kind.left and not kind.problems else ""
 
 
@@ -110,7 +110,7 @@ _OUTBOX_ADVICE = {
 
 
 def outbox_advice(entry: Summary) -> str:
-    """What a person does about an entry."""
+    """Return what a person should do about an entry."""
     if entry.state is State.REJECTED:
         wrong = f": {', '.join(entry.complaints)}" if entry.complaints else ""
         return f"nothing was written{wrong}; its program learns of it"

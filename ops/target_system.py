@@ -52,7 +52,7 @@ class TargetSystem:
 
     @property
     def sync_pause(self) -> str:
-        """How often the sync runs (terraform/scheduler.tf; a local run says it by itself)."""
+        """How often the sync runs: as in terraform/scheduler.tf, or as the local run states it."""
         seconds = self.environ.get("SYNC_SECONDS", "")
         return f"every {seconds} seconds" if seconds else "every five minutes"
 

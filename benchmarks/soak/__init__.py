@@ -1,1 +1,1 @@
-"""The whole system at work while everything around it fails: `python -m benchmarks.soak`."""
+"""Runs the whole system while its dependencies fail: `python -m benchmarks.soak`."""

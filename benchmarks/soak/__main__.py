@@ -1,9 +1,9 @@
-"""Everything at once, broken on purpose; and then the copy must equal the truth.
+"""Injects faults into every dependency at once. At the end, the copy must equal DrChrono's records.
 
     python -m benchmarks.soak [--seconds 180] [--seed 1] [--form guide|live] [--short] [--json FILE] [--keep]
 
-Ends with 0 if all that is wanted holds, else 1. The seed repeats the plan, the practice's changes and the dice of the
-faults; it cannot repeat how processes take turns.
+Exit code 0: every requirement is met. 1: at least one is not. The seed repeats the plan, the practice's changes and the
+random faults. It cannot repeat how the processes are scheduled.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from shared.drchrono.kinds import KINDS
 from shared.feed.entries import COLLECTION as FEED
 from shared.jobs.checkpoints import Checkpoints
 
-# The guide allows 100 a minute; minutes of soak are to see hours of practice.
+# The guide allows 100 a minute. Minutes of the soak stand for hours of a practice.
 QUOTA = "900/minute"
 PATIENTS = 60
 CHANGES_PER_SECOND = 2.5
-SINCE = timedelta(days=400)  # the simulator's records are younger
+SINCE = timedelta(days=400)  # the simulator's records are newer
 
 SECONDS = 180.0
 
-# After the last fault: a dead worker's leases lapse after two minutes, a record that lagged or failed is due again
-# within one more, and a complete pass takes a minute in the live form.
+# After the last fault. The leases of a killed worker expire after two minutes, a record that lagged or failed is due
+# again within one more, and a complete pass takes a minute in the live form.
 SETTLE_SECONDS = 300.0
 
-# Four minutes in all, in the guide's form: deaths of jobs come in the first 45 s (see `plan`), so less is enough.
+# Four minutes in total, in the guide's form. Jobs are killed in the first 45 s only (see `plan`), so less is enough.
 SHORT_SECONDS, SHORT_SETTLE_SECONDS = 75.0, 140.0
 
-BACKFILL_SECONDS = 300.0  # seconds where nothing else runs
+BACKFILL_SECONDS = 300.0  # on an idle machine, it takes seconds
 
 
 def fill(stage: Stage) -> None:
-    """The first backfill, to its end. Raises Failed."""
+    """Run the first backfill to its end. Raises Failed."""
     since = (datetime.now(timezone.utc) - SINCE).date().isoformat()
     word_of(stage.jobs_url, "backfill", since=since)
     if settled(stage, BACKFILL_SECONDS) is None:
@@ -62,9 +62,10 @@ def fill(stage: Stage) -> None:
 
 
 def settled(stage: Stage, seconds: float, *, reconcile: bool = False) -> float | None:
-    """Sync until the copy equals the truth and nothing is pending: after how many seconds, or None where never.
+    """Sync until the copy equals DrChrono's records and nothing is pending. Return the seconds it took; None if it
+    did not happen within `seconds`.
 
-    reconcile: only after a complete pass over every kind, too.
+    reconcile: also require a complete pass over every kind.
     """
     began, asked = time.monotonic(), datetime.now(timezone.utc)
     while time.monotonic() - began < seconds:
@@ -84,7 +85,7 @@ def is_reconciled(stage: Stage, since: datetime) -> bool:
 
 
 def waiting(stage: Stage) -> int:
-    """Entries of the work queue, the outbox and the feed, and walks and first fillings that are not at their end."""
+    """Return how many entries of the work queue, outbox and feed, walks and first fillings are not finished."""
     documents = stage.system.documents()
     told = ((documents.get("sync_state/feed") or {}).get("filled") or {}).keys()
     positions = [Checkpoints(documents).get(kind) for kind in KINDS]
@@ -103,7 +104,7 @@ def compare(stage: Stage) -> list[Difference]:
 
 
 def disturb(stage: Stage, acts: list[Act]) -> list[tuple[Act, float]]:
-    """Perform each at its time, some at once; returns when each was over."""
+    """Perform each act at its time, some of them concurrently. Return them with the times at which they ended."""
     began = time.monotonic()
     performed: list[tuple[Act, float]] = []
 
@@ -122,7 +123,7 @@ def disturb(stage: Stage, acts: list[Act]) -> list[tuple[Act, float]]:
 
 
 def calm(stage: Stage, seconds: float) -> float | None:
-    """Nothing is broken any more and nothing changes: how long until the copy equals the truth."""
+    """Stop all faults and changes. Return the seconds until the copy equals DrChrono's records, or None."""
     stage.control.do("activity", per_second=0)
     stage.control.do("faults", rules=[], replace=True)
     stage.control.do("visibility", hidden=[])
@@ -135,7 +136,7 @@ def calm(stage: Stage, seconds: float) -> float | None:
 
 
 def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say: TextIO) -> Report:
-    """say: where to tell what is going on."""
+    """say: for progress."""
     asked = ["run", "--backend", "emulators", "--form", form, "--seed", str(seed), "--patients", str(PATIENTS)]
     options = local_options.read(
         local_options.parser().parse_args(asked), {"DRCHRONO_QUOTA": QUOTA, "DRCHRONO_WRITES": "on"}

@@ -1,4 +1,4 @@
-"""One loopback port before several instances of a function, as Cloud Run's front end is before its own."""
+"""One loopback port in front of several instances of a function, like Cloud Run's front end."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import threading
 from collections.abc import Sequence
 from typing import Self
 
-# So long a connection is held while no instance answers. Cloud Run holds it until one has started.
+# How long a connection is held while no instance accepts it. Cloud Run holds it until one has started.
 HELD_SECONDS = 10.0
 LOOK_SECONDS = 0.1
 PIECE_BYTES = 2**16
 
 
 class Balancer:
-    """Each connection to `port` goes to the next of `backends` (ports) that takes it."""
+    """Forwards each connection to `port` to the next of `backends` (ports) that accepts it."""
 
     def __init__(self, port: int, backends: Sequence[int]) -> None:
         self._port = port
@@ -50,7 +50,7 @@ class Balancer:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             backend = await self._backend()
             if backend is not None:
-                # When one side has ended, so has the other: half-open connections are nothing that HTTP uses.
+                # When one side closes, close the other as well. HTTP does not use half-open connections.
                 ways = [asyncio.ensure_future(_pour(*way)) for way in ((reader, backend[1]), (backend[0], writer))]
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 for way in ways:

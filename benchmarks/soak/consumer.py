@@ -1,4 +1,4 @@
-"""A subscriber of the change feed that keeps the last version of each record, and what it should not see."""
+"""A subscriber of the change feed. It keeps the last version of each record, and records every violation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from shared.feed.entries import COLLECTION, version_of
 from shared.records.storable import META
 
 NAME = "soak"
-ACKNOWLEDGE_SECONDS = 10  # the least that Pub/Sub allows: what a frozen broker delivered to nobody comes again soon
+ACKNOWLEDGE_SECONDS = 10  # Pub/Sub's minimum, so that messages lost in a freeze are soon redelivered
 PULL_SECONDS = 1.0
 QUIET_SECONDS = 2.0
 CATCH_UP_SECONDS = 30.0
@@ -37,11 +37,11 @@ class Known(NamedTuple):
 
 @dataclass
 class Followed:
-    """known: the last version of each record, by `<kind>/<name of its document>`. duplicates: messages with a version
-    that had come before. seconds: from stored to arrived, of each version.
+    """known: the last version of each record, by `<kind>/<name of its document>`. duplicates: number of messages whose
+    version had already arrived. seconds: for each version, from stored to arrived.
 
-    wrong: versions that came late, that were left out, or that came as two different changes. signed: changes that were
-    told though nothing but the signature of a link differed.
+    wrong: versions that arrived late, were missing, or arrived with two different contents. signed: changes that were
+    published although only the signature of a link differed.
     """
 
     known: dict[str, Known] = field(default_factory=dict)
@@ -54,12 +54,12 @@ class Followed:
     _messages: set[str] = field(default_factory=set)
 
     def read(self, versions: Mapping[str, Known]) -> None:
-        """What the copy has when the program starts: messages up to these versions tell nothing new."""
+        """Start from the versions in the copy. Messages up to these versions are ignored."""
         self.known |= versions
         self._read |= {path: known.version for path, known in versions.items()}
 
     def see(self, message: str, change: Mapping[str, Any], at: datetime) -> None:
-        """message: what it is known by. What the broker delivers again has the same, and may come late."""
+        """message: its identity. A redelivered message has the same identity, and may arrive late."""
         if message in self._messages or change["operation"] == "filled":
             return
         self._messages.add(message)
@@ -89,7 +89,7 @@ class Followed:
 
 
 def versions(documents: Documents) -> dict[str, Known]:
-    """Of the copy."""
+    """Return the versions in the copy."""
     return {
         f"{kind}/{name}": Known(version_of(data[META]), data[META]["deleted"])
         for kind in KINDS
@@ -98,12 +98,12 @@ def versions(documents: Documents) -> dict[str, Known]:
 
 
 def unsent(documents: Documents) -> set[str]:
-    """The records of which the broker may not have all: their paths."""
+    """Return the paths of the records with unpublished versions."""
     return {name.replace(":", "/", 1) for name, _ in documents.query(COLLECTION, fields=["kind"])}
 
 
 class Consumer:
-    """Pulls from a thread of its own, for the length of a `with` block."""
+    """Pulls in its own thread within a `with` block."""
 
     def __init__(self, project: str, documents: Documents) -> None:
         self.followed = Followed()
@@ -116,7 +116,7 @@ class Consumer:
         self._thread = threading.Thread(target=self._pull, name="consumer", daemon=True)
 
     def __enter__(self) -> Consumer:
-        """First the subscription, then the copy: so nothing is missed between them."""
+        """Subscribe first, and read the copy after that, so that no change is missed in between."""
         self.subscribe()
         self.followed.read(versions(self._documents))
         self._thread.start()
@@ -138,7 +138,7 @@ class Consumer:
             )
 
     def catch_up(self) -> list[str]:
-        """Wait until it knows all that was published. Return what it still does not know after CATCH_UP_SECONDS."""
+        """Wait for all published versions, at most CATCH_UP_SECONDS. Return the records that still differ."""
         began = time.monotonic()
         while True:
             copy, waiting = versions(self._documents), unsent(self._documents)
@@ -156,7 +156,7 @@ class Consumer:
                 pulled = self._subscriber.pull(request, timeout=PULL_SECONDS, retry=None).received_messages
                 for one in pulled:
                     self._heard = time.monotonic()
-                    # A broker that was started again counts its messages from the first.
+                    # A restarted broker numbers its messages from the start again.
                     name = f"{one.message.message_id} of {one.message.publish_time}"
                     self.followed.see(name, json.loads(one.message.data), datetime.now(timezone.utc))
                 if pulled:
@@ -164,5 +164,5 @@ class Consumer:
                     self._subscriber.acknowledge(
                         subscription=self._subscription, ack_ids=acks, timeout=PULL_SECONDS, retry=None
                     )
-            except GoogleAPICallError:  # nothing came, or the broker is frozen, dead or new
+            except GoogleAPICallError:  # no message came, or the broker is frozen, down or restarting
                 self._ended.wait(0.1)

@@ -1,4 +1,4 @@
-"""What goes wrong, when, and for how long: all of it follows from the seed."""
+"""The faults of a run: which, when, and for how long. All of them follow from the seed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from simulator.practice.store import SIGNATURE_MARK
 
 FIRESTORE, PUBSUB = "Firestore emulator", "Pub/Sub emulator"
 
-# Deaths come about this often; a function needs some seconds to start again on two busy cores.
+# Time between two acts against functions. On two busy cores, a function takes some seconds to start again.
 DEATH_EVERY_SECONDS = (6.0, 12.0)
 FROZEN_SECONDS = (2.0, 6.0)
 UNAUTHORIZED_SECONDS = 8.0
 
-# The last deaths leave this share of the run to the webhooks that were under way; those of a job come earlier, because
-# its lease lapses only two minutes later.
+# No function is killed or frozen after this share of the run, so that webhooks in progress can finish. For jobs the
+# limit is earlier, because their lease expires only two minutes later.
 LAST_DEATH, LAST_DEATH_OF_A_JOB = 0.9, 0.6
 
-# Of the practice: for how long lists of a kind are empty and its records 404, as without a permission; one kind or one
-# record cannot be read; and senders drip bodies into the front door.
+# How long a kind is hidden (empty lists, and 404 for its records, as without a permission), how long one kind or one
+# record cannot be read, and how long clients send request bodies slowly to the receiver.
 HIDDEN_SECONDS = FAILING_SECONDS = POISONED_SECONDS = 8.0
 DRIPPED_SECONDS = 4.0
 
-# Each of these comes once in every run, at about this share of it, so that a short run has them all.
+# Each of these happens once in every run, at about this share of it, so that even a short run has all of them.
 ONCE = (
     ("poison", "patients", 0.10),
     ("hide", "allergies", 0.20),
@@ -49,7 +49,7 @@ class Act:
     """what: `kill` (SIGKILL), `term` (SIGTERM), `freeze` (SIGSTOP), `restart`, `expire` or `revoke` (of tokens),
     `poison` (one record fails), `fail` or `hide` (a kind), `replay` (of deliveries), `drip` (slow bodies).
 
-    at, lasts: seconds from the beginning of the run.
+    at: seconds from the beginning of the run. lasts: seconds.
     """
 
     at: float
@@ -63,7 +63,7 @@ class Act:
 
 
 def plan(seed: int, seconds: float, functions: Sequence[str]) -> list[Act]:
-    """functions: the names of the instances that may die."""
+    """Return the acts in order of time. functions: the names of the instances that may be killed or frozen."""
     rng = Random(f"{seed} plan")
     acts = [
         Act(round(seconds * (share + rng.uniform(-0.04, 0.04)), 1), what, whom, _lasts(what, rng))
@@ -93,11 +93,11 @@ LASTING = {
 }
 
 
-# Of the API: 5 % of the requests are answered 5xx, 2 % cut off or with a page for people, and some not at all. What
-# spoils an answer after the fact is kept from the token's endpoint: it would lose the new pair for good, which no
-# client can heal, and a person would have to authorize again.
+# Faults of the API: 5 % of the requests are answered with 5xx, 2 % with a truncated answer or an HTML page, and some
+# not at all. Faults that damage an answer after DrChrono acted do not apply to the token endpoint: the new pair would
+# be lost, no client can recover it, and a person would have to authorize again.
 FAULTS: tuple[dict[str, Any], ...] = (
-    # The practice deletes a record while pages are read, and the others move to pages that were read already.
+    # The practice creates or deletes a record while pages are read, so other records move between pages.
     *(
         {"fault": "then", "kind": kind, "read": "list", "page": 1, "probability": 0.1, "times": 3, "acts": [act]}
         for kind, act in (
@@ -113,13 +113,13 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "reset", "probability": 0.01},
     {"fault": "slow", "path": "^/api", "probability": 0.01, "seconds": 3.0},
     {"fault": "drip", "path": "^/api", "probability": 0.005, "seconds": 2.0},
-    # A write takes effect, and nobody is told; or it does so when nobody waits any more.
+    # DrChrono executes a write, and its answer is lost or an error.
     {"fault": "drop_after_write", "method": "POST", "kind": "patients", "probability": 0.1},
     {"fault": "error_after_write", "method": "PATCH", "probability": 0.1},
     {"fault": "429", "path": "^/api", "probability": 0.005, "retry_after": 2},
 )
 
-# Of the webhooks. A failed delivery comes again after seconds here, where DrChrono waits one, three and seven hours.
+# Faults of webhooks. A failed delivery is repeated after seconds; DrChrono waits one, three and seven hours.
 DELIVERY: dict[str, Any] = {
     "lose": 0.05,
     "duplicate": 0.1,
@@ -132,7 +132,7 @@ PERFECT_DELIVERY: dict[str, Any] = {"lose": 0.0, "duplicate": 0.0, "reorder": 0.
 
 LAG_SECONDS = 1.5  # "list data may be several seconds old" (DrChrono's API documentation)
 
-# Some endpoints lag more than others: kind, how it is read, seconds.
+# Lag by endpoint: kind (None for all), how it is read, seconds.
 LAGS = (
     (None, "list", 4.0),
     ("clinical_notes", "single", 6.0),
@@ -141,10 +141,11 @@ LAGS = (
 )
 LONGEST_LAG_SECONDS = 6.0
 
-# Ids with characters that URLs and names of documents cannot hold, ids above 2^53, and appointments without a date.
+# Options of the simulator: ids with characters that URLs and document names cannot hold, ids above 2^53, and
+# appointments without a date.
 ODD = ("--ids", "appointments=escaped", "--ids", "allergies=large", "--odd-appointments", "4", "--paging", "offset")
 
-# Of a patient: links that are signed anew with each read, in a field, within an object and in a text.
+# A patient's fields with links that DrChrono signs anew at each read: in a field, in an object and in a text.
 LINKED_FIELDS = frozenset({"patient_photo", "primary_insurance", "custom_demographics"})
 
 
@@ -159,8 +160,9 @@ def links(key: str, patient: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def clocks(seed: int, functions: Sequence[str]) -> dict[str, float]:
-    """How many seconds the clock of each instance is ahead of DrChrono's. Two are never further apart than the system
-    allows for, and the two of each function nearly as far.
+    """Return by how many seconds the clock of each instance is ahead of DrChrono's.
+
+    No two clocks differ by more than the system allows. Those of a function's two instances differ by nearly as much.
     """
     rng, most = Random(f"{seed} clocks"), CLOCK_SKEW.total_seconds() / 2
     side = {name.rpartition(" ")[0]: rng.choice((-1, 1)) for name in functions}
@@ -170,6 +172,7 @@ def clocks(seed: int, functions: Sequence[str]) -> dict[str, float]:
     }
 
 
-# Programs write so often, and no later than this before the last look: an unanswered write settles in three minutes.
+# Pause between two writes of a program, and how long before the end of the run the last one is requested: an unanswered
+# write is settled in three minutes.
 WRITE_EVERY_SECONDS = (1.0, 3.0)
 SETTLING_WRITES_SECONDS = 200.0

@@ -1,4 +1,4 @@
-"""Cloud Scheduler in a hurry: starts jobs every few seconds, now and then two at once, and counts what they answer."""
+"""A fast Cloud Scheduler: starts jobs every few seconds, sometimes two at once, and counts their results."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from random import Random
 
 import requests
 
-# What Cloud Scheduler does every five minutes, and every day, here every few seconds.
+# Jobs that Cloud Scheduler starts every five minutes, or every day, start every few seconds.
 SYNC_SECONDS = (1.0, 4.0)
 RECONCILE_SHARE, REFRESH_SHARE, TOGETHER_SHARE = 0.04, 0.08, 0.25
 JOB_SECONDS = 60.0
 
 
 class Scheduler:
-    """Starts jobs until it is told to stop; answers are counted by their word."""
+    """Starts jobs within a `with` block. answers: how often each result of `word_of` occurred."""
 
     def __init__(self, url: str, seed: int) -> None:
         self.answers: Counter[str] = Counter()
@@ -42,7 +42,7 @@ class Scheduler:
                 self._pool.submit(self._run, "reconcile")
             elif luck < RECONCILE_SHARE + REFRESH_SHARE:
                 self._pool.submit(self._run, "refresh-token", force=True)
-            # Two at once now and then: one of them must find that the other is at it.
+            # Sometimes two at once: one of them must notice that the other is running.
             for _ in range(2 if self._rng.random() < TOGETHER_SHARE else 1):
                 self._pool.submit(self._run, "sync", force=True)
 
@@ -51,7 +51,7 @@ class Scheduler:
 
 
 def word_of(url: str, job: str, **more: bool | str) -> str:
-    """`finished`, why the run stopped, the status, or `broken off`."""
+    """Start a job. Return `finished`, why the run stopped, the HTTP status, or `broken off` if no answer came."""
     try:
         answer = requests.post(url, json={"job": job, **more}, timeout=JOB_SECONDS)
     except requests.RequestException:

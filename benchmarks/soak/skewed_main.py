@@ -1,4 +1,4 @@
-"""The entry points of `main.py`, in an instance whose clock is not that of the others."""
+"""The entry points of `main.py`, in an instance with a wrong clock."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc) + _ahead
 
 
-clock.utc_now = utc_now  # before anything takes it from there
+clock.utc_now = utc_now  # before any module imports it
 
 from main import receive_webhook, run_job, store_record  # noqa: E402, F401 (see above; the server looks for them here)

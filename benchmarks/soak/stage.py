@@ -1,4 +1,4 @@
-"""The system in processes of its own, several instances of each function, and the means to break it."""
+"""The system in separate processes, with several instances of each function, and the faults to inject."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from shared.wiring.system import System
 from workstation.authorization import AuthorizationFailed, adopt, authorization_url, new_state
 
 INSTANCES = 2
-JOB_DEADLINE_SECONDS = 20  # so that a run ends while the soak still lasts
-TERM_SECONDS = 10.0  # Cloud Run gives an instance as long between SIGTERM and SIGKILL
+JOB_DEADLINE_SECONDS = 20  # so that a run ends before the soak does
+TERM_SECONDS = 10.0  # as Cloud Run waits between SIGTERM and SIGKILL
 ATTEMPTS = 20
 BROWSER_SECONDS = 10.0
 REPLAYED = 10  # deliveries
-CLOCK = "SOAK_CLOCK_SECONDS"  # of the environment: how far the clock of an instance is ahead
-DRIPPING = 6  # senders: fewer than the threads of the instances
+CLOCK = "SOAK_CLOCK_SECONDS"  # environment variable: how far the clock of an instance is ahead
+DRIPPING = 6  # clients: fewer than the threads of the instances
 
 
 class Stage:
-    """`with on_stage(options, folder) as stage`: everything runs, and the simulator's webhook is verified."""
+    """The running system: `with on_stage(options, folder) as stage`."""
 
     def __init__(self, options: Options, folder: Path, processes: Processes) -> None:
         self.options = options
@@ -60,7 +60,7 @@ class Stage:
         self._hidden: dict[str, Mapping[str, Any]] = {}
         self._practice = threading.Lock()
         self._one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        os.environ.update(stack.environment(options, folder))  # by these Google's clients find the stand-ins
+        os.environ.update(stack.environment(options, folder))  # Google's clients read these
         self.system = System({**stack.inherited(), **stack.environment(options, folder)})
 
     @property
@@ -72,7 +72,7 @@ class Stage:
         self.processes.start(programs)
 
     def subscribe(self) -> None:
-        """The emulator may listen before it serves."""
+        """Subscribe, with retries, because the emulator may listen before it serves."""
         insist(
             lambda: subscribe(self.options.settings["GCP_PROJECT"], EVENTS, stack.url(self.options, "store")),
             GoogleAPICallError,
@@ -81,12 +81,12 @@ class Stage:
             insist(again, GoogleAPICallError)
 
     def link(self) -> None:
-        """Give each patient links that are signed anew with each read."""
+        """Give each patient links that are signed anew at each read."""
         for key, patient in self.control.truth("patients").items():
             self.control.do("change", kind="patients", id=key, fields=links(key, patient), webhook=False)
 
     def authorize(self) -> None:
-        """What a person does with `ops authorize`, until it works."""
+        """Authorize as a person does with `ops authorize`, until it works."""
         insist(self._authorize, AuthorizationFailed, SyncError, requests.RequestException)
         self.authorized += 1
 
@@ -100,7 +100,7 @@ class Stage:
         adopt(code, redirect_uri, self.system.token_endpoint(), self.system.token_refresher().adopt)
 
     def perform(self, act: Act) -> None:
-        """Do it, and return when it is over."""
+        """Perform the act, and return when it is over."""
         match act.what:
             case "kill" | "term" | "restart":
                 self._end_and_start(act)
@@ -129,7 +129,7 @@ class Stage:
                 drip(self.options.ports["webhook"], act.lasts)
 
     def break_with(self, name: str, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Set the faults of this name; those of other names stay, after them."""
+        """Set the faults of this name. Those of other names stay, and come after them."""
         with self._practice:
             self._faults = {name: rules, **{other: some for other, some in self._faults.items() if other != name}}
             every = [rule for some in reversed(self._faults.values()) for rule in some]
@@ -147,8 +147,8 @@ class Stage:
                 self._end(act)
                 self.processes.start([self.programs[act.whom]])
                 return
-            # The broker here keeps nothing over a restart, as Google's does. So whoever subscribes is given what was
-            # published before, and nothing is published to a topic whose subscriptions are not there again.
+            # Unlike Pub/Sub, the emulator loses all messages in a restart. So subscribers first receive everything that
+            # was published, and nothing is published until their subscriptions exist again.
             with self._still():
                 self.before_restart()
                 self._end(act)
@@ -160,13 +160,13 @@ class Stage:
         number = signal.SIGTERM if act.what == "term" else signal.SIGKILL
         workers = self.tree(act.whom)[1:]
         self.processes.end(act.whom, number, TERM_SECONDS)
-        for worker in workers:  # of a server that was killed: it would go on serving without it
+        for worker in workers:  # workers of a killed server would go on serving without it
             _signal(worker, signal.SIGKILL)
         psutil.wait_procs(workers)
 
     @contextmanager
     def _still(self) -> Iterator[None]:
-        """Every function stands still."""
+        """Within the block, every function is frozen."""
         with ExitStack() as stack:
             for name in self.functions:
                 stack.enter_context(self._one_at_a_time[name])
@@ -189,7 +189,7 @@ class Stage:
                 _signal(process, signal.SIGCONT)
 
     def tree(self, name: str) -> list[psutil.Process]:
-        """The process and its children; none where it has ended."""
+        """Return the process and its children; empty if it has ended."""
         pid = self.processes.pids().get(name)
         try:
             process = psutil.Process(pid) if pid is not None else None
@@ -214,7 +214,7 @@ def on_stage(options: Options, folder: Path) -> Iterator[Stage]:
 
 
 def instances(options: Options, folder: Path) -> list[Program]:
-    """Every function INSTANCES times, each on a port of its own."""
+    """Return INSTANCES programs for each function, each with its own port."""
     programs = []
     for number in range(1, INSTANCES + 1):
         ports = {**options.ports, **{port: free_port() for port in stack.PORT_OF.values()}}
@@ -225,7 +225,7 @@ def instances(options: Options, folder: Path) -> list[Program]:
 
 
 def skewed(programs: Sequence[Program], seed: int) -> list[Program]:
-    """Each with a clock of its own."""
+    """Return the programs, each with its own clock."""
     ahead = clocks(seed, [program.name for program in programs])
     return [
         replace(
@@ -238,12 +238,12 @@ def skewed(programs: Sequence[Program], seed: int) -> list[Program]:
 
 
 def _odd(program: Program) -> Program:
-    """The simulator has records that are unlike most."""
+    """Add unusual records to the simulator."""
     return replace(program, command=[*program.command, *ODD]) if "simulator" in program.command else program
 
 
 def drip(port: int, seconds: float) -> None:
-    """Senders that announce a body and send it too slowly, all at once, for so long."""
+    """Open DRIPPING connections that announce a body and send it too slowly, for `seconds`."""
     with ExitStack() as senders:
         opened = []
         for _ in range(DRIPPING):
@@ -259,7 +259,7 @@ def drip(port: int, seconds: float) -> None:
 
 
 def insist(deed: Callable[[], object], *expected: type[Exception]) -> None:
-    """Until it works: what is around it is broken on purpose."""
+    """Call `deed` until it raises none of `expected`, because its dependencies fail on purpose."""
     for _ in range(ATTEMPTS):
         with contextlib.suppress(*expected):
             deed()

@@ -1,4 +1,4 @@
-"""What has to be so when everything is calm again, and the figures of the run."""
+"""The requirements that a run must meet, and its figures."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from shared.rate_limit.windows import Window
 from shared.records.ordering import Outcome
 from shared.records.storable import META, join
 
-SHOWN = 20  # more differences than these tell nothing new
+SHOWN = 20  # further differences add no information
 
 
 @dataclass
 class Run:
-    """What happened.
+    """The result of a run.
 
-    before, busy, after: the simulator's statistics before the faults, when they ended after `seconds`, and at the very
-    end. calm_seconds: how long it took, once nothing was broken any more, until the copy equalled the truth; None where
-    it never did. performed: each act with the moment of its end on the monotonic clock. followed: what a consumer of
-    the feed saw; unfollowed: the records of which it knows another version than the copy has.
+    before, busy, after: the simulator's statistics before the faults, when they ended after `seconds`, and at the end.
+    calm_seconds: from the end of the faults until the copy equalled DrChrono's records; None if it never did.
+    performed: each act, and when it ended on the monotonic clock. followed: what a consumer of the feed received.
+    unfollowed: the records of which its version differs from the copy's.
     """
 
     before: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Run:
 
 
 def stored_twice(documents: Documents) -> list[str]:
-    """Documents that are not where their record's own key puts them: a second copy of it, or one in a wrong place."""
+    """Return the documents whose name is not that of their record: a second copy of it, or one in a wrong place."""
     return [
         f"{kind.name}/{key}"
         for kind in KINDS.values()
@@ -135,7 +135,7 @@ def judge(run: Run, logs: LogLines, times: Times, peaks: Mapping[str, float]) ->
 
 
 def recoveries(run: Run, done: Iterable[Line]) -> list[Row]:
-    """By what was done to whom: seconds from the end of it to the next record that an event brought up to date."""
+    """Return, by act and target, the seconds from the end of the act to the next record that an event updated."""
     found: dict[str, list[float]] = {}
     worked = [line.seen for line in done if line.fields.get("outcome") in (Outcome.STORED, Outcome.UNCHANGED)]
     for act, ended in run.performed:
@@ -157,7 +157,7 @@ def _since(run: Run, name: str) -> int:
 
 
 def _share(requests: int, run: Run) -> float:
-    """Of what the tightest window would have let through in the time."""
+    """Return the share of the requests that the tightest window allowed in the time."""
     return max(requests / (window.limit * run.seconds / window.seconds) for window in run.quota)
 
 

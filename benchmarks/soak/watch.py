@@ -1,4 +1,4 @@
-"""What is seen while the soak runs: log lines as they come, memory, and whether a record ever goes back in time."""
+"""Observes a run: log lines, memory, records that go back in time, and wrong tombstones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TRUTH_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Line:
-    """seen: seconds of the monotonic clock, LOOK_SECONDS late at most. process: the log file's name."""
+    """seen: seconds of the monotonic clock, at most LOOK_SECONDS late. process: the log file's name."""
 
     seen: float
     process: str
@@ -39,7 +39,7 @@ class Line:
 
 
 class LogLines:
-    """Every JSON line of the functions' logs in `folder`. foreign: the lines that are none, by how they begin."""
+    """The JSON lines of the functions' logs in `folder`. foreign: counts other lines by their first characters."""
 
     def __init__(self, folder: Path) -> None:
         self.lines: list[Line] = []
@@ -56,7 +56,7 @@ class LogLines:
         with path.open("rb") as file:
             file.seek(self._read[path])
             text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]  # the rest is still being written
+        whole = text[: text.rfind(b"\n") + 1]  # the last line may be incomplete
         self._read[path] += len(whole)
         for line in whole.splitlines():
             try:
@@ -71,7 +71,7 @@ class LogLines:
 
 @dataclass
 class Times:
-    """The newest `fetched_at` and `updated_at` that was ever seen of each document, and who went back behind it."""
+    """The last `fetched_at` and `updated_at` of each document. backward: the documents that went back in time."""
 
     backward: list[str] = field(default_factory=list)
     samples: int = 0
@@ -91,9 +91,9 @@ class Times:
 
 
 class Tombstones:
-    """Records that are marked as deleted though DrChrono has had them all the time, in a kind that claims to be right.
+    """Finds records that are marked as deleted although DrChrono has them, in a kind that is called complete.
 
-    truth: what DrChrono has, by kind and id.
+    truth: returns DrChrono's records of a kind, by id.
     """
 
     def __init__(self, truth: Callable[[str], Mapping[str, Any]]) -> None:
@@ -104,7 +104,7 @@ class Tombstones:
 
     def look(self, documents: Documents) -> None:
         for kind in KINDS:
-            # First the copy: a record that is deleted between the two looks is in neither then.
+            # Read the copy first. A record that is deleted between the two reads is then in neither.
             deleted = dict(documents.query(kind, [Where(f"{META}.deleted", "==", True)], fields=[META]))
             status = documents.get(f"sync_status/{kind}") or {}
             now = datetime.now(timezone.utc)
@@ -119,7 +119,7 @@ class Tombstones:
         status: Mapping[str, Any],
         now: datetime,
     ) -> None:
-        """living: the names of the documents that DrChrono's records have. status: what the kind claims."""
+        """living: the document names of DrChrono's records. status: the kind's `sync_status`."""
         for name in living:
             self._alive_since.setdefault(f"{kind}/{name}", now)
         for path in [path for path in self._alive_since if path.startswith(f"{kind}/")]:
@@ -134,7 +134,7 @@ class Tombstones:
 
 
 class Memory:
-    """The most that each process held, in MiB of resident memory, its children included."""
+    """The peak resident memory of each process with its children, in MiB."""
 
     def __init__(self) -> None:
         self.peaks: defaultdict[str, float] = defaultdict(float)
@@ -147,7 +147,7 @@ class Memory:
 
 
 class Watcher:
-    """Looks at all of it from threads of its own, for the length of a `with` block."""
+    """Runs all observations in its own threads within a `with` block."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A program that has patients created and changed through the outbox, and whether each write was done exactly once."""
+"""A program that writes patients through the outbox, and a check that each write was done exactly once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "Soakwriter"
 
 
 class Writers:
-    """documents: where the outbox is. Adds entries until `seconds` are over, or the block ends."""
+    """Adds entries for `seconds`, or until the block ends. documents: of the outbox."""
 
     def __init__(self, documents: Documents, seed: int, seconds: float, doctor: int) -> None:
         self._documents, self._seconds, self._doctor = documents, seconds, doctor
@@ -57,12 +57,15 @@ class Writers:
 
 
 def unsettled(documents: Documents) -> int:
-    """Entries that are neither done nor rejected."""
+    """Return how many entries are neither done nor rejected."""
     return sum(data.get("state") not in ("done", "rejected") for _, data in documents.query(COLLECTION))
 
 
 def wrong(documents: Documents, patients: Mapping[str, Mapping[str, Any]], created: int, writes: int) -> list[str]:
-    """What was not done exactly once. patients: DrChrono's. created, writes: how many it made, and made or changed."""
+    """Return the writes that were not done exactly once.
+
+    patients: of DrChrono, by id. created: how many records it created. writes: how many it created or changed.
+    """
     entries = dict(documents.query(COLLECTION))
     found = Counter(patient["last_name"] for patient in patients.values())
     faults = []

@@ -46,7 +46,7 @@ class Chart:
 
 
 def chart_of(patient: str, records: Mapping[str, Records], statuses: Mapping[str, Status], *, deleted: bool) -> Chart:
-    """records: by kind. statuses: read before."""
+    """records: by kind. statuses: by kind, read before the records."""
     # DrChrono names a patient by number in some kinds and by text in others.
     names: list[str | int] = [patient]
     if _NUMBER.fullmatch(patient):

@@ -20,7 +20,7 @@ KINDS = ("patients", *CHART_KINDS, *PRACTICE_KINDS)
 
 
 class Copy:
-    """Errors of the store are its own: `google.api_core.exceptions` of Firestore, `sqlite3.Error` of the file."""
+    """Errors are those of the store: `google.api_core.exceptions` for Firestore, `sqlite3.Error` for the file."""
 
     def __init__(self, client: firestore.Client | EmbeddedFile) -> None:
         self._store: Store = client if isinstance(client, EmbeddedFile) else FirestoreStore(client)

@@ -7,12 +7,12 @@ import math
 from decimal import Decimal
 from typing import Any
 
-# A float holds every decimal number of this many digits, and its shortest form is that number again.
+# A float keeps every decimal number of up to this many digits: its shortest text form is the same number.
 _SAFE_DIGITS = 15
 
 
 def loads(text: str) -> Any:
-    """Return the value of `text`; a number that no float holds exactly as it is written is a Decimal."""
+    """Return the value of `text`. A number that a float cannot hold exactly becomes a Decimal."""
     return json.loads(text, parse_float=_number)
 
 

@@ -1,7 +1,7 @@
 """Ids of records as names of documents. Pure.
 
-A plain id, of letters, digits, `_`, `-`, `.` and `~`, is the name of its document as it is. Any other is
-percent-encoded (RFC 3986), and so are the names that Firestore reserves.
+An id of letters, digits, `_`, `-`, `.` and `~` is the name of its document. Any other id is percent-encoded (RFC 3986),
+and so are the names that Firestore reserves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _RESERVED = re.compile(r"\.{1,2}|__.*__", re.DOTALL)
 
 
 def document_id(id: str | int) -> str:  # noqa: A002 (DrChrono's word)
-    """Return the name of the document of the record `id`. Raises ValueError where no record can have that id."""
+    """Return the name of the document of the record `id`. Raises ValueError if no record can have that id."""
     text = str(id)
     if not text:
         raise ValueError("an id is not empty")

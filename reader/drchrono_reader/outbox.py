@@ -1,4 +1,4 @@
-"""Have patients and appointments created and changed in DrChrono, by entries of the outbox."""
+"""Create and change patients and appointments in DrChrono, through entries of the outbox."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FINAL = ("done", "rejected")
 
 @dataclass(frozen=True)
 class Written:
-    """What became of an entry.
+    """The state of an entry, and its result.
 
-    state: `new`, `waiting`, `sending`, `unknown`, `done` or `rejected`; the last two are final. reason: a machine word
-    (`overlap`, `duplicate`, `invalid`, `changed_meanwhile`, …). complaints: texts by field. record_id, version: the
-    record, and the `updated_at` that it got; None where that was not shown yet. differs: fields that the record does
-    not show as they were sent, where it was found by a search.
+    state: `new`, `waiting`, `sending`, `unknown`, `done` or `rejected`; the last two are final. reason: a code such as
+    `overlap`, `duplicate`, `invalid` or `changed_meanwhile`. complaints: texts by field. record_id, version: the id of
+    the record and its new `updated_at`; None if not known yet. differs: for a record that was found by a search, the
+    fields whose values differ from those sent.
     """
 
     entry: str
@@ -71,10 +71,10 @@ class Outbox:
         allow_overlapping: bool = False,
         allow_duplicates: bool = False,
     ) -> str:
-        """Ask for a new record, and return the name of the entry.
+        """Request a new record, and return the name of the entry.
 
-        entry: a name of your own, such as the id of a booking. Asked for twice under one name, the second raises
-        `google.api_core.exceptions.AlreadyExists`, and there is one record. Names must hold no patient data.
+        entry: a name of your own, such as the id of a booking. A second request with the same name raises
+        `google.api_core.exceptions.AlreadyExists` and creates nothing. Names must not contain patient data.
         """
         return self._add(
             entry,
@@ -97,10 +97,10 @@ class Outbox:
         expected_updated_at: str | None = None,
         allow_overlapping: bool = False,
     ) -> str:
-        """Ask for a change of these fields, and return the name of the entry.
+        """Request a change of these fields, and return the name of the entry.
 
-        expected_updated_at: the `updated_at` of the version that you read. If the record has another by then, nothing
-        is changed.
+        expected_updated_at: the `updated_at` of the version that you read. If the record has a different one when the
+        change is sent, nothing is changed.
         """
         data = {"kind": kind, "action": "update", "id": id, "fields": dict(fields)}
         if expected_updated_at is not None:
@@ -113,9 +113,9 @@ class Outbox:
         return None if found is None else written_of(entry, found)
 
     def wait(self, entry: str, *, seconds: float = 30.0) -> Written:
-        """Return the entry once it is done or rejected, or its state after so many seconds. Raises KeyError.
+        """Return the entry once it is done or rejected, or its state after `seconds`. Raises KeyError.
 
-        An `unknown` entry may have been done: look at it later, and do not add the same request under another name.
+        DrChrono may have done an `unknown` entry: check it later, and do not send the request again under another name.
         """
         deadline = self._now() + seconds
         while True:
@@ -128,13 +128,13 @@ class Outbox:
 
     def _add(self, entry: str | None, data: dict[str, Any]) -> str:
         document = self._entries.document(entry) if entry else self._entries.document()
-        # The store's time: entries of one record are sent in its order.
+        # The store's time. Entries of one record are sent in this order.
         document.create({**data, "requested_by": self._requested_by, "requested_at": firestore.SERVER_TIMESTAMP})
         return str(document.id)
 
 
 def written_of(entry: str, data: Mapping[str, Any]) -> Written:
-    """Return what an entry's document says."""
+    """Return the state that an entry's document holds."""
     state = data.get("state") or "new"
     if not isinstance(data.get("due"), datetime):
         state = "new"

@@ -14,7 +14,7 @@ from drchrono_reader.record import META, Record, record_of
 from drchrono_reader.store import Condition, Document, Operator, Position, Store
 
 PAGE_RECORDS = 300
-MOST_ALTERNATIVES = 30  # of `in`: firebase.google.com/docs/firestore/query-data/queries#in_and_not-in
+MOST_ALTERNATIVES = 30  # for `in`: firebase.google.com/docs/firestore/query-data/queries#in_and_not-in
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Query:
-    """Records of one kind that meet all conditions. Iterate over it, or take it page by page.
+    """Records of one kind that meet all conditions. Iterate over it, or read it page by page.
 
     Tombstones are left out unless `with_deleted` was called. The order is by document name, or by the field that is
-    compared with `<`, `<=`, `>` or `>=`. A field that Firestore cannot hold as it is (see `_sync.json` in the project's
-    README) matches no condition.
+    compared with `<`, `<=`, `>` or `>=`. A field that Firestore cannot hold (see `_sync.json` in the project's README)
+    matches no condition.
     """
 
     store: Store
@@ -40,10 +40,10 @@ class Query:
     deleted: bool = False
 
     def where(self, field: str, operator: Operator, value: Any) -> Query:
-        """Return the query with one more condition. Raises ValueError where Firestore could not answer it.
+        """Return the query with one more condition. Raises ValueError if Firestore cannot answer it.
 
-        field: a field of DrChrono, dotted for one inside of another, or of the copy (`_sync.fetched_at`). value: text,
-        a number, a boolean or an aware datetime, of the field's own type: "5" does not equal 5. A list with `in`.
+        field: a field of DrChrono or of the copy (`_sync.fetched_at`); dotted if nested. value: text, a number, a
+        boolean or an aware datetime, of the field's own type: "5" does not equal 5. For `in`, a list of them.
         """
         values = value if isinstance(value, list) else [value]
         if operator == "in" and not (isinstance(value, list) and 0 < len(value) <= MOST_ALTERNATIVES):
@@ -71,9 +71,9 @@ class Query:
             after = page.next
 
     def page(self, *, size: int = PAGE_RECORDS, after: str | None = None) -> Page:
-        """Return the next records, `size` of them unless these are the last. Raises ValueError.
+        """Return up to `size` records; fewer only on the last page. Raises ValueError.
 
-        after: `next` of the page before. What changes between two pages is in the later one, or in none.
+        after: `next` of the previous page. A record that changes between two pages is in the later one, or in neither.
         """
         if size < 1:
             raise ValueError("a page has at least one record")
@@ -81,7 +81,7 @@ class Query:
         position = _decoded(after) if after is not None else None
         records: list[Record] = []
         while True:
-            # Tombstones are left out here and not in the query, which then needs no index of its own. They are few.
+            # Tombstones are skipped here and not in the query, so the query needs no additional index. They are few.
             found = self.store.select(self.kind, self.conditions, order_by=order_by, after=position, limit=size + 1)
             for name, document in found:
                 record = record_of(self.kind, name, document)
@@ -98,7 +98,7 @@ class Query:
         return next(iter(self.page(size=1).records), None)
 
     def count(self) -> int:
-        """Return the number of records. With a range it needs an index of the field and `_sync.deleted`."""
+        """Return the number of records. A range needs an index of its field and `_sync.deleted`."""
         living = () if self.deleted else (Condition(f"{META}.deleted", "==", False),)
         return self.store.count(self.kind, [*self.conditions, *living])
 
@@ -110,7 +110,7 @@ class Records(Query):
     """All records of one kind."""
 
     def get(self, id: str | int, *, deleted: bool = False) -> Record | None:  # noqa: A002 (DrChrono's word)
-        """Return the record, None where the copy has none. deleted: return its tombstone, too. Raises ValueError."""
+        """Return the record; None if the copy has none. deleted: also return a tombstone. Raises ValueError."""
         name = document_id(id)
         record = record_of(self.kind, name, self.store.get(self.kind, name))
         return record if record is not None and (deleted or not record.deleted) else None

@@ -18,12 +18,12 @@ META = "_sync"
 class Record(Mapping[str, Any]):
     """A mapping of the fields as DrChrono sent them, and what the copy knows about them.
 
-    id: as text, whatever DrChrono's type is. fetched_at: when the request began that brought the fields (UTC).
-    deleted: DrChrono no longer has the record; the fields are the last that it had, and there are none where the copy
-    never held it. deleted_reason: `not_found`, `absent` or `deleted_flag`. patient_deleted: the record stands, but its
-    patient is deleted. scheduled_at: when an appointment takes place (UTC); None where its doctor's time zone is not
-    known, and for other kinds. version: grows by one with each stored change, as the change feed tells; 1 of what was
-    stored before versions were counted, and not since.
+    id: as text, whatever its type in DrChrono. fetched_at: start of the request that returned the fields (UTC).
+    deleted: DrChrono no longer has the record. The fields are its last ones; there are none if the copy never held it.
+    deleted_reason: `not_found`, `absent` or `deleted_flag`. patient_deleted: the record exists, but its patient is
+    deleted. scheduled_at: when an appointment takes place (UTC); None if its doctor's time zone is unknown, and for
+    other kinds. version: grows by one with each stored change, as in the change feed; 1 for a record that has not
+    changed since versions were introduced.
     """
 
     kind: str

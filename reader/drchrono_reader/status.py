@@ -13,12 +13,12 @@ COLLECTION = "sync_status"
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of one kind. None stands for "not known", which is never read as "complete".
+    """What is known about one kind. None means "not known", and never counts as "complete".
 
-    complete_until: every change made at DrChrono before then (UTC) is in the copy. pending: how many records are known
-    to be out of date, and oldest_pending: since when. problem: why the copy cannot go on. coverage: whose records they
-    are; the copy holds what the user who authorized it may see. last_full_pass: when the last complete listing began.
-    count: how many records the copy holds.
+    complete_until: every change made at DrChrono before this time (UTC) is in the copy. pending: how many records are
+    known to be out of date. oldest_pending: since when the oldest of them is. problem: why the kind cannot be updated
+    for now. coverage: whose records they are; the copy holds what the user who authorized it may see. last_full_pass:
+    when the last complete listing began. count: how many records the copy holds.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Status:
 
     @property
     def proven_until(self) -> datetime | None:
-        """`complete_until`, but not later than the oldest pending change. None where either is not known.
+        """`complete_until`, but not later than the oldest pending change. None if either is not known.
 
         The writer already bounds `complete_until` by what is pending. A document that contradicts itself claims less.
         """

@@ -10,7 +10,7 @@ Operator = Literal["==", "<", "<=", ">", ">=", "in"]
 
 
 class Condition(NamedTuple):
-    """field: may be dotted (`_sync.fetched_at`). value: of `in`, a list of at most 30 values."""
+    """field: may be dotted (`_sync.fetched_at`). value: for `in`, a list of at most 30 values."""
 
     field: str
     operator: Operator
