@@ -44,8 +44,8 @@ class Store:
 def handle(event: object, store: Store) -> Outcome:
     """Process one Pub/Sub push (`message.data` is base64). After it returns, the event is done or in the work queue.
 
-    Raises MessageUnusable, after which Pub/Sub moves the message to the dead-letter topic, and StoreUnavailable, after
-    which it delivers again.
+    Raises MessageUnusable and StoreUnavailable. After either, Pub/Sub delivers the message again, and moves it to the
+    dead-letter topic after 20 attempts.
     """
     try:
         change = decode(_data(event))

@@ -1,4 +1,4 @@
-"""The stored records, `<kind>/<id>`. Every write follows the order of `shared.records.ordering`.
+"""The stored records, `<kind>/<id>`. A fetch is written only if `shared.records.ordering` allows it.
 
 Each stored change increases `_sync.version` by one and is announced in the same transaction
 (`shared.records.announcing`). A fetch that shows an unchanged record does neither.

@@ -44,7 +44,7 @@ _SETTLED = Once(gc.freeze)
 
 
 class System:
-    """The parts. `local` replaces the store and the queue by embedded ones, `ops` the settings of the API."""
+    """The parts. `workstation` replaces the store and the publishers, `ops` the settings of the API."""
 
     def __init__(self, environ: Environment) -> None:
         self.cloud = Once(lambda: cloud_settings(environ))
