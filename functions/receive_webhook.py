@@ -1,4 +1,4 @@
-"""The only public function: verify a delivery, read it, publish its event, answer 204.
+"""`receive_webhook`: verifies a delivery, reads it, publishes its event and answers 204. The only public function.
 
 DrChrono considers a delivery successful after any 2xx, and otherwise repeats it after 1, 3 and 7 hours. So this
 function answers 2xx only if the event is durable or not needed. It never answers 3xx.

@@ -1,4 +1,4 @@
-"""Read the body of a request within limits of time and size."""
+"""Reads the body of a request within limits of time and size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run_job`: runs one job for Cloud Scheduler or `python -m ops`. Always answers what was done and why it stopped."""
+"""`run_job`: runs one job for Cloud Scheduler or `python -m ops`. The answer says what was done and why it stopped."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Order:
-    """kinds, since: of a backfill; kinds also of a reconciliation. force: refresh the token, or request the changes of
-    every kind, even if not due.
+    """A job to run. kinds: for a backfill or a reconciliation. since: for a backfill. force: refresh the token, or
+    request the changes of every kind, even if not due.
     """
 
     job: str

@@ -1,6 +1,6 @@
 """`send_writes`: sends an entry that a program has just added to the outbox.
 
-Eventarc names the created document. The content in its event is not read; the stored document counts. An entry that
+Eventarc names the created document. The function reads the stored document, not the content in the event. An entry that
 cannot be sent now waits in the outbox for the next sync.
 """
 

@@ -1,4 +1,4 @@
-"""`store_record`: turns one event from Pub/Sub into a stored record, or an entry of the work queue."""
+"""`store_record`: processes one event from Pub/Sub, by storing the record or adding an entry to the work queue."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from shared.records.refresh import Done, Known, Refresh
 from shared.records.store import Records, Source
 from shared.webhooks.events import Change, decode
 
-# DrChrono's replicas may be "several seconds" behind (its API documentation). Most have caught up after this time. The
-# others are left to the work queue and the next sync, minutes later.
+# DrChrono's replicas may be "several seconds" behind (its API documentation). Most have caught up after this time. If
+# not, the work queue fetches the record again, or the next sync finds the change.
 LAG_SECONDS = 3.0
 
 # The least time between two fetches of one record, however many events arrive.
@@ -44,8 +44,8 @@ class Store:
 def handle(event: object, store: Store) -> Outcome:
     """Process one Pub/Sub push (`message.data` is base64). After it returns, the event is done or in the work queue.
 
-    Raises MessageUnusable, after which Pub/Sub moves the message to the dead-letter topic, and StoreUnavailable, after
-    which it delivers again.
+    Raises MessageUnusable and StoreUnavailable. After either, Pub/Sub delivers the message again, and moves it to the
+    dead-letter topic after 20 attempts.
     """
     try:
         change = decode(_data(event))
@@ -84,7 +84,9 @@ def traceparent(event: object) -> str:
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of an event, and the reason if the outcome alone does not say it. Times of DrChrono and the store."""
+    """What became of an event, and the reason if the outcome alone does not say it. fetch_seconds, store_seconds: how
+    long DrChrono and the store took.
+    """
 
     outcome: Outcome
     reason: str = ""
@@ -93,7 +95,7 @@ class Settled:
 
 
 def _settle(change: Change, store: Store) -> Settled:
-    """Fetch and store the record, unless that happened after the event was received.
+    """Fetch and store the record, unless the copy already settles the event or a later fetch covers it.
 
     The event enters the work queue before the fetch, so it survives a crash at any step. It leaves the queue only when
     a fetch proves its change. That is almost always a later fetch, because an answer may be some seconds old.
@@ -128,10 +130,10 @@ def _settle(change: Change, store: Store) -> Settled:
 
 
 def _wait_for_next_fetch(target: Target, copy: Copy, store: Store) -> bool:
-    """Events of one record that follow each other quickly, or a delivery that is replayed, share a fetch.
+    """Wait if the record was fetched less than SHARE_SECONDS ago, so that events in quick succession share a fetch.
 
-    Returns whether it waited. An event that caused a fetch is still in the work queue then, since no answer proves it
-    so soon; without one, the record was read by a list, and there is nothing to share.
+    Return whether it waited. An event that caused the last fetch is still in the work queue, because no answer proves
+    it so soon. Without an entry, a list read the record, and there is no fetch to share.
     """
     since = (store.now() - copy.fetched_at).total_seconds()
     if not 0 <= since < SHARE_SECONDS or store.queue.get(target) is None:
@@ -152,7 +154,7 @@ def _postpone(entry: Entry, error: SyncError, store: Store) -> None:
 
 
 def _fetched(target: Target, known: Known, source: Source, store: Store) -> Done:
-    """Fetch, and once more if a replica lags."""
+    """Fetch the record, and once more if a replica lags."""
     try:
         return store.refresh.run(target, known, source)
     except LookAgain as error:

@@ -13,25 +13,27 @@ LONGEST_PAUSE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the jobs are with one kind.
+    """How far the jobs are with one kind. Times are UTC.
 
-    watermark: the newest `updated_at` that a completed sync has shown, in DrChrono's local time, or an earlier one.
-    next_watermark: where the list of the last sync had several pages, what the watermark will be after the next one.
-    aheads: what is known of the zone of these times (`shared.jobs.watermark.OffsetSample`).
-    listed: how many records the last completed sync was shown.
-    synced_at: when the last completed sync began (UTC): every change before it is in the copy or in the work queue.
-    filled_at: when the first walk over everything ended that showed that no record was missed; None before.
-    complete_at: the moment up to which the copy is known to be complete, apart from what is in the work queue; None
-    until a sync has followed on `filled_at`.
-    sync, backfill, reconcile: the checkpoint of a walk that is not finished, None between walks.
-    Of a kind that is listed by patient, every patient's list was put in the work queue between complete_at and
-    filled_at, and reconciled_at is when that began.
-    backfilled_at: when the last finished backfill began. reconciled_at: the same of a reconciliation.
-    way: the strategy by which the lists of the practice are answered (`shared.jobs.practice_strategies`); None until it
-    is known.
-    pass_requests: what the last pass over them cost.
-    problems: by job (`sync`, `backfill`, `reconcile`), why it cannot go on with this kind: {reason, since, at,
-    attempts, retry_at}. A job clears its own only.
+    watermark: the newest `updated_at` that a completed sync has shown, in DrChrono's local time, bounded by the clock.
+    next_watermark: the watermark after the next sync, if the list of the last sync had several pages; otherwise None.
+    aheads: samples of the offset of these times from UTC (`shared.jobs.watermark.OffsetSample`).
+    listed: how many records the last completed sync listed.
+    synced_at: when the last completed sync began; for a kind that is listed whole, its last list.
+    filled_at: when the first walk over everything ended that is proved to have missed no record; None before.
+    complete_at: the time up to which the copy is complete, apart from the entries of the work queue; None until a sync
+    has followed `filled_at`.
+    sync, backfill, reconcile: the state of an unfinished walk, None between walks.
+    backfilled_at, reconciled_at: when the last finished backfill or reconciliation began.
+    way: the name of the strategy for the lists of the practice (`shared.jobs.practice_strategies`); None until it is
+    known.
+    pass_requests: how many requests the last pass over these lists cost.
+    problems: by job (`sync`, `backfill`, `reconcile`), why it cannot continue with this kind: {reason, since, at,
+    attempts, retry_at}. A job clears only its own problem.
+
+    For a kind that is listed by patient, each pass sets three of these fields: `reconciled_at` to when it began,
+    `filled_at` to when it ended, `complete_at` to the time up to which it is complete. Every list was read or queued
+    between `complete_at` and `filled_at`.
     """
 
     watermark: str | None = None

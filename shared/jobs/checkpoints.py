@@ -1,4 +1,4 @@
-"""Where checkpoints are stored: one document `sync_state/<kind>` a kind, and `sync_state/round`."""
+"""The store of the checkpoints: one document `sync_state/<kind>` for each kind, and `sync_state/round`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Checkpoints:
         change: Callable[[Checkpoint], Checkpoint],
         also: Callable[[Transaction, Checkpoint], object] = lambda transaction, changed: None,
     ) -> Checkpoint:
-        """also: what follows from the changed checkpoint, in the same transaction."""
+        """Change the checkpoint and return the new one. also: called with it in the same transaction."""
 
         def work(transaction: Transaction) -> Checkpoint:
             before = _position(transaction.get(_path(kind)))
@@ -38,7 +38,7 @@ class Checkpoints:
         return self._documents.transact(work)
 
     def status(self, kind: str) -> Data:
-        """What readers are told of the kind (`shared.jobs.status`); empty where nothing is."""
+        """Return the published status of the kind (`shared.jobs.status`), empty if there is none."""
         return self._documents.get(status_path(kind)) or {}
 
     def round(self) -> Round:
@@ -64,7 +64,7 @@ def _path(kind: str) -> str:
 
 
 def _position(data: dict[str, Any] | None) -> Checkpoint:
-    """What of the document can be read; the rest counts as never done."""
+    """Return the checkpoint in the document. Fields that cannot be read get their defaults."""
     known: dict[str, Any] = {
         name: value for name, value in (data or {}).items() if isinstance(value, _TYPES.get(name, ()))
     }

@@ -1,4 +1,4 @@
-"""Medications, problems and allergies have no list of changes: they are looked at when their patient is."""
+"""Medications, problems and allergies have no list of changes: a patient's lists are read when the patient changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.records.prepared import Workbench
 
 
 def follow(parts: Parts, kind: Kind, page: Page, bench: Workbench) -> None:
-    """Mark the lists of patients with whom something changed on this page, before it is stored."""
+    """Queue the lists of each patient of whom this page shows a change. Call it before the page is stored."""
     if kind.children:
         new = parts.records.news(kind, page.records, page.began, bench)
         patients = {patient for record in new if (patient := patient_of(kind, record))}
@@ -27,13 +27,13 @@ def follow(parts: Parts, kind: Kind, page: Page, bench: Workbench) -> None:
 
 
 def lists_of(patients: Iterable[str], now: datetime, kinds: Iterable[str]) -> list[Entry]:
-    """The lists of these patients, to be read though no change is known. kinds: of `patient.children`."""
+    """Return entries for the lists of these patients, of whom no change is known. kinds: names of the lists' kinds."""
     seen = shown_until(now)
     return [Entry(target, "backfill", Priority.BACKFILL, seen, seen, due=now) for target in _lists(patients, kinds)]
 
 
 def asked_for_all(parts: Parts, kinds: Iterable[str], began: datetime) -> None:
-    """The lists of all patients have been put in the queue between `began` and now."""
+    """Record in the checkpoints that the lists of all patients were queued between `began` and now."""
     now = parts.now()
     for name in kinds:
         parts.checkpoints.change(

@@ -1,4 +1,4 @@
-"""Whether DrChrono answers at all."""
+"""Tells whether DrChrono is down, from the successes and failures of one run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ FAILURES_IN_A_ROW = 5
 
 @dataclass
 class Health:
-    """Whether DrChrono answers at all. It counts as down only if different things fail, not if one fails repeatedly.
+    """The health of DrChrono in one run. It counts as down only if two kinds fail without a success in between.
 
     failing: the kinds whose list or records have failed since the last success of any kind. unreadable: the kinds whose
-    single records are not requested any more in this run.
+    single records are no longer requested in this run.
     """
 
     failing: set[str] = field(default_factory=set)

@@ -11,8 +11,8 @@ from shared.documents import Documents, Transaction
 from shared.errors import LeaseLost
 
 # A running job renews its lease, so a crashed one blocks the next for at most this long. A run that spends longer on
-# one page (a request and its retry take less) may overlap with another. That costs only requests, because the order of
-# fetches decides what is stored.
+# one page may overlap with another run (a request and its retry take less). An overlap costs only requests, because the
+# order of fetches decides what is stored.
 LEASE = timedelta(minutes=2)
 RENEWED_AFTER = timedelta(seconds=30)
 
@@ -29,6 +29,8 @@ class Lease:
         self._taken = now()
 
     def take(self) -> None:
+        """Take the lease. Raises LeaseLost if another run has it."""
+
         def work(transaction: Transaction) -> None:
             found = transaction.get(_path(self._name)) or {}
             if found.get("owner") not in (None, self._owner) and found["until"] > self._taken:
@@ -39,7 +41,7 @@ class Lease:
         self._documents.transact(work)
 
     def renew(self) -> None:
-        """May be called often; writes only now and then. Raises LeaseLost if it expired and another run took it."""
+        """Renew the lease, at most once in `RENEWED_AFTER`. Raises LeaseLost if it expired and another run took it."""
         now = self._now()
         if now - self._taken < RENEWED_AFTER:
             return

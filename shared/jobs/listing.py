@@ -1,4 +1,4 @@
-"""The list that a job is reading: what its pages have shown, kept so that another run can go on with it."""
+"""The list that a job is reading: what its pages have shown, stored so that another run can continue."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from shared.records.store import PageResult
 
 
 class Listing:
-    """state: of the job's checkpoint, {reading, pages, before}: what the list has shown, how many pages of ids are
-    kept, and how many of them, directly before those of this reading, are of an earlier one that it may prove.
+    """state: of the job's checkpoint, {reading, pages, before}. reading: what the list has shown. pages: how many pages
+    of ids are kept. before: how many of these, directly before those of this reading, belong to an earlier reading that
+    this one may prove.
 
-    keep_ids: keep the ids of all pages, of the lists before this one as well. exact: keep those of a reading that the
-    next one may prove. Otherwise they are kept only while they have to be compared with the count of the list.
+    keep_ids: keep the ids of all pages, including those of earlier lists. exact: keep the ids of a reading that the
+    next one may prove. Otherwise, ids are kept only until they have been compared with the count of the list.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Listing:
 
     @property
     def state_of_next(self) -> dict[str, Any]:
-        """Of the list after this one, or of this one read again or begun anew."""
+        """The state for the next list, or for this list when it is read again from its start."""
         before = self.reading.pages if self._provable else 0
         return {"reading": None, "pages": self.pages if self._keep_ids or before else 0, "before": before}
 
@@ -57,25 +58,25 @@ class Listing:
             self.pages += 1
 
     def agrees(self) -> bool:
-        """After the last page: whether the pages showed as many different records as they say that there are."""
+        """Return, after the last page, whether the pages showed as many different records as they state."""
         different = len(self._shown())
         self._provable = self._exact and self.reading.is_provable(different)
         return self.reading.agrees(different)
 
     def proves_the_one_before(self) -> bool:
-        """After the last page: whether it showed all that a reading before it had shown that can be proved so."""
+        """Return, after the last page, whether this reading showed all ids of an earlier, provable reading."""
         first = self.pages - self.reading.pages
         earlier = self._seen.all(self._name, first, first=first - self._before)
         return self._before > 0 and earlier <= self._shown()
 
     def forget(self, *, again: bool = False) -> None:
-        """Drop the ids that were kept for the count. again: except those that the next reading is compared with."""
+        """Drop the ids of this list. again: keep those that the next reading is compared with."""
         if not self._keep_ids:
             kept = self.reading.pages if again and self._provable else 0
             self._seen.drop(self._name, self.pages - kept)
 
     def _shown(self) -> set[str]:
-        """The ids that this reading has shown, where they were kept, else those of its last page."""
+        """Return the ids that this reading has shown if they were kept, otherwise those of its last page."""
         if self.reading.pages <= 1 or (self.reading.count is None and not self._exact):
             return self._last
         return self._seen.all(self._name, self.pages, first=max(0, self.pages - self.reading.pages))

@@ -39,21 +39,21 @@ from shared.jobs.walk import walk_pages
 from shared.log import log
 from shared.records.store import Source
 
-# An unannounced change is found within a day, if a pass a day costs no more than its share of the quota.
+# If one pass a day stays within its share of the quota, an unannounced change is found within a day.
 INTERVAL = timedelta(days=1)
 
-# How many patients' lists are queued at once, where each patient's has to be requested.
+# For how many patients lists are queued at once, if each patient's list must be requested.
 CHUNK_PATIENTS = 200
 
 
 def start(parts: Parts) -> None:
-    """Begin a pass over each kind, which finds its list strategy again; `go_on` does the work."""
+    """Begin a pass over each kind, and search for its list strategy again. `go_on` does the work."""
     for name in KIND_NAMES:
         parts.checkpoints.change(name, lambda old: replace(begun(old, parts), way=None).recovered("reconcile"))
 
 
 def go_on(run: Run) -> None:
-    """Go on with the passes that are under way, and begin those that are due. Raises Stopped."""
+    """Continue the passes that are under way, and begin those that are due. Raises Stopped."""
     due = [name for name in KIND_NAMES if _is_due(run.parts, name)]
     if not due:
         return
@@ -70,7 +70,7 @@ def go_on(run: Run) -> None:
 
 
 def by_patient(parts: Parts) -> list[str]:
-    """The kinds of which each patient's list has to be asked for."""
+    """Return the kinds that must be listed patient by patient."""
     return [name for name in KIND_NAMES if strategy_of(parts.checkpoints.get(name)).by == "patient"]
 
 
@@ -80,8 +80,9 @@ def _is_due(parts: Parts, name: str) -> bool:
 
 
 def _interval(parts: Parts, checkpoint: Checkpoint) -> timedelta | None:
-    """At least a day, and so long that the passes of all kinds cost no more than their share of the quota. None where
-    the slow round over all patients (`shared.jobs.slow_round`) replaces them.
+    """Return the time between two passes, None if the slow round (`shared.jobs.slow_round`) replaces them.
+
+    It is at least a day, and long enough that the passes of all kinds stay within their share of the quota.
     """
     if strategy_of(checkpoint).by == "patient":
         return None
@@ -104,7 +105,7 @@ def _pass(run: Run, kind: Kind) -> None:
             return
         except DrChronoError as error:
             if not narrowed(run, kind, strategy, error):
-                # The widest lists may time out though DrChrono answers everything else: that ends no run.
+                # Not `run.failed`: the widest lists may time out while DrChrono answers everything else.
                 run.postpone("reconcile", kind.name, error)
                 return
 
@@ -114,7 +115,7 @@ def _read(run: Run, kind: Kind, strategy: Strategy) -> None:
     state = state_of(parts, kind)
     if state["lists"] is None:
         lists = doctors(parts) if strategy.by == "doctor" else [None]
-        # What was changed before this moment will be in the pass.
+        # The pass shows every change made before this moment.
         changes = {"began": parts.now(), "lists": lists, "all_lists": len(lists), "resume": None}
         state = save_state(parts, kind, state, changes)
     name = name_of("reconcile", kind.name)
@@ -139,19 +140,19 @@ def _read(run: Run, kind: Kind, strategy: Strategy) -> None:
 
 
 def _judge(run: Run, kind: Kind, strategy: Strategy, state: Mapping[str, Any]) -> None:
-    """Raises DeletionsHeld where too many are absent."""
+    """Queue the records that the pass did not show. Raises DeletionsHeld if too many are absent."""
     parts = run.parts
     try:
         notice_absent(run, kind, state, _covered(parts, strategy))
     except DeletionsHeld:
-        # A later pass has to show the same before it is believed.
+        # A later pass must show the same before it is believed.
         parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
         parts.checkpoints.change(kind.name, lambda old: replace(old, reconcile=None))
         raise
 
 
 def _covered(parts: Parts, strategy: Strategy) -> Iterator[list[Where]]:
-    """Which records the lists of the pass cover: by doctor, only those that name one of them."""
+    """Yield queries for the records that the lists of the pass cover: by doctor, only those that name a doctor."""
     if strategy.by == "practice":
         yield []
     else:
@@ -163,7 +164,7 @@ def _covered(parts: Parts, strategy: Strategy) -> Iterator[list[Where]]:
 def _finish(run: Run, kind: Kind, strategy: Strategy, state: Mapping[str, Any]) -> None:
     parts = run.parts
     proven = _proven(parts.checkpoints.get(kind.name), state)
-    # What an event had put into the queue before is in this pass.
+    # This pass covers the lists that events had queued before it.
     if strategy.by == "practice" and proven is not None:
         run.counts["completed"] += parts.queue.complete_lists(kind.name, Evidence(shown_until(proven)))
     if parts.checkpoints.get(kind.name).filled_at is None and differs(run, kind):
@@ -175,8 +176,10 @@ def _finish(run: Run, kind: Kind, strategy: Strategy, state: Mapping[str, Any]) 
 
 
 def _proven(old: Checkpoint, state: Mapping[str, Any]) -> datetime | None:
-    """The instant of which everything has been shown after this pass, None after a first pass whose pages may have
-    shifted. What lists of several pages missed, the pass before has shown, or the next will.
+    """Return the time up to which the passes have shown everything.
+
+    Return None after a first pass whose pages may have shifted. What a pass over lists of several pages missed, the
+    pass before it showed, or the next one will show.
     """
     began: datetime = state["began"]
     return began if state["requests"] <= state.get("all_lists", 0) else old.reconciled_at
@@ -199,7 +202,7 @@ def _done(run: Run, kind: Kind, state: Mapping[str, Any]) -> None:
 
 
 def _queue_patients(run: Run, kind: Kind) -> None:
-    """Queue the list of every patient that is kept, once all are. Raises Stopped."""
+    """Queue the list of every stored patient, once the backfill of the patients has ended. Raises Stopped."""
     parts = run.parts
     if parts.checkpoints.get("patients").backfill is not None:
         return

@@ -1,4 +1,4 @@
-"""Whether a first pass over the lists of the practice shows the same as patients' own lists."""
+"""Checks, on a sample, whether a first pass over the lists of the practice shows the same as patients' own lists."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from shared.queue.entries import Target
 from shared.records.refresh import Known
 from shared.records.store import Source
 
-# For how many patients the first pass is compared with the patient's own list, and how many may differ: a patient may
-# have got a new record meanwhile.
+# For how many patients the first pass is compared with the patient's own list, and how many of these may differ: a
+# patient may have a new record since.
 SAMPLE = 5
 MOST_DIFFERENT = 1
 
@@ -24,14 +24,14 @@ MOST_PATIENTS = 200
 
 
 def differs(run: Run, kind: Kind) -> bool:
-    """Whether patients' own lists show records that the pass did not. Stores what they show. Raises Stopped."""
+    """Return whether patients' own lists show records that the pass did not. Stores these records. Raises Stopped."""
     parts = run.parts
     patients = parts.records.keys(KINDS["patients"], after=None, most=MOST_PATIENTS)
     different = 0
     for patient in patients[:: max(1, len(patients) // SAMPLE)][:SAMPLE]:
         run.check()
         before = _kept(parts, kind, patient)
-        # A list that cannot be fetched says nothing about the pass.
+        # A list that cannot be fetched is no evidence against the pass.
         with suppress(DrChronoError, DeletionsHeld), stops():
             parts.children.run(Target(kind.name, patient, "patient"), Known(parts.now()), Source("reconcile"))
         different += bool(_kept(parts, kind, patient) - before)

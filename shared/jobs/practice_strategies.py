@@ -25,7 +25,7 @@ from shared.queue.entries import Target
 from shared.records.refresh import Known
 from shared.records.store import Source
 
-# A failure may pass. After this many attempts, a narrower strategy is tried.
+# A failure may be temporary. After this many attempts, a narrower strategy is tried.
 ATTEMPTS = 2
 
 # How many lists are tried to find out whether DrChrono answers a strategy.
@@ -57,13 +57,16 @@ def strategy_of(checkpoint: Checkpoint) -> Strategy:
 
 
 def narrowed(run: Run, kind: Kind, strategy: Strategy, error: DrChronoError) -> bool:
-    """Whether, after `error`, the pass starts again with a narrower strategy, one that DrChrono answers."""
+    """After `error`, switch to the next narrower strategy that DrChrono answers, if it is time to.
+
+    Return whether the pass starts again with a narrower strategy. Raises Stopped.
+    """
     parts = run.parts
     checkpoint = parts.checkpoints.get(kind.name)
     is_begun = bool((checkpoint.reconcile or {}).get("resume"))
     attempts = checkpoint.problems.get("reconcile", {}).get("attempts", 0) + 1
     if isinstance(error, _REFUSED) and is_begun:
-        # DrChrono refuses the position, which does not mean that it refuses the list.
+        # DrChrono refuses the position. That does not mean that it refuses the list.
         save_state(parts, kind, state_of(parts, kind), {"resume": None})
     if not (isinstance(error, _REFUSED) and not is_begun) and not (isinstance(error, _FAILED) and attempts >= ATTEMPTS):
         return False
@@ -76,14 +79,14 @@ def narrowed(run: Run, kind: Kind, strategy: Strategy, error: DrChronoError) -> 
 
 
 def _answers(run: Run, kind: Kind, strategy: Strategy) -> bool:
-    """Whether DrChrono answers one of the first lists of a strategy. A single one may fail for ever."""
+    """Return whether DrChrono answers one of the first lists of a strategy. A single list may fail permanently."""
     parts = run.parts
     if strategy.by == "doctor":
         owners = doctors(parts)[:PROBES]
     else:
         owners = parts.records.keys(KINDS["patients"], after=None, most=PROBES)
         if not owners:
-            return True  # no list has to be read
+            return True  # there is no list to read
     for owner in owners:
         run.check()
         with suppress(DrChronoError, DeletionsHeld), stops():
@@ -96,6 +99,7 @@ def _answers(run: Run, kind: Kind, strategy: Strategy) -> bool:
 
 
 def use(parts: Parts, kind: Kind, strategy: Strategy) -> None:
+    """Begin the pass again with `strategy`."""
     state = state_of(parts, kind)
     parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
     parts.checkpoints.change(

@@ -1,19 +1,20 @@
 """Whether the pages of a list have shown all its records. Pure.
 
-Each page is cut from the list as it is when the page is asked for. If a record is deleted or moved meanwhile, others
-move between pages, and one may move to a page that was read before: then no page shows it. What tells of that:
+DrChrono cuts each page from the list as it is at the time of the request. If a record is deleted or moves between two
+requests, other records move between pages. One of them may move to a page that was already read, and no page shows it.
+These checks find that:
 
-- Live, every page of a bulk list says how many records the list has (`pagination.count`). All must say the same number,
-  and that many different records must have been shown.
-- A deletion and a creation can make up for each other in the count. So it counts as proof only if none of the records
-  can have changed since the reading began.
-- Otherwise the list is read a second time. A record is only missed where another one before it leaves its place: it is
-  deleted, and the second reading does not show it; or it is moved behind, and the first shows it twice, where no count
-  tells. So a first reading that showed no record twice, or as many as its pages say, is proved by a second one that
-  shows all of them again. What is new to the copy then must have been changed since.
+- Live, every page of a bulk list states how many records the list has (`pagination.count`). All pages must state the
+  same number, and that many different records must have been shown.
+- A deletion and a creation can cancel each other out in the count. So the count is proof only if no record can have
+  changed since the reading began.
+- Otherwise the list is read a second time. A record is missed only if another one leaves its place before it. If that
+  one was deleted, the second reading does not show it. If it moved towards the end, the first reading showed it twice,
+  which matters if there is no count. So a first reading that showed no record twice, or as many as its pages state, is
+  proved by a second one that shows all of them again. A record that is new to the copy then must have changed since.
 
-Without a count, one case is left: within one reading, a record is put before a page that is about to be read, and taken
-away when that page has been read. A list of one page cannot shift.
+Without a count, one case stays undetected: during one reading, a record is inserted before a page that is about to be
+read, and removed after that page was read. A list of one page cannot shift.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from shared.drchrono.lag import shown_until
 from shared.drchrono.records import Page
 from shared.jobs.watermark import behind
 
-# After so many readings that do not agree, the list waits, as one that cannot be had does.
+# After this many readings without proof, the list has failed (ListShifted) and is tried again later.
 MOST_READINGS = 3
 
-# Of the ids that are new to the copy, so many are kept: more are not explained by what changed meanwhile.
+# If more ids than this are new to the copy, changes during the reading do not explain them.
 MOST_NEW = 500
 
 
@@ -39,9 +40,9 @@ MOST_NEW = 500
 class Reading:
     """What the pages of one list have shown so far.
 
-    pages: how many were read. count: how many records the list has, as its pages say; None where they do not. steady:
-    all of them said the same. quiet: no record that was shown can have changed since the reading began. named, unnamed:
-    how many records with and without an id were shown. new: ids that the copy did not have before.
+    pages: how many were read. count: how many records the list has, as its last page states; None if it states none.
+    steady: all pages stated the same. quiet: no record that was shown can have changed since the reading began. named,
+    unnamed: how many records with and without an id were shown. new: ids that the copy did not have before.
     """
 
     pages: int = 0
@@ -69,15 +70,15 @@ class Reading:
         )
 
     def agrees(self, different: int) -> bool:
-        """Whether it showed as many records as its pages say there are, where they do. different: ids shown."""
+        """Whether it showed as many records as its pages state, if they do. different: how many ids it showed."""
         return self.steady and (self.count is None or self.count == different + self.unnamed)
 
     def is_provable(self, different: int) -> bool:
-        """Whether it showed every record of the list if another one shows all of them again."""
+        """Whether it missed no record, provided that another reading shows all of its records again."""
         return self.agrees(different) and (self.count is not None or self.named == different)
 
     def is_proof(self) -> bool:
-        """Whether a reading that agrees shows by itself that the copy has every record of the list."""
+        """Whether a reading that agrees proves by itself that the copy has every record of the list."""
         return self.pages <= 1 or (self.count is not None and self.quiet)
 
     def as_json(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The reconciliation: a complete pass over a kind, after which what was not in it is looked at one by one.
+"""The reconciliation: a complete pass over a kind, then a single read of each record that the pass did not show.
 
-Nothing is deleted because it is absent: absence only puts a record into the work queue, where a single read decides
-(`shared.records.absence`). Where too much is absent, nothing is queued, and the deletions of the kind are held.
+Absence from a list deletes nothing. It only puts the record into the work queue, where single reads decide
+(`shared.records.absence`). If too many records are absent, none is queued, and the deletions of the kind are held.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from shared.jobs.windowed import walk_windows
 
 
 def start(parts: Parts, kinds: tuple[str, ...]) -> None:
-    """Begin a pass over these kinds where none is under way; `go_on` does the work."""
+    """Begin a pass over each of these kinds that has none under way. `go_on` does the work."""
     for name in kinds:
         state = new_state(KINDS[name], watermark.EARLIEST, parts.now())
 
@@ -37,7 +37,7 @@ def start(parts: Parts, kinds: tuple[str, ...]) -> None:
 
 
 def go_on(run: Run) -> None:
-    """Work on what is unfinished. Raises Stopped."""
+    """Continue the unfinished passes. Raises Stopped."""
     go_on_with(run, "reconcile", _kind)
 
 
@@ -61,15 +61,16 @@ def _kind(run: Run, kind: Kind) -> None:
         notice_absent(run, kind, state)
         run.finished("reconcile", kind, lambda old: replace(old.filled(now), reconciled_at=began), publish)
     finally:
-        # Also where the deletions are held: a later pass has to show the same before it is believed.
+        # Also if the deletions are held: a later pass must show the same before it is believed.
         parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
         parts.checkpoints.change(kind.name, lambda old: replace(old, reconcile=None))
 
 
 def notice_absent(run: Run, kind: Kind, state: State, covered: Iterable[Sequence[Where]] = ((),)) -> None:
-    """Have the records looked at that a pass did not show. covered: which records its lists cover, by default all.
+    """Queue a single read of each living record that a pass did not show.
 
-    state: of the pass, {began, pages}. Raises DeletionsHeld where too many are absent.
+    state: of the pass, {began, pages}. covered: queries for the records that its lists cover, by default all. Raises
+    DeletionsHeld if too many are absent.
     """
     parts = run.parts
     began: datetime = state["began"]
@@ -78,7 +79,7 @@ def notice_absent(run: Run, kind: Kind, state: State, covered: Iterable[Sequence
     for where in covered:
         for key, copy in parts.records.living(kind, where):
             run.renew()
-            # What was fetched since the pass began may be newer than the page that it would have been on.
+            # A record that was fetched since the pass began may be newer than the page that would have shown it.
             if key not in seen and copy.fetched_at < began:
                 absent.append(key)
     run.counts["absent"] += len(absent)

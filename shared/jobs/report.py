@@ -16,7 +16,7 @@ from shared.log import log
 
 
 def report(parts: Parts, states: Iterable[KindState]) -> None:
-    """states: of every kind."""
+    """Log the state of every kind and of the work queue. states: one for each kind."""
     now = parts.now()
     missing: set[str] = set()
     for each in states:

@@ -40,7 +40,7 @@ class KindState:
 
 
 def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint] = lambda old: old) -> KindState:
-    """Change the checkpoint of the kind, and publish the status that follows from it."""
+    """Change the checkpoint of the kind, and publish its status in the same transaction. Return the state."""
     now = parts.now()
     # The queue is read after the checkpoint, because another run may list records and queue them in between.
     known = parts.checkpoints.get(kind.name)
@@ -80,7 +80,7 @@ def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint]
 
 
 def _counted(parts: Parts, kind: Kind, now: datetime) -> dict[str, Any]:
-    """Return the number of records, counted now or within the last hour."""
+    """Return the fields `count` and `counted_at`, counted now or within the last hour."""
     told = parts.checkpoints.status(kind.name)
     if isinstance(told.get("count"), int) and _is_within(told.get("counted_at"), COUNTED_AFTER, now):
         return {name: told[name] for name in ("count", "counted_at")}

@@ -1,6 +1,6 @@
-"""The incremental sync: the work queue first, then the changes of each kind, then what follows from them.
+"""The incremental sync: works off the queue, lists the changes of each kind, and follows up on them.
 
-It is also what goes on with an unfinished backfill or reconciliation, so that one schedule keeps everything moving.
+It also continues unfinished backfills, reconciliations and passes, so that one schedule drives all jobs.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from shared.log import log
 from shared.queue.entries import Priority
 from shared.records.store import Source
 
-# From this many entries of one kind on, the list of its changes costs fewer requests than they do.
+# From this many entries of one kind on, listing its changes costs fewer requests than reading each record.
 SOME = 5
 
-# Live, a bulk list of as many records costs fewer requests than a plain one, whose pages hold 20 appointments.
+# Live, from this many records on, a bulk list costs fewer requests than a plain list, whose pages hold 20 appointments.
 MANY = 20
 
-# Of the outbox: before the events, and after them. A burst of entries delays no event.
+# How many entries of the outbox are sent before the events, and after them. A burst of entries delays no event.
 FEW_WRITES, MOST_WRITES = 20, 200
 
 
 def sync(run: Run, *, force: bool = False) -> None:
-    """force: ask for the changes of each kind, due or not. Raises Stopped when the run ends before all is done."""
+    """Run one sync. force: list the changes of each kind even if not due. Raises Stopped if the run ends early."""
     announce(run, FEW_ANNOUNCED)
     send_writes(run, FEW_WRITES)
     run.parts.queue.repair()
@@ -54,7 +54,7 @@ def sync(run: Run, *, force: bool = False) -> None:
     look_at_coverage(run)
     for kind in kinds:
         due = force or list_is_due(kind, run.parts.checkpoints.get(kind.name), run.parts.now())
-        # Where single records cannot be read, their list may show them.
+        # If single records of a kind cannot be read, its list may still show them.
         if (due or kind.name in run.health.unreadable) and kind.name not in listed:
             changes(run, kind, force)
     work_off(run, Priority.CHILDREN)
@@ -68,9 +68,9 @@ def sync(run: Run, *, force: bool = False) -> None:
 
 
 def send_writes(run: Run, most: int) -> None:
-    """Send what other programs asked for, up to `most` entries. Raises Stopped.
+    """Send up to `most` entries of the outbox. Raises Stopped.
 
-    The outbox may be in a database of its own: where that cannot be reached, the copy is kept current all the same.
+    The outbox may be in a database of its own. If that database is unavailable, the sync continues without it.
     """
     if run.parts.outbox is None:
         return
@@ -87,8 +87,8 @@ def send_writes(run: Run, most: int) -> None:
 def changes(run: Run, kind: Kind, force: bool) -> bool:
     """List what changed since the watermark, store it, and move the watermark after the last page.
 
-    Returns whether that was done. A kind that cannot be listed waits with its checkpoint, and the run goes on with the
-    next kind. Raises Stopped.
+    Return whether the list was completed. If the kind cannot be listed, its checkpoint stays, and the run continues
+    with the next kind. Raises Stopped.
     """
     if not run.may_try("sync", kind.name) and not force:
         return False
@@ -136,8 +136,8 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
     def done(old: Checkpoint) -> Checkpoint:
         newest = old.next_watermark or old.watermark
         moved = watermark.moved(newest, seen, began, watermark.offset_of(aheads))
-        # A list of several pages may have missed a record that the one before it, or the next, shows. So the next one
-        # asks for all that this one asked for and the one before it had not.
+        # A list of several pages may miss a record, which the list before it or after it shows. So the watermark stays
+        # one list behind: the next list requests again what only this one has requested.
         single = listing.reading.pages <= 1
         done = replace(
             old,
@@ -158,8 +158,10 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
 
 
 def _complete_at(old: Checkpoint, listed: datetime | None) -> datetime | None:
-    """Up to when the kind is complete after the list that was begun at `listed`: the records that the backfill has not
-    seen, because they changed and moved while it read, are those that were changed until its end.
+    """Return up to when the kind is complete after a list that was begun at `listed`.
+
+    The backfill may have missed records that changed while it read. So the first claim needs a list that shows every
+    change up to the end of the backfill.
     """
     if listed is None or old.filled_at is None or (old.complete_at is None and shown_until(listed) < old.filled_at):
         return old.complete_at
@@ -167,7 +169,7 @@ def _complete_at(old: Checkpoint, listed: datetime | None) -> datetime | None:
 
 
 def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:
-    """The unfinished sync of the kind, or a new one."""
+    """Return the state of the kind's unfinished sync, or of a new one."""
 
     unfinished = parts.checkpoints.get(kind.name)
     if unfinished.sync is not None and unfinished.sync["resume"] is not None:

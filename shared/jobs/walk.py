@@ -1,4 +1,4 @@
-"""Walk one list of changes into the store, page by page, with a checkpoint after each that another run goes on from."""
+"""Walk a list page by page: store each page, and save a checkpoint from which another run can continue."""
 
 from __future__ import annotations
 
@@ -33,15 +33,17 @@ def walk(
     archived: bool = False,
     before_store: BeforeStore = lambda page, bench: None,
 ) -> Iterator[tuple[Page, PageResult]]:
-    """`before_store` gets each page before it is stored (and where to keep what it prepares of it), the caller gets it
-    after that, and then `save` gets the cursor of the next one.
+    """Walk the list of changes of `kind`. Yield each page after it is stored, with the result.
 
-    So whatever is done with a page is done again if the process dies in it, and never left out; but what depends on
-    which of its records are new must be done in `before_store`, for once they are stored none of them is. Queue entries
-    of records that a page shows are completed. Raises Stopped, and a DrChronoError where this list cannot go on.
+    The order for each page: `before_store` gets the page and its workbench; the page is stored; the queue entries that
+    it proves are completed; the caller gets the page; `save` gets the cursor of the next page, None after the last.
 
-    With `Parts.overlap` the next page is fetched while one is stored. What came of it is looked at after `save` only:
-    an error in it never costs the page before it, and one page at most is asked for in vain.
+    If the process crashes during a page, the next run repeats that page, so no step is skipped. A step that depends on
+    which records are new belongs in `before_store`: when a page is repeated after it was stored, no record is new.
+    Raises Stopped, and a DrChronoError if this list cannot continue.
+
+    With `Parts.overlap`, the next page is fetched while the current one is stored. An error of that fetch is raised
+    only after `save`, so the current page is never lost. At most one page is requested in vain.
     """
     pages = run.parts.lists.list_changed(kind, since=since, window=window, resume=resume, bulk=bulk, archived=archived)
     return walk_pages(run, kind, source, pages, save=save, before_store=before_store)
@@ -56,7 +58,7 @@ def walk_pages(
     save: Save,
     before_store: BeforeStore = lambda page, bench: None,
 ) -> Iterator[tuple[Page, PageResult]]:
-    """As `walk`, of any list."""
+    """Like `walk`, for any list."""
     waiting = run.parts.queue.keys_of(kind.name)
     with Prefetch(pages) as prefetch:
         while True:
@@ -69,7 +71,7 @@ def walk_pages(
                 save(error.position)
                 raise
             except ListRepeats:
-                save({})  # from the start: nothing says where the pages went astray
+                save({})  # start the list again: it is unknown which page was wrong
                 raise
             run.renew()
             if page is None:
@@ -93,4 +95,4 @@ def walk_pages(
             run.counts["completed"] += run.parts.queue.complete_listed(kind.name, shown)
             yield page, result
             save(page.resume)
-            del page, result  # two pages are in memory, this one no more when the one after the next is fetched
+            del page, result  # frees this page before the fetch of the one after the next: at most two are in memory

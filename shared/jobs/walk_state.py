@@ -1,7 +1,7 @@
-"""The checkpoint of a walk: which lists are still to be read. Pure.
+"""The state of a walk: which lists of a kind are still to be read. Pure.
 
-Everything of a kind is in its one list by `since`. Lists of dates are read instead where only what is dated after a day
-is wanted, and before it where the one list was not answered.
+One list by `since`, without dates, shows everything of a kind. Lists of date ranges precede it in two cases: the walk
+starts at a later date than the earliest, or the list without dates has failed repeatedly.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from shared.errors import BadRequest, BulkNotReady, ListShifted, MalformedAnswer
 from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.watermark import EARLIEST
 
-# The list of everything by `since`.
+# The list by `since`, without dates.
 UNDATED: Mapping[str, str | None] = {"first": None, "last": None}
 
-# A list of everything that fails so often, and in these ways, is preceded by the lists of its dates, which are smaller.
+# If the list without dates fails this often with one of these errors, the smaller lists of date ranges precede it.
 ATTEMPTS = 2
 FAILED = (BadRequest, ServerError, Unreachable, MalformedAnswer, BulkNotReady, ListShifted)
 
-FUTURE = timedelta(days=720)  # most appointments are made within it
+FUTURE = timedelta(days=720)  # few appointments are further ahead
 
 State = Mapping[str, Any]
 Window = Mapping[str, Any]
 
 
 def new_state(kind: Kind, since: date, now: datetime, **own: Any) -> dict[str, Any]:
-    # Everything is in the one list by `since`; what is only wanted from a date on is in the lists of these dates.
+    # The list by `since` alone is enough from the earliest date on. For a later date, the date ranges come first.
     spans = windows(kind, since, now.date()) if since > EARLIEST else [dict(UNDATED)]
     return {
         "since": since.isoformat(),
@@ -47,8 +47,9 @@ def new_state(kind: Kind, since: date, now: datetime, **own: Any) -> dict[str, A
 
 
 def windows(kind: Kind, since: date, today: date) -> list[dict[str, str | None]]:
-    """The spans of dates that the kind is listed in, newest first, and at last everything by `since`, without dates:
-    that list shows also what is dated before or after all spans, or not at all.
+    """Return the date ranges in which the kind is listed, newest first, and then the list without dates.
+
+    The list without dates also shows records that are dated outside all ranges, or not at all.
     """
     spans = date_windows(since, today + FUTURE, kind.window_days) if kind.window_days else ()
     dated: list[dict[str, str | None]] = [{"first": first, "last": last} for first, last in reversed(list(spans))]
@@ -56,7 +57,7 @@ def windows(kind: Kind, since: date, today: date) -> list[dict[str, str | None]]
 
 
 def narrowed(old: Checkpoint, job: str, kind: Kind, today: date) -> Checkpoint:
-    """Have the list of everything preceded by those of its dates where it was not answered in several attempts."""
+    """Return the checkpoint with lists of date ranges first, if the list without dates failed `ATTEMPTS` times."""
     state = state_of(old, job)
     attempts = old.problems.get(job, {}).get("attempts", 0)
     if kind.window_days is None or state is None or attempts < ATTEMPTS:
@@ -71,12 +72,12 @@ def narrowed(old: Checkpoint, job: str, kind: Kind, today: date) -> Checkpoint:
 
 
 def readings_of(window: Window) -> int:
-    """How often the list was read before."""
+    """Return how often the list was read before."""
     return int(window.get("readings", 0))
 
 
 def is_shown_before(state: State) -> bool:
-    """Whether other lists, or the current one when it was read before, have shown most of what it will show."""
+    """Return whether other lists, or an earlier reading of the current one, have shown most of its records."""
     window: Window = state["windows"][0]
     return readings_of(window) > 0 or (window["first"] is None and state["all_windows"] > 1)
 

@@ -47,7 +47,7 @@ def _list(run: Run, kind: Kind) -> None:
             shown += len(page.records)
             pages += 1
         if not shown and parts.records.count_living(kind):
-            # This is how DrChrono answers without permission.
+            # Without permission, DrChrono answers with an empty list.
             raise ListEmpty(f"GET /api/{kind.name}", status=200, remedy="it shows no record, though the copy has some")
     except DrChronoError as error:
         if isinstance(error, NotFound | BadRequest):
@@ -57,7 +57,7 @@ def _list(run: Run, kind: Kind) -> None:
         return
 
     def done(old: Checkpoint) -> Checkpoint:
-        # Pages may shift. What a list of several pages missed, the one before it showed, or the next will show.
+        # Pages may shift. What a list of several pages missed, the list before it showed, or the next one will show.
         proven = began if pages <= 1 else old.synced_at
         until = listed_until(proven) if proven is not None else None
         return replace(old, sync=None, synced_at=began, complete_at=until)

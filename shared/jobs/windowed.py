@@ -1,12 +1,12 @@
-"""A walk over everything of a kind since a date, that any later run can go on with.
+"""A walk over everything of a kind since a date, which any later run can continue.
 
-Its checkpoint is a field of the kind's position (`backfill`, `reconcile`) and is written after each page:
-since: as asked. began, changed: when it was begun, and last written. windows: the lists still to be read, the current
-one first; all_windows: how many there were. resume: the page to go on with. reading: what the current list has shown
-(`shared.jobs.reading`). pages, before: which pages of ids are kept beside it (`shared.jobs.listing`). And what the job
-itself adds.
+Its state is a field of the kind's checkpoint (`backfill`, `reconcile`) and is saved after each page:
+since: the date. began, changed: when the walk began, and when the state was last saved. windows: the lists still to be
+read, the current one first. all_windows: how many there were. resume: the position of the next page. reading: what the
+current list has shown (`shared.jobs.reading`). pages, before: which pages of ids are kept (`shared.jobs.listing`). The
+job may add fields of its own.
 
-A list whose pages do not show all its records goes to the end of `windows` and is read again.
+A list whose pages may have missed a record moves to the end of `windows` and is read again.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from shared.records.store import PageResult, Source
 
 KIND_NAMES = tuple(name for name, kind in KINDS.items() if kind.changes)
 
-# What a page changes in the job's own part of the state.
+# Returns the job's own fields of the state after a page.
 Each = Callable[[State, Page, PageResult], Mapping[str, Any]]
 
 
 def go_on(run: Run, job: str, work: Callable[[Run, Kind], None]) -> None:
-    """`work` on each kind that `job` has not finished; one that cannot go on waits with its checkpoint.
+    """Call `work` for each kind that `job` has not finished. A kind that fails keeps its checkpoint for a later run.
 
-    Raises Stopped, also where another run is at it.
+    Raises Stopped, also if another run has the lease.
     """
     unfinished = [name for name in KIND_NAMES if state_of(run.parts.checkpoints.get(name), job) is not None]
     if not unfinished:
@@ -79,10 +79,10 @@ def walk_windows(
     archived: bool = False,
     before_store: BeforeStore = lambda page, bench: None,
 ) -> State | None:
-    """Walk what is left, and give the state with no window in it; None where the job was ended meanwhile.
+    """Read the remaining lists. Return the final state, or None if the job was ended meanwhile.
 
-    exact: read the list without dates until that shows that no record was missed. keep_ids: keep the ids of all pages.
-    Raises Stopped, and a DrChronoError that concerns this kind alone.
+    exact: read the list without dates until its readings prove that no record was missed. keep_ids: keep the ids of all
+    pages. Raises Stopped, and a DrChronoError that concerns only this kind.
     """
     walker = _Walker(run, kind, job, each, exact, keep_ids, archived, before_store)
     while (state := state_of(run.parts.checkpoints.get(kind.name), job)) is not None and state["windows"]:
@@ -102,7 +102,7 @@ class _Walker:
     before_store: BeforeStore
 
     def read(self, state: State) -> None:
-        """Read the current list, and remove it from the windows, or move it to the end to be read again."""
+        """Read the current list. Then remove it from `windows`, or move it to the end to be read again."""
         window: Window = state["windows"][0]
         dates = (window["first"], window["last"]) if window["first"] else None
         exact = self.exact and dates is None
@@ -131,7 +131,7 @@ class _Walker:
             own.update(self.each({**state, **own}, page, result))
             listing.add(page, result)
             if page.resume is None:
-                # What was new is not new any more where this run dies in a look at what changed.
+                # Saved before the check lists the changes: after a crash in it, no record would count as new.
                 save_again = partial(self._save, state, own | listing.state, position)
                 again = not self._is_done(state, listing, save_again, exact=exact)
             del page, result
@@ -142,7 +142,7 @@ class _Walker:
             raise ListShifted(self.kind.name)
 
     def _is_done(self, state: State, listing: Listing, save: Callable[[], object], *, exact: bool) -> bool:
-        """After the last page of a list: whether it need not be read again."""
+        """Return, after the last page of a list, whether it need not be read again."""
         reading = listing.reading
         agrees = listing.agrees()
         if not exact or (agrees and reading.is_proof()):
@@ -155,7 +155,7 @@ class _Walker:
         return self._changed(state["began"]) >= set(reading.new)
 
     def _changed(self, began: datetime) -> set[str]:
-        """The ids of the records that were created or changed since the walk began. They are stored as well."""
+        """List and store the records that were created or changed since the walk began. Return their ids."""
         since = watermark.since(watermark.behind(began))
         pages = walk(self.run, self.kind, Source(self.job), since=since, save=lambda resume: None)
         return {key for _, result in pages for key in result.keys}
@@ -163,7 +163,7 @@ class _Walker:
     def _save(
         self, state: State, own: Mapping[str, Any], resume: Mapping[str, Any] | None, *, again: bool = False
     ) -> None:
-        """Write the checkpoint. `resume` None removes the current list; `again` moves it to the end."""
+        """Save the state. `resume` None removes the current list; `again` moves it to the end."""
         window: Window = state["windows"][0]
 
         def saved(old: Checkpoint) -> Checkpoint:
@@ -171,7 +171,7 @@ class _Walker:
             if there is None or there["began"] != state["began"]:
                 raise Stopped("restarted")
             if there["windows"][:1] != [window]:
-                raise Stopped("running")  # this run stood still, and another has gone on
+                raise Stopped("running")  # this run stalled, and another has continued the walk
             left = there["windows"]
             if resume is None:
                 left = left[1:] + ([{**window, "readings": readings_of(window) + 1}] if again else [])

@@ -16,7 +16,7 @@ from shared.records.store import Source
 
 CLAIM_ENTRIES = 20  # one worker finishes these well within the lease of an entry
 
-# Entries that failed before may fail for ever. This many failures a run leave time for the rest.
+# Entries that failed before may fail permanently. This limit per run leaves time for other work.
 MOST_FAILED_RETRIES = 10
 
 # How long entries wait if their kind cannot be read at present.
@@ -90,7 +90,7 @@ def _work(run: Run, entry: Entry) -> bool:
 
 
 def _refreshed(parts: Parts, entry: Entry, known: Known, source: Source) -> Done:
-    """An event uses a live request, or if none is left, one that is reserved for background work."""
+    """Fetch and store the target. An event uses a live request, or a background request if none is left."""
     if entry.priority == Priority.EVENT:
         with suppress(QuotaExhausted):
             return parts.events.run(entry.target, known, source)

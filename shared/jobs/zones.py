@@ -13,13 +13,16 @@ from shared.jobs.run import Run
 from shared.log import log
 from shared.records.zones import Doctor, ZonesState
 
-# A writer reads the doctor's zone and writes the appointment within seconds. After this time, nobody writes with a zone
-# that was read before the doctor's record changed, so an update made then stays correct.
+# A writer reads the doctor's zone and writes the appointment within seconds. After this time, no writer still uses a
+# zone that it read before the doctor's record changed, so an update made then stays correct.
 SETTLED = timedelta(minutes=10)
 
 
 def apply_zones(run: Run) -> None:
-    """Continue where the last run stopped. Raises Stopped."""
+    """Update the appointments of each doctor whose zone is not applied yet. Continues where the last run stopped.
+
+    Raises Stopped.
+    """
     parts = run.parts
     listed, state = parts.checkpoints.get("doctors").synced_at, parts.zones.state()
     if listed is None or (state.checked is not None and state.checked >= listed):

@@ -1,7 +1,7 @@
 """Entries as documents of `sync_pending`, written strictly and read leniently.
 
-A document that this module did not write (edited by hand, damaged) must not stop the queue. It reads as an entry that
-has its target fetched again. Pure.
+A document that this module did not write (edited by hand, damaged) must not stop the queue. It is read as an entry
+that is due now, so its target is fetched again. Pure.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def to_document(entry: Entry) -> dict[str, Any]:
 
 
 def from_document(key: str, data: Mapping[str, Any], now: datetime) -> Entry | None:
-    """Return the entry in the document `key`. A malformed document is due now and covers every event until `now`.
+    """Return the entry in the document `key`, None if `key` names no target.
 
-    Returns None if `key` names no target.
+    A malformed document gives an entry that is due now and covers every event until `now`.
     """
     try:
         return _read(data)

@@ -27,7 +27,7 @@ class SingleFlight:
 
     @contextmanager
     def turn(self, target: Target, received_at: datetime) -> Iterator[Flight]:
-        """Wait until no other thread works on `target`, then hold it. Yields the flight of all waiting events."""
+        """Wait until no other thread works on `target`, then hold it. Yields the flight of its waiting events."""
         with self._guard:
             flight = self._flights.setdefault(target, Flight(received_at))
             flight.latest = max(flight.latest, received_at)

@@ -18,10 +18,10 @@ __all__ = ["BEHIND_RETRY", "COLLECTION", "LEASE", "Backlog", "Pending", "WorkQue
 
 T = TypeVar("T")
 
-# Longer than the slowest fetch of one target with its repetition. After it, a crashed worker's entry is due again.
+# Longer than the slowest fetch of one target and its retry. Then the entry of a crashed worker is due again.
 LEASE = timedelta(minutes=2)
 
-# Between two fetches of a target while DrChrono keeps showing an old version.
+# The pause between two fetches of a target while DrChrono still shows an old version.
 BEHIND_RETRY = timedelta(minutes=1)
 
 CHUNK_ENTRIES = 200
@@ -36,7 +36,7 @@ class WorkQueue(QueueQueries):
         self._documents.each(self._add, _chunks(list(merged.values())))
 
     def _add(self, entries: Sequence[Entry]) -> None:
-        """Most targets have no entry yet and need no read. If one of these has an entry, all are read."""
+        """Create the entries without reading. If one of the targets has an entry already, read and merge all."""
 
         def create(transaction: Transaction) -> None:
             for entry in entries:
@@ -55,8 +55,8 @@ class WorkQueue(QueueQueries):
     def claim(self, now: datetime, most: int, lowest: Priority, highest: Priority = Priority.EVENT) -> list[Entry]:
         """Lease up to `most` due entries of the priorities `highest` to `lowest` to the caller, and return them.
 
-        The most urgent come first, then the longest due. A claimed entry is due again when its lease ends, so other
-        workers do not find it, and a crashed worker's entry frees itself.
+        Sorted by priority, then by due time. A claim moves the due time to the end of the lease. So no other worker
+        finds the entry, and the entry of a crashed worker becomes due again.
         """
         claimed: list[Entry] = []
         for priority in [priority for priority in Priority if highest <= priority <= lowest]:
@@ -80,9 +80,9 @@ class WorkQueue(QueueQueries):
         return self._documents.transact(work)
 
     def complete(self, target: Target, evidence: Evidence) -> bool:
-        """Remove the entry if `evidence` proves all its events, else postpone it until a fetch can prove them.
+        """Remove the entry if `evidence` proves all its events. Otherwise postpone it until a fetch can prove them.
 
-        Returns whether no entry is left.
+        Return whether no entry is left.
         """
 
         def work(transaction: Transaction) -> bool:
@@ -105,7 +105,7 @@ class WorkQueue(QueueQueries):
         return self._complete_all({Target(kind, key): evidence for key, evidence in shown.items()})
 
     def complete_lists(self, kind: str, evidence: Evidence) -> int:
-        """Remove the entries for lists of single patients, replaced by one of the whole practice. Return how many."""
+        """Remove the entries for lists of single patients that a list of the practice has proved. Return how many."""
         where = [Where("kind", "==", kind), Where("by", "==", "patient")]
         found = self._documents.query(COLLECTION, where, fields=["kind"])
         return self._complete_all({target: evidence for key, _ in found if (target := target_of(key)) is not None})
@@ -155,7 +155,7 @@ class WorkQueue(QueueQueries):
         self._documents.transact(work)
 
     def release(self, entries: Iterable[Entry], due: datetime) -> None:
-        """Return claimed entries to the queue untried, due at `due`."""
+        """Give claimed entries back without an attempt, due at `due`."""
         for chunk in _chunks([entry.target for entry in entries]):
 
             def work(transaction: Transaction, chunk: Sequence[Target] = chunk) -> None:
@@ -165,7 +165,7 @@ class WorkQueue(QueueQueries):
             self._documents.transact(work)
 
     def repair(self) -> int:
-        """Rebuild the entries that no query finds, because a field is missing or wrong. Returns how many.
+        """Rebuild the entries that no query finds, because a field is missing or wrong. Return how many.
 
         Compares counts first, and reads the whole queue only if they differ.
         """
@@ -183,7 +183,7 @@ class WorkQueue(QueueQueries):
         return len(rebuilt)
 
     def make_due(self, now: datetime, *, reason: str | None = None, kind: str | None = None) -> int:
-        """Make entries due now, by reason and kind if given. Returns how many were not due."""
+        """Make entries due now, by reason and kind if given. Return how many were not due."""
         where = [Where("reason", "==", reason)] if reason else []
         where += [Where("kind", "==", kind)] if kind else []
         found = (from_document(key, data, now) for key, data in self._documents.query(COLLECTION, where))

@@ -10,8 +10,9 @@ conditions:
 3. Not too many records are absent at once (`shared.records.deletion_limit`).
 
 An event that announced the deletion replaces the second and third condition, if another record of the kind is shown
-right after the 404: the event may be late, and the record there again and hidden. The second also applies to a record
-without a living copy: an event named it, and only a believed 404 settles that event.
+right after the 404. Without that check, a late event could delete a record that exists again and is hidden by a missing
+permission. The second condition also applies to a record without a living copy: an event named it, and only a 404 that
+is believed settles that event.
 
 If the second or third condition fails, the deletions of the kind are held: nothing is marked until the records are
 shown again, or until a person confirms the deletions (`ops accept-deletions`). If a marked record returns, the absence
@@ -172,7 +173,7 @@ class Absences:
         return shown
 
     def _controls(self, kind: Kind, key: str) -> Sequence[str]:
-        """Other records of the kind to ask for, if possible such as nothing is known against."""
+        """Return the ids of other records of the kind to request, if possible such as are not in the work queue."""
         controls = self._records.neighbours(kind, key, MOST_CONTROLS, self._queue.keys_of(kind.name))
         return controls or self._records.neighbours(kind, key, MOST_CONTROLS, ())
 

@@ -1,4 +1,4 @@
-"""Transactions that change records, and announce what they changed: in the feed, in the history, or not at all."""
+"""Transactions that change records and announce each change: in the feed, in the history, in both or in neither."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from shared.records.changes import Change, history_of
 
 T = TypeVar("T")
 
-# To be called once, before the first write of the transaction.
+# Call it once, before the first write of the transaction.
 Announce = Callable[[Sequence[Change]], None]
 
 
 class Feed(NamedTuple):
-    """fillings: which kinds have been filled. announces_all: the records of a first filling one by one as well."""
+    """fillings: the kinds that were announced as filled. announces_all: announce each record of a first filling too."""
 
     outbox: Outbox
     relay: Relay
@@ -31,7 +31,7 @@ class Feed(NamedTuple):
 
 
 class Announcing:
-    """feed: None where it is off. history: how long it is kept, None where there is none."""
+    """feed: None if it is off. history: how long changes are kept in it, None if it is off."""
 
     def __init__(self, documents: Documents, feed: Feed | None = None, history: timedelta | None = None) -> None:
         self._documents = documents
@@ -40,11 +40,11 @@ class Announcing:
 
     @property
     def compares(self) -> bool:
-        """Whether the earlier document is needed whole."""
+        """Whether announcing needs the whole earlier document."""
         return self._feed is not None or self._history is not None
 
     def is_silent(self, kind: Kind, *, filling: bool) -> bool:
-        """Whether new records are not announced one by one. filling: they come from a walk over everything."""
+        """Return whether new records are not announced one by one. filling: they come from a walk over everything."""
         if not filling or not self.compares:
             return False
         if self._feed is None:
@@ -52,7 +52,7 @@ class Announcing:
         return not self._feed.announces_all and not self._feed.fillings.is_told(kind.name)
 
     def transact(self, work: Callable[[Transaction, Announce], T]) -> T:
-        """As `Documents.transact`. What was announced is sent before this returns, if the broker answers."""
+        """Like `Documents.transact`. Sends the announced changes before it returns, if the broker answers."""
         feed = self._feed
         if feed is None:
             return self._documents.transact(lambda transaction: work(transaction, partial(self._keep, transaction)))
@@ -72,7 +72,7 @@ class Announcing:
             return work(transaction, announce)
 
         try:
-            # Nearly always nothing waits for the record: then the outbox need not be read.
+            # The feed outbox rarely has an entry for the record, so the first attempt does not read it.
             result = self._documents.transact(partial(attempt, new=True))
         except DocumentExists:
             if not asked:

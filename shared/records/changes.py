@@ -1,4 +1,4 @@
-"""What the storing of a record changed: its version, the operation, and the fields before and after. Pure."""
+"""A stored change of a record: its version, the operation, and the fields before and after. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HISTORY = "history"
 
 @dataclass(frozen=True)
 class Difference:
-    """The top-level fields that changed. A field that was not there, or is no longer, is in one of the two only."""
+    """The top-level fields that changed. A field that was added or removed is in only one of the two."""
 
     before: Mapping[str, Any]
     after: Mapping[str, Any]
@@ -39,9 +39,9 @@ class Change:
 
 
 def version_after(found: Data | None) -> int:
-    """The version of what is written over the document `found`. The first is 1.
+    """Return the version of the record that replaces the document `found`. The first version is 1.
 
-    What is written always differs from it (`shared.records.ordering.judge`).
+    A record is written only if it differs from `found` (`shared.records.ordering.judge`).
     """
     meta = (found or {}).get(META)
     counted = isinstance(meta, dict) and "version" in meta
@@ -58,7 +58,7 @@ def operation_of(before: Copy | None, *, deleted: bool) -> Operation:
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
-    """Signatures of URLs, which differ with every read, are no difference."""
+    """Return the fields that differ. The signatures of URLs, which change with every read, do not count."""
     same = {name for name in before.keys() & after.keys() if _is_same(before[name], after[name])}
     return Difference(
         {name: value for name, value in before.items() if name not in same},
@@ -67,17 +67,17 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differenc
 
 
 def _is_same(one: object, other: object) -> bool:
-    # As JSON: to Python, 1 is equal to 1.0 and to True.
+    # Compares JSON texts, because in Python 1 equals 1.0 and True.
     first, second = canonical({"": one}), canonical({"": other})
     return first == second or without_signatures(first) == without_signatures(second)
 
 
 def history_of(change: Change, keep: timedelta) -> tuple[str, Data]:
-    """The path and the content of the change's document in `<kind>/<id>/history`.
+    """Return the path and the content of the change's document in `<kind>/<id>/history`.
 
-    `before` and `after` hold the changed fields; where Firestore cannot hold one of them as it is, it is JSON text in
-    `_sync.json`. What would make the document too large is left out, and named in `_sync.omitted`: `after` is in the
-    `before` of later versions, or in the record.
+    `before` and `after` hold the changed fields. If Firestore cannot hold one of the two natively, it is JSON text in
+    `_sync.json`. If the document would be too large, `after` is omitted, then `before`, and `_sync.omitted` names them.
+    The content of `after` is also in the `before` of later versions, or in the record.
     """
     entry = change.entry
     parts: Data = {"before": change.difference.before, "after": change.difference.after}

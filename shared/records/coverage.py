@@ -3,8 +3,8 @@
 State: `sync_state/coverage`, {asked_at, user, is_doctor, doctor, practice_group, needs, problem, counted_at, whole,
 doctors, seen}. asked_at: when `users/current` was requested; the following fields are from its answer. needs: by kind,
 what is stated of each scope and permission. problem: {reason, at} of the last request, None if it was answered.
-counted_at: when the doctors were counted. doctors: how many are listed. seen: by kind, how many of them living records
-name. whole: whether every kind had been backfilled by then.
+counted_at: when the doctors were counted. doctors: how many the copy has. seen: by kind, how many doctors its living
+records name. whole: whether every kind had been backfilled by then.
 """
 
 from __future__ import annotations

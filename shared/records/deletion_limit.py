@@ -19,8 +19,8 @@ MOST_SHARE_OF_SMALL = 0.5
 
 
 def is_exceeded(absent: int, kept: int) -> bool:
-    """absent: records of the kind that are absent, or were marked as deleted in the last hour because they were. kept:
-    how many the copy had before.
+    """Return whether too many records are absent. absent: how many records of the kind are absent, or were marked as
+    deleted in the last hour because they were absent. kept: how many the copy had before.
     """
     if absent > MOST_RECORDS and absent > MOST_SHARE * kept:
         return True

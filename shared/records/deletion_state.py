@@ -1,7 +1,8 @@
-"""What the decision on absence remembers of each kind, in the document `sync_state/deletions-<kind>`.
+"""The state of the decisions on absence, one document `sync_state/deletions-<kind>` for each kind.
 
-Fields: recent (deletions of the last hour, by minute), held_since, accepted_until, reviewed_at, asked, shown. asked:
-when another record of the kind was last requested. shown: when the answer showed it.
+Fields: recent: deletions of the last hour, by minute. held_since: since when deletions are held. accepted_until: until
+when a person's acceptance holds. reviewed_at: when the recent tombstones were last queued to be read again. asked,
+shown: when another record of the kind was last requested, and when the answer showed it.
 """
 
 from __future__ import annotations

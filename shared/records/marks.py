@@ -1,4 +1,4 @@
-"""What may have changed together with a record: queue entries that have it fetched later. Pure."""
+"""Queue entries for what may have changed together with a record. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def marks(kind: Kind, record: dict[str, Any], seen: datetime, now: datetime) -> 
     if kind.name == "appointments" and key and _may_have_note(record, now):
         targets.append(Target("clinical_notes", key, "appointment"))
     if kind.name == "clinical_notes" and "locked" not in record and appointment:
-        # Live, the appointment shows the lock, the PDF and the time of its note, and has no event for them.
+        # Live, only the appointment shows the lock, the PDF and the time of its note, and no event announces them.
         targets.append(Target("appointments", appointment))
     if patient := patient_of(kind, record):
         targets += [Target(child, patient, "patient") for child in kind.children]
@@ -29,7 +29,7 @@ def marks(kind: Kind, record: dict[str, Any], seen: datetime, now: datetime) -> 
 
 
 def marks_of_deleted(kind: Kind, key: str, began: datetime) -> list[Entry]:
-    """Return entries for the lists of a deleted patient: their records are then marked as orphans."""
+    """Return entries for the lists of a deleted patient. Reading these marks their records as orphans."""
     lists = kind.children if kind.name == "patients" else ()
     return [mark(Target(child, key, "patient"), began) for child in lists]
 
@@ -39,7 +39,7 @@ def mark(target: Target, seen: datetime) -> Entry:
 
 
 def _may_have_note(record: dict[str, Any], now: datetime) -> bool:
-    """A live verbose appointment names its note. The guide's does not: there, a note begins with the visit."""
+    """A live verbose appointment names its note. In the guide's form it does not; a note then begins with the visit."""
     if "clinical_note" in record:
         return bool(record["clinical_note"])
     tomorrow = (now + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S")  # local times are at most 14 h off UTC

@@ -1,4 +1,4 @@
-"""What the store notes beside a record, in `_sync`. Pure."""
+"""The field `_sync` of a stored record. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from shared.records.ordering import Copy
 from shared.records.results import Source
 from shared.records.storable import META
 
-MOST_DELIVERIES = 10  # of a record: a delivery that is repeated comes within hours
+MOST_DELIVERIES = 10  # per record: enough to recognize a repeated delivery, which comes within hours
 
 
 def meta_of(seen: Copy, source: Source, now: datetime) -> Data:
-    """Of a living record that was looked at, without its version and deliveries."""
+    """Return the `_sync` of a living record that was fetched, without its digest, version and deliveries."""
     return {
         "fetched_at": seen.fetched_at,
         "stored_at": now,
@@ -28,9 +28,9 @@ def meta_of(seen: Copy, source: Source, now: datetime) -> Data:
 
 
 def looked(before: Copy | None, began: datetime, until: datetime | None = None) -> Copy:
-    """The copy's times after a look that began at `began`: they never go back, though a look may be stored late.
+    """Return the copy's times after a fetch that began at `began`. They never decrease, even if a fetch is stored late.
 
-    until: every change up to this instant is included, if that is less than the answer proves by itself.
+    until: the fetch proves the changes up to this instant, if that is less than its answer proves by itself.
     """
     until = shown_until(began) if until is None else min(until, shown_until(began))
     if before is None:
@@ -49,7 +49,7 @@ def doubt(until: datetime | None) -> Data:
 
 
 def kept(found: Data | None, *names: str) -> Data:
-    """What of an earlier `_sync` outlives a new look."""
+    """Return the fields of an earlier `_sync` that a new fetch keeps."""
     meta = (found or {}).get(META)
     if not isinstance(meta, dict):
         return {}

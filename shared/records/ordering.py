@@ -1,10 +1,11 @@
 """What a fetch means for the stored copy, and whether the copy already settles an event. Pure.
 
-The order of our own fetches decides, DrChrono's `updated_at` guards, and `shared.drchrono.lag` says what an answer
-cannot prove. Two rules keep the copy right however answers arrive:
+The order of this system's fetches decides. DrChrono's `updated_at` guards against older versions, and
+`shared.drchrono.lag` says what an answer cannot prove. Two rules keep the copy correct, in whatever order answers
+arrive:
 
-- What may be an older version than the copy is either not stored, or stored and looked at again.
-- An event is settled only by a copy that certainly includes its change. Until then it stays in the work queue.
+- A version that may be older than the copy is either not stored, or stored and fetched again.
+- Only a copy that certainly includes an event's change settles the event. Until then, it stays in the work queue.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Observation:
 @dataclass(frozen=True)
 class Copy:
     """What is known of the stored copy. events_until: every change up to this instant is included. deliveries: the
-    latest webhook deliveries that it settled. doubted_until: it may be older than what it replaced, until a fetch that
-    begins at this time or later shows the same; None if it never was in doubt.
+    latest webhook deliveries that it settled. doubted_until: the copy may be older than the version it replaced, until
+    a fetch that begins at this time or later shows the same; None if it was never in doubt.
     """
 
     fetched_at: datetime
@@ -84,9 +85,9 @@ class Copy:
 
 
 def copy_of(document: Mapping[str, Any] | None) -> Copy | None:
-    """Return the copy from a stored document, of which `_sync` and `updated_at` suffice.
+    """Return the copy from a stored document, of which only `_sync` and `updated_at` are needed.
 
-    None if there is no document, or this system did not write it: the next fetch replaces it.
+    Return None if there is no document, or if this system did not write it. The next fetch replaces such a document.
     """
     if document is None:
         return None
@@ -112,6 +113,7 @@ def _instant(value: object) -> datetime:
 
 
 def judge(copy: Copy | None, observation: Observation) -> Verdict:
+    """Return what to do with an observation of a record that has this copy."""
     deletion = observation.digest is None
     if copy is None:
         return Verdict.TOMBSTONE if deletion else Verdict.STORE
@@ -120,7 +122,7 @@ def judge(copy: Copy | None, observation: Observation) -> Verdict:
         return _judge_deletion(copy, observation, late=late)
     newer = is_older(copy.updated_at, observation.updated_at)
     if late:
-        # The later fetch met an older replica. This observation is the newer version.
+        # The later fetch was answered by an older replica. This observation is the newer version.
         return Verdict.STORE if newer and not copy.deleted else Verdict.LATE
     recent = observation.began < provable_from(copy.fetched_at)
     if copy.deleted:
@@ -134,9 +136,10 @@ def judge(copy: Copy | None, observation: Observation) -> Verdict:
 
 
 def doubted_until(copy: Copy | None, verdict: Verdict, began: datetime) -> datetime | None:
-    """Return from when on a fetch can tell whether the content that one begun at `began` showed is the newer one.
+    """Return the earliest start of a fetch that can prove the content that a fetch begun at `began` showed.
 
-    None if that fetch could tell. The time is set once, when the content is stored: looks in between do not move it.
+    Return None if that fetch proved it itself. The time is set when the content is stored. Fetches in between do not
+    change it.
     """
     if copy is None:
         return None

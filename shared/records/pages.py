@@ -1,4 +1,4 @@
-"""Store one page of a list, and queue the records of it that need another look."""
+"""Store one page of a list, and queue those of its records that must be fetched again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def store_page(
     records.mark_listed_deleted(kind, deleted, page.began, source)
     living = [record for record in page.records if not is_deleted(record)]
     result = records.store_page(kind, living, page.began, source, bench)
-    # If the process crashes here, the next look finds the doubtful copies again: each says until when it is doubted.
+    # If the process crashes here, the next fetch finds the doubtful copies again by their `doubted_until`.
     queue.enqueue(_look(kind, key, "lag", page.began, provable_from(page.began)) for key in result.doubtful)
     queue.enqueue(
         replace(_look(kind, key, reason, page.began, page.began + HOPELESS_RETRY), unstorable=True)

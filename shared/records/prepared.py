@@ -1,4 +1,4 @@
-"""Records made ready to be stored: their document, their digest, and chunks that one commit can hold."""
+"""Prepares records for storing: their documents, their digests, and chunks that fit into one commit."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from shared.records.ordering import Observation
 from shared.records.scheduled import scheduled_at, zone_of, zone_path
 from shared.records.storable import META, Parts, canonical, digest_of, split, surely_fits
 
-# Firestore takes longer for more bytes and fields, each of which is indexed: about as much as it commits in some tenths
-# of a second, so that several commits at once end within the deadline of a call. It takes at most 10 MiB in one
-# (cloud.google.com/firestore/quotas). The bytes are those of the canonical texts; documents have about as many, and at
-# the very most eleven times as many.
+# The time of a commit grows with its bytes and its fields, each of which is indexed. Firestore commits a chunk of this
+# size in some tenths of a second, so that several concurrent commits end within the deadline of a call. Its limit is
+# 10 MiB per commit (cloud.google.com/firestore/quotas). CHUNK_BYTES counts the canonical texts. Documents have about as
+# many bytes, and never more than eleven times as many.
 CHUNK_RECORDS = 100
 CHUNK_BYTES = 600_000
 
 
 def path_of(kind: Kind, key: str) -> str:
-    """The path of the document of the record `key`."""
+    """Return the path of the record's document."""
     return f"{kind.name}/{document_id(key)}"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """record: as DrChrono sent it. text: its canonical JSON. updated_at: None where it has none. doctor: the path of
-    the document that has the time zone of `scheduled_time`, None where neither is known.
+    """A record ready to be stored. record: as DrChrono sent it. text: its canonical JSON. updated_at: None if it has
+    none. doctor: the path of the doctor whose time zone applies to `scheduled_time`, None if there is none.
     """
 
     key: str
@@ -45,19 +45,19 @@ class Prepared:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The paths of the documents that must be read before it is written."""
+        """The paths of the documents that must be read before the record is written."""
         return (self.path, self.doctor) if self.doctor else (self.path,)
 
     @cached_property
     def parts(self) -> Parts:
-        """Checked and measured only where it is to be written: most records of most lists are kept already."""
+        """The record, checked and measured at the first use: most records of a list are stored already."""
         return split(self.record)
 
     def observation(self, began: datetime) -> Observation:
         return Observation(began=began, digest=self.digest, updated_at=self.updated_at)
 
     def document(self, meta: Data, found: Mapping[str, Data]) -> Data:
-        """found: the documents of `reads` that exist."""
+        """Return the document to write. meta: its `_sync`. found: the documents of `reads` that exist."""
         native, text, _ = self.parts
         meta = {**meta, "digest": self.digest}
         if self.doctor:
@@ -69,7 +69,7 @@ class Prepared:
 
 
 def prepare(kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
-    """Raises RecordTooLarge."""
+    """Return the record ready to be stored. Raises RecordTooLarge."""
     updated_at = record.get("updated_at")
     text = canonical(record)
     prepared = Prepared(
@@ -87,10 +87,10 @@ def prepare(kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
 
 
 class Workbench:
-    """What was prepared of the records of one page, which is looked at before it is stored: each of them once."""
+    """Prepares each record of one page once, although the page is examined before it is stored."""
 
     def __init__(self) -> None:
-        self._prepared: dict[int, Prepared] = {}  # by the identity of the record, which each of them keeps alive
+        self._prepared: dict[int, Prepared] = {}  # by `id(record)`; each value keeps its record alive
 
     def prepare(self, kind: Kind, key: str, record: dict[str, Any]) -> Prepared:
         """Raises RecordTooLarge."""
@@ -103,7 +103,7 @@ class Workbench:
 def prepare_all(
     kind: Kind, records: Iterable[dict[str, Any]], bench: Workbench | None = None
 ) -> tuple[dict[str, Prepared], dict[str, str]]:
-    """By id; and the reason for each that cannot be stored (`?` stands for those without an id)."""
+    """Return the prepared records by id, and the reason for each that cannot be stored (`?`: records without an id)."""
     make = bench.prepare if bench else prepare
     prepared: dict[str, Prepared] = {}
     failed: dict[str, str] = {}
@@ -120,6 +120,7 @@ def prepare_all(
 
 
 def chunks(prepared: Iterable[Prepared]) -> Iterator[list[Prepared]]:
+    """Yield the records in chunks that fit into one commit."""
     chunk: list[Prepared] = []
     size = 0
     for one in prepared:

@@ -54,10 +54,9 @@ class Known:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a target. evidence: what the fetch proves. confirm_at: when to look again, if the stored record
-    may be older than the one it replaced.
-
-    fetch_seconds, store_seconds: how long DrChrono and the store took for a single record.
+    """What became of a target. evidence: what the fetch proves. confirm_at: when to fetch again, if the stored record
+    may be older than the one it replaced. fetch_seconds, store_seconds: how long DrChrono and the store took for a
+    single record.
     """
 
     outcome: Outcome
@@ -93,6 +92,7 @@ class Refresh:
         self._now = now
 
     def run(self, target: Target, known: Known, source: Source) -> Done:
+        """Fetch the target, queue what depends on it, and store it."""
         kind = KINDS[target.kind]
         if target.by == "patient":
             return self._list_of_patient(kind, target.id, known, source)
@@ -148,21 +148,23 @@ class Refresh:
         if announced and living:
             announced = self._absences.is_kind_shown(kind, key, lambda other: self._is_shown(kind, other))
         if not announced:
-            # If the record was seen or announced since the first look, this look counts as the first.
+            # If the record was seen or announced since the first read, this read counts as the first.
             first = known.absent_since if known.absent_since and known.absent_since >= believable else None
             if first and living and (still := self._shown_by_its_list(kind, key, source)):
                 return still
             self._absences.allow(kind, key, first, began, lambda other: self._is_shown(kind, other), living=living)
         if copy is None or living:
             self._queue.enqueue(marks_of_deleted(kind, key, began))
-        # An absence proves the change that it was asked about and none after it: in a later look, the record may be
-        # there again and only the permission missing.
+        # An absence proves only the change that caused the read, and none after it: later, the record may exist again
+        # and be hidden by a missing permission.
         stored = self._records.mark_deleted(kind, key, began, source, "not_found", until=known.last_seen)
         return _done(stored, known, began)
 
     def _shown_by_its_list(self, kind: Kind, key: str, source: Source) -> Done | None:
-        """What the list of its patient proves of a living record that two single reads did not find, None if the list
-        does not show it either. The list begins a lag after the first read, so it proves that the record still exists.
+        """Store the list of the patient of a living record that two single reads did not find.
+
+        Return None if the list does not show the record either. The list is requested at least a lag after the first
+        read, so a record that it shows still exists.
         """
         patient = self._records.patient_of(kind, key) if kind.listed_by == "patient" else None
         if patient is None:
@@ -224,12 +226,12 @@ class Refresh:
 
 
 def _is_of_before(known: Known, copy: Copy) -> bool:
-    """Whether the announced deletion is one from before the living copy was seen: the record exists again."""
+    """Return whether the living copy is newer than the announced deletion, so that the record exists again."""
     return copy.events_until >= known.last_seen or is_older(known.updated_at, copy.updated_at)
 
 
 def _done(stored: Stored, known: Known, began: datetime) -> Done:
-    """Raise LookAgain if the answer is older than the copy, or than the version that the event names."""
+    """Return the result. Raises LookAgain if the answer is older than the copy, or than the version of the event."""
     after = stored.after
     behind = after is not None and not after.deleted and is_older(after.updated_at, known.updated_at)
     if after is None or stored.verdict is Verdict.LAGGING:

@@ -1,4 +1,4 @@
-"""Where an observation comes from, and what became of it in the store."""
+"""Where an observation comes from, and the result of storing it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WRITTEN = (Verdict.STORE, Verdict.UNSURE)
 @dataclass(frozen=True)
 class Source:
     """Where an observation comes from, for the copy's `_sync`. name: `webhook`, `pending`, `sync`, `backfill`,
-    `reconcile` or `outbox`. received_at: when the newest event that was known then was received, None where there was
-    none.
+    `reconcile` or `outbox`.
 
-    event: its name, of an event that is being handled. deliveries: those that the queue entry of the target stands for.
-    They are noted with the copy, because the entry outlives the fetch. lists_all: it is part of a walk over everything,
-    though by another name. again: what it shows has been shown before, so it is kept already.
+    received_at: when the newest known event was received, None if there was none. event: the name of the event that is
+    being handled. deliveries: the webhook deliveries that the event or the queue entry stands for; the copy records
+    them. lists_all: part of a walk over everything that has another name. again: most records were shown before, so
+    they are stored already.
     """
 
     name: str
@@ -31,21 +31,23 @@ class Source:
 
     @property
     def fills_kind(self) -> bool:
-        """Whether it is part of a walk over everything, which the feed tells of as a whole the first time."""
+        """Whether it is part of a walk over everything. The feed announces the first such walk as a whole."""
         return self.name == "backfill" or self.lists_all
 
     @property
     def fills(self) -> bool:
-        """Whether most of what it shows is not kept yet."""
+        """Whether most of the records that it shows are not stored yet."""
         return self.name == "backfill" and not self.again
 
 
 @dataclass(frozen=True)
 class PageResult:
-    """verdicts: how many records met which. stored: the ids of those that were written. new: the ids of those of which
-    the copy had no living record. doubtful: the ids of those to look at again. returned: the ids of those that were
-    tombstones because they had been absent. failed: ids that cannot be kept, by reason; `?` stands for those without an
-    id. versions: the `updated_at` of all that were seen, by id.
+    """The result of storing a page.
+
+    verdicts: how many records got each verdict. stored: ids of the records that were written. new: ids of those that
+    had no living copy before. doubtful: ids of those that must be fetched again. returned: ids of those that were
+    tombstones because they had been absent. failed: by id, why a record cannot be stored; `?` stands for records
+    without an id. versions: by id, the `updated_at` of each record of the page.
     """
 
     verdicts: Counter[Verdict]
@@ -63,8 +65,8 @@ class PageResult:
 
 @dataclass(frozen=True)
 class Stored:
-    """verdict: what a fetch meant. before, after: the copy then and now. doubted_until: see `ordering.doubted_until`.
-    returned: it was a tombstone because it had been absent, and is there again.
+    """The result of storing one record. before, after: the copy before and after. doubted_until: see
+    `ordering.doubted_until`. returned: the record was a tombstone because it had been absent, and exists again.
     """
 
     verdict: Verdict
@@ -75,10 +77,10 @@ class Stored:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether the record must be looked at again."""
+        """Whether the record must be fetched again."""
         return self.verdict is Verdict.LAGGING or self.doubted_until is not None
 
     @property
     def is_new(self) -> bool:
-        """Whether a record was written of which the copy had no living one."""
+        """Whether a record was written that had no living copy."""
         return self.verdict in WRITTEN and (self.before is None or self.before.deleted)

@@ -1,13 +1,13 @@
-"""When an appointment takes place, as an instant: from DrChrono's local time and the time zone of its doctor. Pure.
+"""The instant of an appointment, from DrChrono's local time and the time zone of its doctor. Pure.
 
-`scheduled_time` is the wall clock of the office, without an offset (recorded exchanges). Offices have no time zone;
-doctors have one, under its IANA name or an older one such as `US/Eastern`. Where clocks change, two rules hold, as in
+`scheduled_time` is the local time of the office, without an offset (recorded exchanges). Offices have no time zone;
+doctors have one, under its IANA name or an older one such as `US/Eastern`. When clocks change, two rules apply, as in
 calendar programs (RFC 5545, section 3.3.5):
 
-- A time that occurs twice, in autumn, is the first of the two: 01:30 is still daylight saving time. Nothing in the
-  record tells them apart.
+- A time that occurs twice, in autumn, is the first of the two: 01:30 is still daylight saving time. The record does not
+  distinguish them.
 - A time that does not occur, in spring, is read with the offset before the change: 02:30 is the instant at which
-  clocks show 03:30. Such an appointment keeps its distance from those before the change.
+  clocks show 03:30. The interval to earlier appointments stays the same.
 """
 
 from __future__ import annotations

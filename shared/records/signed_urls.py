@@ -88,7 +88,7 @@ def _name(parameter: str) -> str:
 
 
 def _left(parameter: str, ignored: set[str]) -> str | None:
-    """Return what counts of a parameter: all of it, nothing (None), or the text after the URL that it ends."""
+    """Return what stays of a parameter: all of it, nothing (None), or the text that follows the URL."""
     if _name(parameter) not in ignored:
         return parameter
     value = parameter.partition("=")[2]

@@ -71,7 +71,7 @@ def _separated(record: Mapping[str, Any]) -> tuple[Data, Data, int]:
 def surely_fits(text: str) -> bool:
     """Return whether a record with this canonical text is within the limit, without measuring it.
 
-    Nothing grows more than an empty map in an array: three characters of text, and 32 bytes in Firestore.
+    An empty map in an array grows most: three characters of text become 32 bytes in Firestore.
     """
     return len(text) * (MAP_BYTES // 3 + 1) + MAP_BYTES + META_BYTES <= LARGEST_DOCUMENT_BYTES
 
@@ -85,12 +85,12 @@ def join(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def canonical(record: Mapping[str, Any]) -> str:
     """Return the record as JSON without spaces and with sorted names: equal records have equal texts."""
-    # What was parsed from JSON contains no circles.
+    # A record parsed from JSON contains no cycles.
     return exact_json.dumps(record, sort_keys=True, separators=(",", ":"), check_circular=False)
 
 
 def digest(record: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the record. Two are equal exactly if the records differ only in the signatures of URLs."""
+    """Return the SHA-256 of the record without the signatures of its URLs."""
     return digest_of(canonical(record))
 
 
@@ -148,7 +148,7 @@ def _value_bytes(value: Any, level: int) -> int:
     if kind is dict:
         return _map_bytes(value, level)
     if kind is list and level < DEEPEST_LEVEL:
-        # An array directly in an array is not allowed.
+        # Firestore does not allow an array directly in an array.
         return sum(_value_bytes(item, DEEPEST_LEVEL if type(item) is list else level + 1) for item in value)
     raise _NotNative
 

@@ -1,7 +1,7 @@
-"""The stored records: `<kind>/<id>`, written under the order of `shared.records.ordering` and never otherwise.
+"""The stored records, `<kind>/<id>`. A fetch is written only if `shared.records.ordering` allows it.
 
-Each stored change raises `_sync.version` by one, and is announced in the same transaction
-(`shared.records.announcing`). A look that shows the same again does neither.
+Each stored change increases `_sync.version` by one and is announced in the same transaction
+(`shared.records.announcing`). A fetch that shows an unchanged record does neither.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Records(RecordQueries):
         super().__init__(documents)
         self._now = now
         self._announcing = announcing or Announcing(documents)
-        # What changed is told from the whole of the earlier document; otherwise that need not be read.
+        # Announcing compares with the whole earlier document. Without it, a few fields are enough.
         self._read_fields = () if self._announcing.compares else WRITTEN_FIELDS
 
     def store(self, kind: Kind, key: str, record: dict[str, Any], began: datetime, source: Source) -> Stored:
-        """Store what one fetch saw. An unchanged copy is only told that it was looked at.
+        """Store the record that one fetch showed. If it is unchanged, update only the times and deliveries in `_sync`.
 
         Raises RecordTooLarge.
         """
@@ -82,10 +82,10 @@ class Records(RecordQueries):
         stated: bool = False,
         until: datetime | None = None,
     ) -> Stored:
-        """Mark as deleted what a fetch that began at `began` did not find, or showed as deleted (`stated`).
+        """Mark a record as deleted that a fetch begun at `began` did not find, or showed as deleted (`stated`).
 
-        The fields stay. Whether an absence may be believed is decided before, in `shared.records.absence`. until: every
-        change up to this instant is known to be included, if that is less than a record that was shown would prove.
+        The fields stay. The caller decides whether to believe an absence (`shared.records.absence`). until: the fetch
+        proves the changes up to this instant, if that is less than an answer with a record would prove.
         """
         path = path_of(kind, key)
 
@@ -121,10 +121,10 @@ class Records(RecordQueries):
         source: Source,
         bench: Workbench | None = None,
     ) -> PageResult:
-        """Store a page of a list: one read and at most one commit a chunk, and no write for what has not changed.
+        """Store a page of a list: at most one read and one commit per chunk, and no write for unchanged records.
 
-        The records of a source that fills the copy are taken for new ones, which need no read; where one of a chunk is
-        not, the chunk is stored like any other.
+        The records of a source that fills the copy are assumed to be new and are not read first. If a record of a chunk
+        exists already, the chunk is stored like any other.
         """
         prepared, failed = prepare_all(kind, records, bench)
         store = partial(self._store_chunk, kind, began=began, source=source, failed=failed)
@@ -144,7 +144,7 @@ class Records(RecordQueries):
     def news(
         self, kind: Kind, records: Sequence[dict[str, Any]], began: datetime, bench: Workbench | None = None
     ) -> list[dict[str, Any]]:
-        """Those that `store_page` would store now."""
+        """Return the records that `store_page` would write now."""
         prepared, _ = prepare_all(kind, records, bench)
         found: dict[str, Data] = {}
         for chunk in chunks(prepared.values()):
@@ -159,7 +159,7 @@ class Records(RecordQueries):
     def _store_chunk(
         self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source, failed: dict[str, str]
     ) -> dict[str, Stored]:
-        """What became of each record but those that cannot be kept, which go into `failed`."""
+        """Return the result of each record. Adds those that cannot be stored to `failed` instead."""
         try:
             if source.fills:
                 with suppress(DocumentExists):
@@ -171,7 +171,7 @@ class Records(RecordQueries):
     def _store_singly(
         self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source, failed: dict[str, str]
     ) -> dict[str, Stored]:
-        """Firestore refuses for more than size; alone, each record shows whether it is the one."""
+        """Store each record alone, to find which one Firestore rejects. It has more limits than the size."""
         judged: dict[str, Stored] = {}
         for one in chunk:
             try:
@@ -181,7 +181,7 @@ class Records(RecordQueries):
         return judged
 
     def _create(self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
-        """Raises DocumentExists where one of the records is kept already, and RecordTooLarge."""
+        """Create the documents without reading them. Raises DocumentExists if one exists, and RecordTooLarge."""
         silent = self._announcing.is_silent(kind, filling=source.fills_kind)
 
         def work(transaction: Transaction, announce: Announce) -> None:
@@ -196,7 +196,7 @@ class Records(RecordQueries):
         return dict.fromkeys((one.key for one in chunk), Stored(Verdict.STORE, None, None))
 
     def _judged(self, kind: Kind, chunk: Sequence[Prepared], began: datetime, source: Source) -> dict[str, Stored]:
-        """Raises RecordTooLarge."""
+        """Read the stored documents, judge each record, and write those that changed. Raises RecordTooLarge."""
         silent = self._announcing.is_silent(kind, filling=source.fills_kind)
 
         def work(transaction: Transaction, announce: Announce) -> dict[str, Stored]:
@@ -225,7 +225,7 @@ class Records(RecordQueries):
         return self._announcing.transact(work)
 
     def mark_orphans(self, kind: Kind, owner: Where, *, deleted: bool) -> None:
-        """Tell the readers of these records whether their patient is deleted, in `_sync.patient_deleted`."""
+        """Record in `_sync.patient_deleted` of the owner's records whether their patient is deleted."""
         for name, document in self._documents.query(kind.name, [owner], fields=JUDGED_FIELDS):
             if copy_of(document) is not None and bool(document[META].get("patient_deleted")) is not deleted:
                 self._mark_orphan(f"{kind.name}/{name}", deleted=deleted)
@@ -239,7 +239,7 @@ class Records(RecordQueries):
         self._documents.transact(work)
 
     def mark_listed_deleted(self, kind: Kind, keys: Sequence[str], began: datetime, source: Source) -> None:
-        """Mark as deleted what a list shows as deleted; most of it is a tombstone already, or was never kept."""
+        """Mark as deleted the stored records that a list shows as deleted. Most are tombstones or were never stored."""
         for start in range(0, len(keys), CHUNK_RECORDS):
             paths = {path_of(kind, key): key for key in keys[start : start + CHUNK_RECORDS]}
             for path, document in self._documents.get_all(list(paths), JUDGED_FIELDS).items():
@@ -248,9 +248,8 @@ class Records(RecordQueries):
                     self.mark_deleted(kind, paths[path], began, source, "deleted_flag", stated=True)
 
     def _changes(self, kind: Kind, one: Prepared, found: Data | None, meta: Data, *, silent: bool) -> list[Change]:
-        """What is to be announced of a record that is written over `found`: one change, or none. silent: not if it is
-        new.
-        """
+        """Return the change to announce when a record replaces `found`: one or none. silent: none if it is new."""
+
         before = copy_of(found)
         if not self._announcing.compares or (before is None and silent):
             return []

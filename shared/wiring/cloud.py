@@ -1,4 +1,4 @@
-"""Google's services: where the documents are, and where messages are published."""
+"""Builds the adapters to Firestore and Pub/Sub."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def documents(settings: CloudSettings) -> Documents:
 
 
 def outbox_documents(settings: CloudSettings, documents: Callable[[], Documents]) -> Documents:
-    """Return the database in which other programs add entries: that of the records, or one of its own."""
+    """Return the database of the outbox: that of the records, or one of its own."""
     from shared.cloud.firestore import connect
 
     if settings.outbox_database == settings.database:

@@ -1,4 +1,4 @@
-"""What calls DrChrono: the rate limiter, the token and the client."""
+"""Builds the rate limiter, the token refresher and the API client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shared.tokens.endpoint import TokenEndpoint
     from shared.tokens.refresher import TokenRefresher
 
-# How DrChrono answered the bulk lists of other instances.
+# The document that tells all instances how DrChrono answers bulk lists.
 LIST_PROTOCOL = "sync_state/api"
 
 

@@ -1,4 +1,4 @@
-"""The copy: what fetches records, stores them and announces their changes."""
+"""Builds what fetches records, stores them and announces their changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def queue(documents: Documents) -> WorkQueue:
 
 
 def feed(documents: Documents, settings: FeedSettings, publish: Callable[[], Publish]) -> Feed | None:
-    """Return None where the feed is off. `publish` is not built before there is a message."""
+    """Return the feed, None if it is off. publish: called only when there is a message to send."""
     from shared.feed.filled import Fillings
     from shared.feed.outbox import Outbox
     from shared.feed.relay import Relay
@@ -64,7 +64,7 @@ def absences(documents: Documents, records: Records, queue: WorkQueue) -> Absenc
 
 
 def coverage(documents: Documents, client: Callable[[], DrChrono], tokens: Callable[[], TokenRefresher]) -> Coverages:
-    """What is stored can be read where there are no credentials: only a look at the user needs the client."""
+    """Return the coverage. client, tokens: called only to request the user, so stored coverage needs no credentials."""
     from shared.records.coverage import Coverages
 
     return Coverages(

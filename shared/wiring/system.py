@@ -1,8 +1,8 @@
 """Every part of the system, built from the environment. No decisions.
 
-Nothing is built at import: the server imports this in its master process and serves in a forked worker, which gRPC
-does not survive. Each part is built once, at the first request that needs it, under a lock. What a function does not
-use is not even imported: receive_webhook loads neither Firestore nor the API client.
+Nothing is built at import, because the server imports this module in its master process and serves in a forked worker,
+and gRPC clients do not survive a fork. Each part is built once, under a lock, at the first request that needs it. A
+function does not even import what it does not use: receive_webhook loads neither Firestore nor the API client.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from shared.records.refresh import Refresh
     from shared.wiring.cloud import Publisher
 
-# What is loaded when the first job starts stays loaded, so the garbage collector need not visit it at each page.
+# Objects loaded before the first job stay for the life of the process, so the garbage collector need not scan them.
 _SETTLED = Once(gc.freeze)
 
 
 class System:
-    """The parts. `local` replaces the store and the queue by embedded ones, `ops` the settings of the API."""
+    """The parts. `workstation` replaces the store and the publishers, `ops` the settings of the API."""
 
     def __init__(self, environ: Environment) -> None:
         self.cloud = Once(lambda: cloud_settings(environ))
@@ -53,7 +53,7 @@ class System:
         self.job = Once(lambda: job_settings(environ))
         self.feed_settings = Once(lambda: feed_settings(environ))
         self.project = Once(lambda: environ.get("GCP_PROJECT") or environ.get("GOOGLE_CLOUD_PROJECT") or "unknown")
-        # Not at import: the server sets up loggers of its own after it has loaded the entry points.
+        # Not at import, because the server sets up its own loggers after it has loaded the entry points.
         self.logging = Once(lambda: take_over(log_level(environ)))
         self.instance = Once(lambda: uuid.uuid4().hex[:12])
 
@@ -85,11 +85,11 @@ class System:
         self.outbox = Once(self._outbox)
 
     def refresh(self, lane: Lane) -> Refresh:
-        """Return what fetches and stores records, within the share of the quota that `lane` has."""
+        """Return what fetches and stores records, within the lane's share of the quota."""
         return self._refresh(self.drchrono().in_lane(lane))
 
     def parts(self) -> Parts:
-        """Return what one run of a job works with."""
+        """Return the parts for one run of a job."""
         from shared.jobs.checkpoints import Checkpoints
         from shared.jobs.leases import Leases
         from shared.jobs.run import Parts
