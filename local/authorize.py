@@ -39,7 +39,7 @@ def authorize(options: Options, terminal: Terminal, system: System) -> None:
             terminal.say(f"Waiting for the redirect to {redirect_uri} …", style="dim")
         code = listener.wait(state)
     granted = adopt(code, redirect_uri, system.token_endpoint(), system.token_refresher().adopt)
-    terminal.say(f"Authorized for {granted.scope or 'all that was asked for'}.")
+    terminal.say(f"Authorized for {granted.scope or 'all requested scopes'}.")
 
 
 def _allow(url: str) -> None:

@@ -166,4 +166,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit(fail("interrupted: the next `make` goes on"))
+        sys.exit(fail("interrupted: the next `make` continues"))

@@ -82,10 +82,10 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         add = command.add_argument
-        add("--backend", choices=BACKENDS, help="where records and events are kept (emulators where installed)")
+        add("--backend", choices=BACKENDS, help="where records and events are stored (emulators if installed)")
         add("--form", choices=("guide", "live"), default="guide", help="how the simulator behaves (guide)")
-        add("--patients", type=int, default=60, metavar="N", help="how many the simulator has (60)")
-        add("--folder", type=Path, metavar="F", help="where all is kept (a temporary folder, or .local/drchrono)")
+        add("--patients", type=int, default=60, metavar="N", help="number of patients in the simulator (60)")
+        add("--folder", type=Path, metavar="F", help="folder for data and logs (temporary, or .local/drchrono)")
         add("--home", type=Path, default=ROOT, help=argparse.SUPPRESS)  # for tests, beside a person's own run
         add("--seed", type=int, default=1, metavar="N", help="the same seed makes the same records (1)")
         ports = command.add_argument_group("ports (free ones)")

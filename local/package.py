@@ -48,7 +48,7 @@ def deployed_files(root: Path) -> list[str]:
                 continue
             if path.suffix not in SUFFIXES:
                 raise PackageError(
-                    f"{relative} is of no kind that is deployed: move it, or add {path.suffix} to SUFFIXES"
+                    f"{relative} has a suffix that is not deployed: move it, or add {path.suffix} to SUFFIXES"
                 )
             paths.append(relative.as_posix())
     return sorted(paths)

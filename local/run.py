@@ -92,7 +92,7 @@ def _run(options: Options, terminal: Terminal, folder: Path, processes: Processe
         terminal.heading("Webhooks")
         if not activity.events(control, EDITS[options.form]):
             run_job(stack.url(options, "jobs"), "reconcile")
-        terminal.heading("The copy beside the truth")
+        terminal.heading("The copy compared with the truth")
         differing = activity.settle(control, SETTLE_SECONDS)
         activity.show_feed("  ")
         activity.summary(control, differing)

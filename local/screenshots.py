@@ -33,7 +33,7 @@ def main() -> int:
     try:
         with Browser() as browser, _run() as (console, simulator):
             browser.open(console)
-            browser.until(lambda: browser.text("#live") == "Live", "the page does not get live")
+            browser.until(lambda: browser.text("#live") == "Live", "the page does not become live")
             _a_busy_minute(Control(simulator))
             browser.until(lambda: re.search("Complete|In order", browser.text(".verdict")), "something is wrong", 60)
             browser.prefer("light")
@@ -73,7 +73,7 @@ def _run() -> Iterator[tuple[str, str]]:
                         break
                 found = re.search(r"DrChrono simulator +(\S+)(?:.*\n)*?.* (\S+/enter\?key=\S+)", said)
                 if found is None or "The copy equals" not in said:
-                    raise NotSeen(f"the local run did not get ready:\n{said}")
+                    raise NotSeen(f"the local run did not become ready:\n{said}")
                 yield found[2], found[1]
             finally:
                 run.terminate()

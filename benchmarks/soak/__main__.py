@@ -207,12 +207,12 @@ def _verify(stage: Stage) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, help=f"how long things go wrong ({SECONDS:.0f})")
+    parser.add_argument("--seconds", type=float, help=f"how long faults are injected ({SECONDS:.0f})")
     parser.add_argument("--seed", type=int, help="(from the clock)")
-    parser.add_argument("--form", choices=("guide", "live"), default="guide", help="of DrChrono (guide)")
-    parser.add_argument("--short", action="store_true", help=f"{SHORT_SECONDS:.0f} s, four minutes in all (guide)")
+    parser.add_argument("--form", choices=("guide", "live"), default="guide", help="form of DrChrono's API (guide)")
+    parser.add_argument("--short", action="store_true", help=f"{SHORT_SECONDS:.0f} s, four minutes in total (guide)")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--keep", action="store_true", help="keep the logs also where all went well")
+    parser.add_argument("--keep", action="store_true", help="keep the logs even if every requirement is met")
     asked = parser.parse_args()
     seconds = asked.seconds or (SHORT_SECONDS if asked.short else SECONDS)
     settle = SHORT_SETTLE_SECONDS if asked.short else SETTLE_SECONDS

@@ -1,18 +1,18 @@
 "use strict";
-// Puts each part of the page that the server sends again in the place of the old one.
+// Replaces each part of the page that the server sends again.
 
 const policy = window.trustedTypes
   ? window.trustedTypes.createPolicy("console", { createHTML: (text) => text })
   : { createHTML: (text) => text };
 const live = document.getElementById("live");
-const news = document.getElementById("news"); // read aloud when trouble begins or ends, and only then
+const news = document.getElementById("news"); // screen readers announce only the beginning and the end of a problem
 const pause = document.getElementById("pause");
 const waiting = new Map();
 let stream = null;
 
 function show(part, html) {
   const place = document.querySelector(`[data-part="${part}"]`);
-  // Who stands in it with the keyboard or the mouse is not thrown out: it follows when they leave.
+  // Do not replace a part that has the focus. It is replaced when it loses the focus.
   if (place.contains(document.activeElement)) {
     waiting.set(part, html);
     return;
