@@ -166,7 +166,7 @@ def test_a_records_own_page_shows_it_says_so_and_compares_it(either_console: Con
     page = console.get("/record", kind="patients", id=key)
     assert "This page shows patient data." in page
     assert NAME in page
-    assert "Beside DrChrono" not in page
+    assert "Compared with DrChrono" not in page
     assert "Equal to DrChrono" in console.post("/record", kind="patients", id=key).text
     console.practice.simulator.change("patients", key, {"city": "<b>Springfield</b>"}, webhook=False)
     compared = console.post("/record", kind="patients", id=key).text
