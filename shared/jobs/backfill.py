@@ -1,4 +1,4 @@
-"""The backfill: everything since a date, kind by kind. Appointments go in date windows, the newest first."""
+"""The backfill: everything since a date, kind by kind, by one list without dates or by lists of date ranges."""
 
 from __future__ import annotations
 
