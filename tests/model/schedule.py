@@ -435,8 +435,8 @@ class Schedule:
         self.start_reconcile()
         self._idle()
         self._syncs(5 * MINUTE, 3)
-        # A deletion that was held takes up to two hours more: shown again, looked at twice, and a record between.
-        for _ in range(12):
+        # Where most of a kind was deleted, the limit lets some of the deletions pass in each hour.
+        for _ in range(40):
             if not self._waiting():
                 break
             self._syncs(15 * MINUTE, 1)
