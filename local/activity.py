@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,17 @@ class Activity:
     changes: Take
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="job"))
 
-    def backfill(self, since: date | None) -> None:
+    def backfill(self) -> None:
         """Complete the backfill, then sync until no entry of the work queue is due soon. Raises Failed.
 
-        since: None for all records. A backfill that an earlier run began continues; it does not start again.
+        A backfill that an earlier run began continues; it does not start again.
         """
         began = time.monotonic()
         with self.terminal.bars() as show:
             if self._is_begun():
                 self._watched(show, "sync")
             else:
-                self._watched(show, "backfill", **({"since": since.isoformat()} if since else {}))
+                self._watched(show, "backfill")
             while self._is_walking() or self._is_due_soon():
                 time.sleep(WAIT_SECONDS)
                 self._watched(show, "sync")
@@ -62,9 +62,9 @@ class Activity:
         rest = f"{waiting} entries of the work queue are due later" if waiting else "nothing is pending"
         self.terminal.say(f"Backfilled in {time.monotonic() - began:.1f} s: {rest}.")
 
-    def _watched(self, show: Bars, job: str, **more: str) -> None:
+    def _watched(self, show: Bars, job: str) -> None:
         """Run the job in another thread, and show its progress meanwhile."""
-        report = self._pool.submit(run_job, self.jobs_url, job, **more)
+        report = self._pool.submit(run_job, self.jobs_url, job)
         while not report.done():
             show(self._stages())
             time.sleep(BAR_SECONDS)

@@ -43,9 +43,9 @@ class Control:
         return answer.json()  # type: ignore[no-any-return]
 
 
-def run_job(url: str, job: str, **more: str) -> dict[str, Any]:
+def run_job(url: str, job: str) -> dict[str, Any]:
     """Start a job as Cloud Scheduler does, and wait for its report. Raises Failed."""
-    answer = requests.post(url, json={"job": job, **more}, timeout=JOB_SECONDS)
+    answer = requests.post(url, json={"job": job}, timeout=JOB_SECONDS)
     if answer.status_code != 200:
         raise Failed(f"run_job answered {answer.status_code} to the job {job}: look into run_job.log")
     report: dict[str, Any] = answer.json()

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 from contextlib import ExitStack
-from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import requests
@@ -29,9 +28,6 @@ from shared.wiring.system import System
 from workstation.authorization import AuthorizationFailed
 from workstation.embedded_push import Pusher
 from workstation.wiring import changes, local_system, queue
-
-# All of the simulator's records are newer. From another DrChrono, all records are fetched.
-OLDEST_SIMULATED = timedelta(days=400)
 
 SYNC_SECONDS = 10.0
 REFRESH_SECONDS = 3600.0
@@ -86,7 +82,7 @@ def _run(options: Options, terminal: Terminal, folder: Path, processes: Processe
     if control is not None:
         verify_webhook(terminal, control)
     terminal.heading("Backfill")
-    activity.backfill(since=None if control is None else _today() - OLDEST_SIMULATED)
+    activity.backfill()
     equal = True
     if control is not None:
         terminal.heading("Webhooks")
@@ -149,7 +145,3 @@ def _make_token_secret(options: Options, folder: Path) -> None:
     cloud = _system(options, folder).cloud()
     with contextlib.suppress(AlreadyExists):
         connect(cloud).create_secret(parent=f"projects/{cloud.project}", secret_id=cloud.token_secret)
-
-
-def _today() -> date:
-    return datetime.now(timezone.utc).date()
