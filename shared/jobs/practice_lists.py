@@ -53,8 +53,12 @@ def start(parts: Parts) -> None:
 
 
 def go_on(run: Run) -> None:
-    """Continue the passes that are under way, and begin those that are due. Raises Stopped."""
+    """Continue the passes that are under way, and begin those that are due. Raises Stopped.
+
+    First passes come before the second ones that prove them: until then, the copy has nothing of the kind.
+    """
     due = [name for name in KIND_NAMES if _is_due(run.parts, name)]
+    due.sort(key=lambda name: run.parts.checkpoints.get(name).filled_at is not None)
     if not due:
         return
     try:

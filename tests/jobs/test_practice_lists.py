@@ -254,3 +254,15 @@ def test_a_first_pass_whose_pages_shift_is_repeated_before_anything_is_claimed(
     again = clinic.positions.get("allergies")
     assert again.complete_at == listed_until(first.reconciled_at)
     assert [one for one in clinic.differences() if one.startswith("allergies")] == []
+
+
+def test_every_kind_is_filled_before_the_first_one_is_proved(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(clinic)
+    clinic.run(backfill.go_on)
+    first = KIND_NAMES[0]
+    now = clinic.now()
+    clinic.positions.change(first, lambda old: replace(old, filled_at=now, reconciled_at=now, complete_at=None))
+    passes: list[str] = []
+    monkeypatch.setattr(practice_lists, "_pass", lambda run, kind: passes.append(kind.name))
+    clinic.run(practice_lists.go_on)
+    assert passes == [*KIND_NAMES[1:], first]
