@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.store_record import handle
+from shared.documents import Documents
 from shared.errors import QuotaExhausted
 from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.checkpoints import Checkpoints
@@ -35,6 +36,10 @@ class Killed(BaseException):
     """Not an Exception, so that no handler of the system catches it."""
 
 
+class Filled(BaseException):
+    """Ends the run in which the copy got the last of the records."""
+
+
 class Counting:
     """A rate limiter in front of a rate limiter, which records when each request was granted."""
 
@@ -54,17 +59,26 @@ class Counting:
         self._limiter.throttled(until)
 
 
-class CrashingCheckpoints(Checkpoints):
-    """Crashes at every tenth page, after it is stored and before its checkpoint is."""
+class WatchedCheckpoints(Checkpoints):
+    """Crashes at every tenth page, if armed, after it is stored and before its checkpoint is.
+
+    changed: called after each change.
+    """
 
     pages = 0
     armed = False
+
+    def __init__(self, documents: Documents) -> None:
+        super().__init__(documents)
+        self.changed: Callable[[], None] = lambda: None
 
     def change(self, kind: str, change: Any, *also: Any) -> Checkpoint:
         if self.armed:
             self.armed = False
             raise Killed
-        return super().change(kind, change, *also)
+        checkpoint = super().change(kind, change, *also)
+        self.changed()
+        return checkpoint
 
 
 @dataclass
@@ -80,7 +94,7 @@ class Filling(Clinic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.positions: CrashingCheckpoints = CrashingCheckpoints(self.documents)
+        self.positions: WatchedCheckpoints = WatchedCheckpoints(self.documents)
         self._next_event = self.simulator.clock.now() + EVENT_SECONDS
 
     def parts(self) -> Parts:
@@ -107,7 +121,7 @@ class Filling(Clinic):
 
 
 class _CrashingLists:
-    def __init__(self, api: Any, positions: CrashingCheckpoints) -> None:
+    def __init__(self, api: Any, positions: WatchedCheckpoints) -> None:
         self._api, self._positions = api, positions
 
     def list_changed(self, *args: Any, **named: Any) -> Iterator[Any]:
