@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Request
@@ -28,16 +33,8 @@ def read_body(request: Request, seconds: float = LONGEST_SECONDS) -> bytes:
     longer. Raises WebhookRejected.
     """
     connection = next((request.environ[name] for name in SOCKETS if name in request.environ), None)
-    late = threading.Event()
-    watch = threading.Timer(seconds, _shut, [connection, late])
-    watch.daemon = True
-    watch.start()
-    try:
+    with WATCHDOG.watching(connection, seconds):
         return _read(request)
-    finally:
-        watch.cancel()
-        if late.is_set():  # the shutdown ended the reading, whatever `_read` returned or raised
-            raise WebhookRejected("body_too_slow", 408)
 
 
 def _read(request: Request) -> bytes:
@@ -54,10 +51,62 @@ def _read(request: Request) -> bytes:
     return b"".join(pieces)
 
 
-def _shut(connection: Any, late: threading.Event) -> None:
-    late.set()
-    if isinstance(connection, socket.socket):
+@dataclass(eq=False)
+class _Watched:
+    connection: Any
+    due: float
+    is_late: bool = False
+
+    def shut(self) -> None:
+        self.is_late = True
+        if isinstance(self.connection, socket.socket):
+            try:
+                self.connection.shutdown(socket.SHUT_RD)
+            except OSError:
+                return  # the sender has closed the connection
+
+
+class Watchdog:
+    """Shuts down connections that are read from for too long.
+
+    One thread for all requests, started by the first: starting one takes longer than everything else that a request
+    needs before it is published. It wakes up every few seconds while requests come, and not at all without any.
+    """
+
+    def __init__(self) -> None:
+        self._earlier = threading.Condition()  # guards the others; notified if the thread would wake up too late
+        self._watched: set[_Watched] = set()
+        self._wakes_at = math.inf
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watching(self, connection: Any, seconds: float) -> Iterator[None]:
+        """Raises WebhookRejected if the block took longer, whatever it raised itself."""
+        watched = _Watched(connection, time.monotonic() + seconds)
+        with self._earlier:
+            self._watched.add(watched)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="request-bodies", daemon=True)
+                self._thread.start()
+            elif watched.due < self._wakes_at:
+                self._earlier.notify()
         try:
-            connection.shutdown(socket.SHUT_RD)
-        except OSError:
-            return  # the sender has closed the connection
+            yield
+        finally:
+            with self._earlier:
+                self._watched.discard(watched)
+            if watched.is_late:  # the shutdown ended the reading
+                raise WebhookRejected("body_too_slow", 408)
+
+    def _watch(self) -> None:
+        with self._earlier:
+            while True:
+                now = time.monotonic()
+                for late in [one for one in self._watched if one.due <= now]:
+                    self._watched.discard(late)
+                    late.shut()
+                self._wakes_at = min((one.due for one in self._watched), default=math.inf)
+                self._earlier.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
+
+
+WATCHDOG = Watchdog()

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from functions import request_body
 from functions.receive_webhook import misconfigured
 from functions.request_body import MOST_BODY_BYTES, read_body
 from shared.errors import PublishFailed, SettingsError, WebhookRejected
@@ -231,6 +232,16 @@ def test_a_body_that_comes_too_slowly_is_408_and_holds_the_thread_no_longer(
         ):
             read_body(flask.request, seconds=0.05)
     assert (refused.value.reason, refused.value.status) == ("body_too_slow", 408)
+
+
+def test_a_slow_body_ends_at_its_own_time_and_no_other_reading_with_it() -> None:
+    watching = request_body.WATCHDOG.watching
+    (one, sender_of_one), (other, sender_of_other) = socket.socketpair(), socket.socketpair()
+    with one, sender_of_one, other, sender_of_other, watching(other, 60):
+        with pytest.raises(WebhookRejected, match="body_too_slow"), watching(one, 0.05):
+            one.recv(1)  # nothing comes: it returns when the reading side is shut down
+        sender_of_other.sendall(b"x")
+        assert other.recv(1) == b"x"
 
 
 @pytest.mark.parametrize("secrets", [(), ("",), (SECRET, "")])
