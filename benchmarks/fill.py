@@ -90,7 +90,8 @@ def filled(
             clinic.sleep(max(0.0, (started + SYNC_EVERY - clinic.now()).total_seconds()))
         clinic.positions.changed = lambda: None
         after = clinic.simulator.stats()
-        minutes = max((clinic.now() - began) / timedelta(minutes=1), 0.1)
+        ended = clinic.now()
+        minutes = max((ended - began) / timedelta(minutes=1), 0.1)
         deferred = clinic.live.allowance.refused if clinic.live else "-"
         clinic.live, clinic.crashing = None, False
         _confirm(clinic)
@@ -107,7 +108,7 @@ def filled(
             "requests": requests,
             "least": least,
             "of least": round(requests / least, 3),
-            "of the background's": _share(clinic, began, worked_until or clinic.now(), quota, reserved=events),
+            "of the background's": _share(clinic, began, worked_until or ended, quota, reserved=events),
             "events that waited": deferred,
             "429s": after["throttled"] - before["throttled"],
         }
