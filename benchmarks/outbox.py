@@ -13,7 +13,6 @@ import contextlib
 import io
 import os
 import random
-import statistics
 import tempfile
 import time
 import uuid
@@ -25,7 +24,7 @@ from pathlib import Path
 
 from google.cloud import firestore
 
-from benchmarks.report import Report, Row, Want
+from benchmarks.report import Report, Row, Want, percentile
 from local.emulators import Emulators
 from shared.cloud.firestore import FirestoreDocuments
 from shared.documents import Documents
@@ -163,10 +162,6 @@ def burst(bench: Bench, count: int, seconds: float) -> Row:
         "event's wait p50 s": percentile(waits, 50),
         "event's wait p95 s": percentile(waits, 95),
     }
-
-
-def percentile(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100)[percent - 1] if len(values) > 1 else float("nan")
 
 
 def run(store: str, documents: Documents, quota: str, measure: Callable[[Bench], Row]) -> Row:

@@ -132,6 +132,10 @@ class Prices:
     second: float = 0.000024 + 0.0000025  # one vCPU and one GiB
     fixed: float = 5.0  # a month: secret versions, keys, scheduler, logs and alerts of an idle system
 
+    def of_operations(self, cost: Cost) -> float:
+        """Return what the operations of Firestore cost."""
+        return cost.reads * self.reads + cost.writes * self.writes + cost.deletes * self.deletes
+
 
 # Billed seconds: of a webhook and its event, of a job's request, of a tick without work.
 EVENT_SECONDS, REQUEST_SECONDS, TICK_SECONDS = 0.6, 0.5, 2.0
@@ -144,6 +148,5 @@ def month(practice: Practice, cost: Cost, prices: Prices) -> float:
     """Return the cost of a month in US dollars."""
     events = 9 * practice.visits
     seconds = events * EVENT_SECONDS + max(0.0, cost.requests - events) * REQUEST_SECONDS + TICKS * TICK_SECONDS
-    store = cost.reads * prices.reads + cost.writes * prices.writes + cost.deletes * prices.deletes
     kept = practice.patients * KIB_OF_A_PATIENT / 2**20
-    return (store + seconds * prices.second) * MONTH_DAYS + kept * prices.gib_month + prices.fixed
+    return (prices.of_operations(cost) + seconds * prices.second) * MONTH_DAYS + kept * prices.gib_month + prices.fixed

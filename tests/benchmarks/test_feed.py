@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.feed import OFF, Spent, Told, Way, extra
+from benchmarks.feed import Told
+from benchmarks.feed_costs import OFF, Spent, Way, extra
 from benchmarks.practice_costs import Cost
 from shared.documents import Documents
 
