@@ -84,11 +84,12 @@ class Watchdog:
         """Raises WebhookRejected if the block took longer, whatever it raised itself."""
         watched = _Watched(connection, time.monotonic() + seconds)
         with self._earlier:
-            self._watched.add(watched)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="request-bodies", daemon=True)
-                self._thread.start()
-            elif watched.due < self._wakes_at:
+                thread = threading.Thread(target=self._watch, name="request-bodies", daemon=True)
+                thread.start()
+                self._thread = thread  # if it could not be started, the next request tries again
+            self._watched.add(watched)
+            if watched.due < self._wakes_at:
                 self._earlier.notify()
         try:
             yield
