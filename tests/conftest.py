@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from local.emulators import Emulators, EmulatorsMissing, find, required
 from local.package import ROOT
@@ -25,6 +26,10 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 # Programs that the tests start inherit it: a shell that starts the tests in the background has it ignored, and Ctrl-C
 # would reach none of them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

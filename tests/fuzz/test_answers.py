@@ -51,7 +51,7 @@ from tests.fuzz.answers import CANARY, Reply, Service, cut, spoiled
 from workstation.embedded_documents import EmbeddedDocuments
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
-FUZZED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZED = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.utc)
 FORMS = st.sampled_from(["guide", "live"])
 FOLDER = tempfile.TemporaryDirectory()

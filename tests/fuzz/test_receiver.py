@@ -23,7 +23,7 @@ from tests.functions.deliveries import SECRET, Receiver
 from tests.fuzz.answers import CANARY, cut, spoiled
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
-FUZZED = settings(max_examples=10 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZED = settings(max_examples=10 * EXAMPLES, suppress_health_check=list(HealthCheck))
 SEEDS = st.integers(0, 2**32)
 
 OBJECT = {"id": 87654321, "first_name": CANARY, "updated_at": "2026-03-24T11:02:33", "patient": 12345}

@@ -104,7 +104,7 @@ def shown(clinic: Clinic, kind: str) -> bool:
 
 
 @pytest.mark.parametrize("form", ["guide", "live"])
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(broken=broken_things)
 @example(broken=Broken("patients", "single", False, FAULTS[0]))
 @example(broken=Broken("medications", "list", False, FAULTS[2]))

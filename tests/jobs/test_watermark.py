@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.documents import Documents
@@ -30,7 +30,6 @@ def local(instant: datetime, hours: float) -> str:
     ages=st.lists(st.integers(0, 40_000), min_size=QUORUM, max_size=8),
     misdated=st.lists(st.integers(-20, 40), max_size=QUORUM - 1),
 )
-@settings(deadline=None)
 def test_no_change_is_missed_whatever_zone_since_is_read_in_and_whatever_one_record_says(
     zone: int, since_zone: int, ages: list[int], misdated: list[int]
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.outbox import transitions
@@ -113,13 +113,10 @@ def test_two_creations_that_look_alike_have_one_target() -> None:
     assert len({target_of(read_request(entry("appointments", fields=fields))) for fields in visits}) == 1
 
 
-# Under load on a small machine an example may take long; that is no fault.
-unhurried = settings(deadline=None)
 texts = st.none() | st.text(max_size=5)
 instants = st.datetimes(timezones=st.just(timezone.utc))
 
 
-@unhurried
 @given(
     st.sampled_from([State.WAITING, State.SENDING, State.UNKNOWN, State.DONE, State.REJECTED]),
     st.builds(dict, reason=st.text(max_size=5), attempts=st.integers(0, 9), fence=texts, before=texts, version=texts),
@@ -131,7 +128,6 @@ def test_an_entry_is_read_as_it_was_written(state: State, one: Any, two: Any, na
     assert from_document("a", {**entry(), **to_document(made, NOON)}) == made
 
 
-@unhurried
 @given(st.dictionaries(st.sampled_from(sorted(OWN)), st.none() | st.integers() | st.text(max_size=3) | instants))
 def test_an_entry_with_damage_is_no_entry_or_one(damage: dict[str, object]) -> None:
     data = {**entry(), **to_document(waiting(), NOON), **damage}

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.outbox.entry_documents import OWN
@@ -142,7 +142,6 @@ names = st.sampled_from(sorted({*WRITABLE["patients"], *WRITABLE["appointments"]
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["patients", "appointments", "other"]),
     st.sampled_from(["create", "update", "delete"]),

@@ -29,7 +29,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["20/minute", "7/second,30/minute", "5/second", "40/hour", "60/minute burst 6"]),
     skews,

@@ -137,7 +137,7 @@ def is_ledger(document: Data) -> bool:
 documents_of_any_kind = st.dictionaries(st.text(), anything, max_size=4) | damaged_ledgers()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     documents_of_any_kind,
     st.sampled_from(["20/minute", "3/second,30/minute", "60/minute burst 6"]),

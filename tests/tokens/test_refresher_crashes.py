@@ -302,7 +302,7 @@ class Three:
         return token is not None and not self.made.sim.tokens._by_refresh[token.refresh_token].revoked
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(FAILURES, st.integers(min_value=0, max_value=2)), min_size=1, max_size=8))
 def test_a_pair_is_lost_only_with_the_answer_that_held_it(
     tmp_path_factory: pytest.TempPathFactory, failures: list[tuple[tuple[str, Any], int]]
