@@ -8,6 +8,7 @@ import pytest
 
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
+from shared.drchrono.lag import Evidence
 from shared.errors import DeletionsHeld
 from shared.queue.entries import Entry, Priority, Target
 from shared.queue.work_queue import WorkQueue
@@ -117,3 +118,36 @@ def test_what_single_reads_mark_counts(copy: Copy) -> None:
     with pytest.raises(DeletionsHeld):
         allow(25)
     assert held(copy)
+
+
+def mark(copy: Copy, key: str, ago: timedelta, reason: str = "absent") -> None:
+    records = Records(copy.documents, lambda: NOON - ago)
+    records.mark_deleted(PATIENTS, key, NOON, Source("pending"), reason, stated=reason == "deleted_flag")
+
+
+def read_again(copy: Copy, now: datetime = NOON) -> set[str]:
+    """Return what is read again because a record that was marked as deleted is shown."""
+    copy.queue.complete_listed("patients", dict.fromkeys(copy.queue.keys_of("patients"), Evidence(now)))
+    Absences(copy.documents, copy.records, copy.queue, lambda: now).found(PATIENTS, returned=True)
+    return copy.queue.keys_of("patients")
+
+
+def test_when_a_record_returns_the_absent_ones_of_thirty_days_are_read_again(copy: Copy) -> None:
+    mark(copy, "1", timedelta(days=30))
+    mark(copy, "2", timedelta(days=30, microseconds=1))
+    mark(copy, "3", timedelta(0))
+    mark(copy, "4", timedelta(0), "deleted_flag")
+    assert read_again(copy) == {"1", "3"}
+
+
+def test_they_are_read_again_at_most_once_an_hour(copy: Copy) -> None:
+    mark(copy, "1", timedelta(0))
+    assert read_again(copy) == {"1"}
+    assert read_again(copy, NOON + timedelta(minutes=59, seconds=59)) == set()
+    assert read_again(copy, NOON + timedelta(hours=1)) == {"1"}
+
+
+def test_a_record_that_was_not_marked_yet_returns_without_a_review(copy: Copy) -> None:
+    mark(copy, "1", timedelta(0))
+    copy.absences.found(PATIENTS, returned=False)
+    assert copy.queue.keys_of("patients") == set()

@@ -140,6 +140,13 @@ def test_a_record_over_the_limit_is_refused_with_its_size_and_not_cut() -> None:
     assert split({"text": "x" * 1_000_000}).size > 1_000_000
 
 
+def test_a_record_may_need_every_byte_of_a_document_and_not_one_more() -> None:
+    room = 1_048_576 - split({"text": ""}).size
+    assert split({"text": "x" * room}).size == 1_048_576
+    with pytest.raises(RecordTooLarge, match="needs 1048577 bytes"):
+        split({"text": "x" * (room + 1)})
+
+
 @given(records)
 def test_a_document_is_at_most_eleven_times_as_large_as_its_text(record: dict[str, Any]) -> None:
     assert split(record).size <= 11 * len(canonical(record)) + 32 + 2048
