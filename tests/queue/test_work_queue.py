@@ -12,7 +12,7 @@ from benchmarks.counted_store import Counted
 from shared.documents import Documents
 from shared.drchrono.lag import VERSION_LAG, Evidence, provable_from
 from shared.queue.entries import MOST_DELIVERIES, Entry, Priority, Target
-from shared.queue.work_queue import CHUNK_ENTRIES, LEASE, WorkQueue
+from shared.queue.work_queue import BEHIND_RETRY, CHUNK_ENTRIES, LEASE, Pending, WorkQueue
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 SECOND = timedelta(seconds=1)
@@ -107,6 +107,14 @@ def test_a_claim_returns_at_most_the_requested_number(queue: WorkQueue) -> None:
     assert len(queue.claim(NOON, 3, Priority.EVENT)) == 2
 
 
+def test_a_claim_over_several_priorities_returns_no_more_either(queue: WorkQueue) -> None:
+    queue.enqueue([entry("first"), entry("second")])
+    queue.enqueue([entry(str(number), priority=Priority.CHILDREN) for number in range(5)])
+    claimed = queue.claim(NOON, 4, Priority.BACKFILL)
+    assert ids(claimed)[:2] == ["first", "second"]
+    assert len(claimed) == 4
+
+
 def test_two_workers_never_claim_the_same_entry(queue: WorkQueue) -> None:
     queue.enqueue([entry(str(number)) for number in range(30)])
     claimed: list[str] = []
@@ -167,6 +175,30 @@ def test_an_event_that_comes_during_a_failed_attempt_makes_it_due_at_once(queue:
     assert ids(queue.claim(NOON + 2 * SECOND, 1, Priority.EVENT)) == ["1"]
 
 
+def test_an_attempt_that_does_not_count_leaves_the_number_and_an_event_that_was_known_changes_nothing(
+    queue: WorkQueue,
+) -> None:
+    queue.enqueue([entry()])
+    (claimed,) = queue.claim(NOON, 1, Priority.EVENT)
+    queue.enqueue([entry(delivery="d2")])
+    due = NOON + 60 * SECOND
+    queue.retry(claimed, "absent", due, priority=Priority.RETRY, failed=False, absent_since=NOON + SECOND)
+    assert queue.get(claimed.target) == replace(
+        claimed,
+        reason="absent",
+        priority=Priority.RETRY,
+        due=due,
+        deliveries=("d1", "d2"),
+        absent_since=NOON + SECOND,
+        lease_until=None,
+    )
+
+
+def test_an_attempt_at_an_entry_that_is_gone_brings_nothing_back(queue: WorkQueue) -> None:
+    queue.retry(entry(), "server_error", NOON, priority=Priority.RETRY)
+    assert queue.waiting() == 0
+
+
 def test_released_entries_are_due_at_once(queue: WorkQueue) -> None:
     queue.enqueue([entry("1"), entry("2")])
     queue.release(queue.claim(NOON, 2, Priority.EVENT), NOON)
@@ -180,12 +212,52 @@ def test_a_list_completes_the_entries_it_showed_unless_a_newer_event_came(queue:
     assert queue.count("appointments") == 1
 
 
+def test_a_list_of_the_practice_completes_lists_of_patients_and_no_record(queue: WorkQueue) -> None:
+    for kind in ("medications", "problems"):
+        queue.enqueue([entry("1", kind=kind), entry("1", kind=kind, by="patient")])
+    queue.enqueue([entry("2", kind="medications", by="patient", seen=NOON + SECOND)])
+    assert queue.complete_lists("medications", Evidence(NOON)) == 1
+    assert queue.get(Target("medications", "1", "patient")) is None
+    assert queue.waiting() == 4
+
+
+def test_an_entry_that_is_not_proved_waits_until_an_answer_can_prove_it(queue: WorkQueue) -> None:
+    queue.enqueue([entry("1", updated_at="2026-03-01T07:00:00"), entry("2", updated_at="2026-03-01T07:00:00")])
+    # The answer is from before the event.
+    early = Evidence(NOON - SECOND, "2026-03-01T07:00:00")
+    assert queue.complete(Target("patients", "1"), early) is False
+    # The answer could show the event, and shows an older version: DrChrono is behind.
+    behind = Evidence(NOON, "2026-03-01T06:59:59")
+    assert queue.complete(Target("patients", "2"), behind) is False
+    found = [queue.get(Target("patients", key)) for key in ("1", "2")]
+    assert [(one.reason, one.due) for one in found if one] == [
+        ("lag", provable_from(NOON)),
+        ("lag", NOON + 5 * SECOND + BEHIND_RETRY),
+    ]
+
+
+def test_what_waits_for_a_kind_says_how_much_since_when_and_whether_it_can_ever_be_stored(queue: WorkQueue) -> None:
+    assert queue.pending("patients") == Pending(0, None, unstorable=False)
+    queue.enqueue([entry("1", seen=NOON), entry("2", seen=NOON - SECOND)])
+    queue.enqueue([entry("3", kind="problems", by="patient", seen=NOON - 9 * SECOND)])
+    assert queue.pending("patients") == Pending(2, NOON - SECOND, unstorable=False)
+    queue.enqueue([replace(entry("4"), unstorable=True)])
+    assert queue.pending("patients") == Pending(3, NOON - SECOND, unstorable=True)
+
+
+def test_only_records_that_a_single_read_decides_about_count_as_absent(queue: WorkQueue) -> None:
+    queue.enqueue([entry("1", reason="absent"), entry("2", reason="deletions_held"), entry("3", reason="not_found")])
+    queue.enqueue([entry("1", kind="problems", reason="absent"), entry("4", by="patient", reason="absent")])
+    assert queue.count_absent("patients") == 2
+
+
 def test_entries_can_be_made_due_by_reason(queue: WorkQueue) -> None:
     far = NOON + timedelta(days=1)
     queue.enqueue([entry("1", reason="forbidden", due=far), entry("2", reason="too_large", due=far), entry("3")])
     assert queue.make_due(NOON, reason="forbidden") == 1
     assert sorted(ids(queue.claim(NOON, 9, Priority.EVENT))) == ["1", "3"]
     assert queue.make_due(NOON, kind="patients") == 3
+    assert queue.make_due(NOON, kind="patients") == 0  # due now is due already
 
 
 def test_the_backlog_counts_by_reason_with_the_oldest(queue: WorkQueue) -> None:
@@ -203,14 +275,22 @@ def test_a_fetch_of_an_older_version_than_the_events_leaves_the_entry(queue: Wor
     assert queue.complete(Target("patients", "1"), replace(old, until=NOON + VERSION_LAG)) is True
 
 
-@pytest.mark.parametrize("broken", [{}, {"kind": 5}, {"priority": 0, "due": NOON, "kind": "patients"}])
+@pytest.mark.parametrize(
+    ("broken", "rebuilt"),
+    [
+        ({}, 1),
+        ({"kind": 5}, 1),
+        # A claim finds it by its priority, and needs no repair.
+        ({"priority": 0, "due": NOON, "kind": "patients"}, 0),
+    ],
+)
 def test_an_unreadable_entry_is_rebuilt_and_its_target_fetched(
-    queue: WorkQueue, documents: Documents, broken: dict[str, object]
+    queue: WorkQueue, documents: Documents, broken: dict[str, object], rebuilt: int
 ) -> None:
     documents.transact(lambda transaction: transaction.set("sync_pending/patients:7", broken))
     documents.transact(lambda transaction: transaction.set("sync_pending/nothing of ours", broken))
     queue.enqueue([entry("1")])
-    queue.repair()
+    assert queue.repair() == rebuilt
     claimed = queue.claim(NOON + 9 * SECOND, 10, Priority.EVENT)
     assert sorted(ids(claimed)) == ["1", "7"]
     assert {one.last_seen for one in claimed if one.target.id == "7"} == {NOON + 5 * SECOND}
