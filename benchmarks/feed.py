@@ -160,7 +160,7 @@ def behind(documents: Documents, publish: Publish, patients: Sequence[dict[str, 
     """So many changed while the broker did not answer; then one sync tells them."""
     silent = records_of(documents, lambda messages: set())
     page = [{**patients[number % len(patients)], "id": 10**6 + number} for number in range(count)]
-    silent.store_page(PATIENTS, page, now(), Source("sync"))
+    silent.pages.store(PATIENTS, page, now(), Source("sync"))
 
     def later() -> datetime:
         """When the leases of those that published in vain have lapsed."""
