@@ -24,39 +24,58 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # The code that decides, and the tests that have to notice: quick ones first, since the first failure ends the run.
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("shared/records/ordering.py", ("tests/records/test_ordering.py",)),
+    ("shared/records/announcing.py", ("tests/feed/test_announcing.py", "tests/feed/test_relay.py")),
+    ("shared/records/changes.py", ("tests/records/test_changes.py", "tests/feed/test_announcing.py")),
+    ("shared/records/coverage.py", ("tests/jobs/test_coverage.py",)),
     ("shared/records/deletion_limit.py", ("tests/records/test_deletion_limit.py",)),
+    ("shared/records/marks.py", ("tests/records/test_marks.py",)),
+    ("shared/records/ordering.py", ("tests/records/test_ordering.py",)),
     ("shared/records/prepared.py", ("tests/records/test_chunks.py", "tests/records/test_store_page.py")),
     ("shared/records/scheduled.py", ("tests/records/test_scheduled.py",)),
     ("shared/records/signed_urls.py", ("tests/records/test_signed_urls.py",)),
     ("shared/records/storable.py", ("tests/records/test_storable.py",)),
-    ("shared/records/outcome.py", ("tests/records", "tests/functions/test_store_record.py", "tests/jobs/test_sync.py")),
-    ("shared/records/refresh.py", ("tests/records", "tests/functions/test_store_record.py", "tests/jobs/test_sync.py")),
+    ("shared/records/zones.py", ("tests/jobs/test_zones.py",)),
     (
         "shared/records/absence.py",
         ("tests/records/test_absence.py", "tests/jobs/test_reconcile.py", "tests/jobs/test_sync.py"),
     ),
-    ("shared/records/coverage.py", ("tests/jobs/test_coverage.py",)),
-    ("shared/records/zones.py", ("tests/jobs/test_zones.py",)),
-    ("shared/records", ("tests/records", "tests/functions/test_store_record.py", "tests/jobs/test_sync.py")),
-    ("shared/queue/entries.py", ("tests/queue/test_entries.py",)),
+    (
+        "shared/records",
+        (
+            *("tests/records", "tests/feed/test_announcing.py", "tests/functions/test_store_record.py"),
+            *("tests/jobs/test_sync.py", "tests/jobs/test_reconcile.py"),
+        ),
+    ),
     ("shared/queue/encoding.py", ("tests/queue",)),
+    ("shared/queue/entries.py", ("tests/queue/test_entries.py",)),
     ("shared/queue", ("tests/queue", "tests/functions/test_store_record.py", "tests/jobs/test_sync.py")),
+    ("shared/jobs/announce.py", ("tests/jobs/test_announce.py",)),
     ("shared/jobs/backfill.py", ("tests/jobs/test_backfill.py", "tests/jobs/test_shifting.py")),
     ("shared/jobs/checkpoint.py", ("tests/jobs/test_pauses.py", "tests/jobs/test_isolation.py")),
     ("shared/jobs/claims.py", ("tests/jobs/test_claim_limits.py",)),
     ("shared/jobs/coverage.py", ("tests/jobs/test_coverage.py",)),
+    ("shared/jobs/due.py", ("tests/jobs/test_due.py",)),
     ("shared/jobs/leases.py", ("tests/jobs/test_leases.py",)),
-    ("shared/jobs/practice_", ("tests/jobs/test_practice_lists.py",)),
+    ("shared/jobs/practice", ("tests/jobs/test_practice_lists.py",)),
+    ("shared/jobs/prefetch.py", ("tests/jobs/test_prefetch.py",)),
     ("shared/jobs/reconcile.py", ("tests/jobs/test_reconcile.py", "tests/jobs/test_shifting.py")),
+    ("shared/jobs/remaining.py", ("tests/jobs/test_remaining.py",)),
+    ("shared/jobs/report.py", ("tests/jobs/test_report.py",)),
+    ("shared/jobs/slow_round.py", ("tests/jobs/test_pauses.py", "tests/jobs/test_sync.py")),
     ("shared/jobs/status.py", ("tests/jobs/test_status.py",)),
+    ("shared/jobs/waiting.py", ("tests/jobs/test_waiting.py",)),
+    ("shared/jobs/walk_state.py", ("tests/jobs/test_walk_state.py",)),
     ("shared/jobs/watermark.py", ("tests/jobs/test_watermark.py",)),
     ("shared/jobs/whole.py", ("tests/jobs/test_whole.py",)),
     ("shared/jobs/worklist.py", ("tests/jobs/test_isolation.py", "tests/jobs/test_sync.py")),
-    ("shared/jobs/waiting.py", ("tests/jobs/test_waiting.py",)),
-    ("shared/jobs/prefetch.py", ("tests/jobs/test_prefetch.py",)),
     ("shared/jobs/zones.py", ("tests/jobs/test_zones.py",)),
-    ("shared/jobs", ("tests/jobs/test_sync.py", "tests/jobs/test_shifting.py", "tests/jobs/test_isolation.py")),
+    (
+        "shared/jobs",
+        (
+            *("tests/jobs/test_status.py", "tests/jobs/test_claims.py", "tests/jobs/test_sync.py"),
+            *("tests/jobs/test_shifting.py", "tests/jobs/test_isolation.py"),
+        ),
+    ),
     ("shared/drchrono/lag.py", ("tests/drchrono/test_lag.py",)),
     ("shared/webhooks", ("tests/webhooks", "tests/functions/test_receive_webhook.py")),
     ("functions", ("tests/functions/test_receive_webhook.py",)),
@@ -65,7 +84,7 @@ PATHS = (
     *("shared/records", "shared/queue", "shared/jobs", "shared/drchrono/lag.py", "shared/webhooks"),
     *("functions/receive_webhook.py", "functions/request_body.py"),
 )
-SECONDS = 300
+SECONDS = 600
 
 SWAPPED: dict[type[ast.AST], tuple[str, str]] = {
     ast.Lt: ("<", "<="),

@@ -17,6 +17,7 @@ from shared.rate_limit.windows import parse_windows
 NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.utc)
 MINUTE = parse_windows("100/minute")
 UNDATED = {"first": None, "last": None}
+DATED = {"first": "2026-01-01", "last": "2026-06-01"}
 
 
 def walk(**state: Any) -> Checkpoint:
@@ -45,7 +46,10 @@ def test_a_bulk_list_says_how_many_pages_it_has(total: int, pages: int, left: in
     "state",
     [
         {},  # the guide's lists name no count
-        {"total": 5000, "windows": [{"first": "2026-01-01", "last": "2026-06-01"}, UNDATED], "all_windows": 2},
+        # The count is of one list without dates: here others wait, or it was divided by dates.
+        {"total": 5000, "windows": [DATED, UNDATED], "all_windows": 2},
+        {"total": 5000, "windows": [UNDATED, DATED], "all_windows": 2},
+        {"total": 5000, "windows": [DATED], "all_windows": 2},
     ],
 )
 def test_lists_without_a_count_are_not_guessed(state: dict[str, Any]) -> None:
