@@ -58,6 +58,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/jobs/leases.py", ("tests/jobs/test_leases.py",)),
     ("shared/jobs/practice", ("tests/jobs/test_practice_lists.py",)),
     ("shared/jobs/prefetch.py", ("tests/jobs/test_prefetch.py",)),
+    ("shared/jobs/reading.py", ("tests/jobs/test_reading.py", "tests/jobs/test_shifting.py")),
     ("shared/jobs/reconcile.py", ("tests/jobs/test_reconcile.py", "tests/jobs/test_shifting.py")),
     ("shared/jobs/remaining.py", ("tests/jobs/test_remaining.py",)),
     ("shared/jobs/report.py", ("tests/jobs/test_report.py",)),

@@ -69,6 +69,21 @@ def test_what_was_learned_is_forgotten_after_a_week() -> None:
     assert watermark.offset_of(known) == -5 * HOUR
 
 
+@pytest.mark.parametrize(("seconds", "learned"), [(60, True), (61, False)])
+def test_a_record_may_be_dated_ahead_of_utc_by_a_minute_and_no_more(seconds: int, learned: bool) -> None:
+    known = watermark.learned([], {"1": local(NOON, seconds / 3600)}, NOON)
+    assert [one.seconds for one in known] == [seconds] * learned
+
+
+def test_the_watermark_is_the_newest_of_what_is_known_and_never_ahead_of_the_clock() -> None:
+    west = local(NOON, -12)
+    assert watermark.moved(None, None, NOON, -5 * HOUR) == west
+    assert watermark.moved(None, local(NOON, -6), NOON, -5 * HOUR) == local(NOON, -6)
+    assert watermark.moved(local(NOON, -6), local(NOON, -7), NOON, -5 * HOUR) == local(NOON, -6)
+    assert watermark.moved(local(NOON, -30), None, NOON, -5 * HOUR) == west
+    assert watermark.moved(local(NOON, 9), local(NOON, -4), NOON, -5 * HOUR) == local(NOON, -5)
+
+
 @pytest.mark.parametrize("value", [None, 5, "", "yesterday", ["2026-03-10T12:00:00"], "2026-13-01T00:00:00"])
 def test_what_is_no_time_is_left_out(value: Any) -> None:
     assert watermark.learned([], {"1": value}, NOON) == []
