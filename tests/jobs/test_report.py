@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.report import report
-from shared.jobs.status import publish_all
+from shared.jobs.status import KindState, publish_all
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
+from shared.queue.entries import Entry, Priority, Target
+from shared.records.coverage import Coverage
 from tests.clinic import Clinic, simulator
 from tests.jobs.test_coverage import allow, clinic_of, start
 from tests.jobs.test_reconcile import reconciled
 from tests.jobs.test_sync import filled
+
+NOTHING = Coverage(None, None, {}, None, None)
 
 Lines = Callable[[Clinic, str], list[dict[str, Any]]]
 
@@ -90,6 +97,42 @@ def test_held_deletions_are_reported_until_a_person_accepts_them(embedded: Docum
 
         clinic.absences.accept(KINDS["patients"])
         assert lines(clinic, "deletions.waiting") == []
+
+
+def test_how_far_each_kind_is_behind_is_reported_and_the_time_between_two_whole_lists_is_not_lag(
+    embedded: Documents, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with simulator(patients=2, token_seconds=10**8) as running:
+        clinic = Clinic(running, embedded)
+        now = clinic.now()
+        whole = timedelta(days=1)
+        behind = {"patients": timedelta(seconds=90), "doctors": whole + timedelta(seconds=90), "users": whole}
+        behind |= {"medications": timedelta(hours=1), "appointments": timedelta(seconds=-5)}
+        capsys.readouterr()
+        checkpoints = {name: Checkpoint(complete_at=now - lag) for name, lag in behind.items()}
+        states = [KindState(kind, checkpoints.get(name, Checkpoint()), None, NOTHING) for name, kind in KINDS.items()]
+        report(replace(clinic.parts(), now=lambda: now), states)
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        positions = {line["kind"]: line["lag_seconds"] for line in found if line["message"] == "kind.position"}
+        # Medications have no position of their own, and the clock of another instance may be ahead.
+        assert positions == {"patients": 90, "doctors": 90, "users": 0, "appointments": 0}
+
+
+def test_what_waits_is_reported_by_reason(embedded: Documents, lines: Lines) -> None:
+    with simulator(patients=2, token_seconds=10**8) as running:
+        clinic = Clinic(running, embedded)
+        now = clinic.now()
+        for key, reason, age in (("1", "quota", 30), ("2", "quota", 90), ("3", "forbidden", 0)):
+            seen = now - timedelta(seconds=age)
+            clinic.queue.enqueue([Entry(Target("patients", key), reason, Priority.EVENT, seen, now, now)])
+        quota, forbidden = lines(clinic, "pending.state")
+        assert (quota["reason"], quota["count"], forbidden["reason"], forbidden["count"]) == (
+            "quota",
+            2,
+            "forbidden",
+            1,
+        )
+        assert quota["oldest_seconds"] == pytest.approx(90, abs=20)
 
 
 def test_a_missing_permission_is_reported_once_a_run_until_it_is_given_back(embedded: Documents, lines: Lines) -> None:

@@ -11,8 +11,8 @@ import pytest
 from benchmarks.counted_store import Counted
 from shared.documents import Documents
 from shared.drchrono.lag import VERSION_LAG, Evidence, provable_from
-from shared.queue.entries import MOST_DELIVERIES, Entry, Priority, Target
-from shared.queue.work_queue import BEHIND_RETRY, CHUNK_ENTRIES, LEASE, Pending, WorkQueue
+from shared.queue.entries import BEHIND_RETRY, MOST_DELIVERIES, Entry, Priority, Target
+from shared.queue.work_queue import CHUNK_ENTRIES, LEASE, Pending, WorkQueue
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 SECOND = timedelta(seconds=1)
