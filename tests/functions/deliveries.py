@@ -6,7 +6,7 @@ The digests were computed with `openssl dgst -sha256 -hmac`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,6 +43,7 @@ class Receiver:
     settings: WebhookSettings = field(
         default_factory=lambda: WebhookSettings(secrets=(SECRET,), signature="either", handshake=True)
     )
+    now: Callable[[], datetime] = lambda: NOON
     publish_error: SyncError | None = None
     published: list[tuple[Change, Mapping[str, str]]] = field(default_factory=list)
 
@@ -58,7 +59,7 @@ class Receiver:
         self.published.append((decode(data), attributes))
 
     def answer(self) -> flask.Response:
-        return handle(flask.request, settings=self.settings, publish=self.publish, now=lambda: NOON)
+        return handle(flask.request, settings=self.settings, publish=self.publish, now=self.now)
 
     def post(self, body: bytes, headers: Mapping[str, str] = BY_TOKEN) -> TestResponse:
         return self.client.post("/", data=body, headers=dict(headers))

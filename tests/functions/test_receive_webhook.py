@@ -6,6 +6,7 @@ import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -22,6 +23,9 @@ from shared.errors import PublishFailed, SettingsError, WebhookRejected
 from shared.settings import webhook_settings
 from shared.webhooks.events import Change
 from tests.functions.deliveries import AS_PATIENT, BY_TOKEN, CANARY, GUIDE, GUIDE_HMAC, LIVE, NOON, SECRET, Receiver
+
+# If nothing ends the reading, the test fails instead of waiting for ever.
+SILENT_SECONDS = 60
 
 
 @pytest.fixture
@@ -54,6 +58,15 @@ def test_a_delivery_of_the_guides_form_is_published_and_answered_204(
             "ms": 0.0,
         }
     ]
+
+
+def test_an_event_is_as_old_as_its_request_and_the_time_that_it_took_is_logged(
+    receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiver.now = iter([NOON, NOON + timedelta(milliseconds=1234.56)]).__next__
+    assert receiver.post(GUIDE).status_code == 204
+    assert receiver.published[0][0].received_at == NOON
+    assert lines(capsys)[0]["ms"] == 1234.6
 
 
 def test_a_delivery_of_the_live_form_is_published_without_its_record(
@@ -223,6 +236,7 @@ def test_a_body_that_comes_too_slowly_is_408_and_holds_the_thread_no_longer(
 ) -> None:
     """The sender's end stays open and silent: only the deadline ends the reading."""
     sender, server = socket.socketpair()
+    server.settimeout(SILENT_SECONDS)
     with sender, server, server.makefile("rb") as body:
         environ = {"wsgi.input": body, "wsgi.input_terminated": True, "gunicorn.socket": server}
         sender.sendall(b'{"event":')
@@ -237,6 +251,7 @@ def test_a_body_that_comes_too_slowly_is_408_and_holds_the_thread_no_longer(
 def test_a_slow_body_ends_at_its_own_time_and_no_other_reading_with_it() -> None:
     watching = request_body.WATCHDOG.watching
     (one, sender_of_one), (other, sender_of_other) = socket.socketpair(), socket.socketpair()
+    one.settimeout(SILENT_SECONDS)
     with one, sender_of_one, other, sender_of_other, watching(other, 60):
         with pytest.raises(WebhookRejected, match="body_too_slow"), watching(one, 0.05):
             one.recv(1)  # nothing comes: it returns when the reading side is shut down
