@@ -29,7 +29,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/records/coverage.py", ("tests/jobs/test_coverage.py",)),
     ("shared/records/deletion_limit.py", ("tests/records/test_deletion_limit.py",)),
     ("shared/records/marks.py", ("tests/records/test_marks.py",)),
-    ("shared/records/ordering.py", ("tests/records/test_ordering.py",)),
+    ("shared/records/ordering.py", ("tests/records/test_ordering.py", "tests/records/test_doubt.py")),
     ("shared/records/prepared.py", ("tests/records/test_chunks.py", "tests/records/test_store_page.py")),
     ("shared/records/scheduled.py", ("tests/records/test_scheduled.py",)),
     ("shared/records/signed_urls.py", ("tests/records/test_signed_urls.py",)),

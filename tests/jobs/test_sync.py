@@ -15,10 +15,12 @@ import pytest
 
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS, Kind
+from shared.drchrono.records import Page
 from shared.jobs import backfill
 from shared.jobs.health import FAILURES_IN_A_ROW
+from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
-from shared.jobs.sync import MANY, sync
+from shared.jobs.sync import MANY, SOME, changes, sync
 from shared.queue.entries import Entry, Priority, Target
 from shared.records import prepared
 from shared.records.prepared import Prepared, prepare
@@ -176,6 +178,59 @@ def test_many_pending_records_of_a_kind_cost_one_list_instead_of_a_request_each(
     assert set(changed) <= clinic.stored("patients").keys()
     assert clinic.queue.count("patients") == 0
     assert clinic.requests() - before <= 8
+
+
+@pytest.mark.parametrize(("pending", "singly"), [(SOME - 1, SOME - 1), (SOME, 0)])
+def test_from_so_many_pending_records_on_none_is_read_singly(embedded: Documents, pending: int, singly: int) -> None:
+    with simulator(form="guide", patients=2, appointments=8, notes=0, children=0) as running:
+        clinic = filled(Clinic(running, embedded))
+        clinic.settle()
+        changed = sorted(running.truth("appointments"))[:pending]
+        for key in changed:
+            running.change("appointments", key, webhook=False)
+        clinic.queue.enqueue(entries(clinic, changed, "appointments"))
+        clinic.later(seconds=40)
+        read_singly = {
+            "match": {"kind": "appointments", "read": "single"},
+            "fault": "edit",
+            "fields": {"notes": "singly"},
+        }
+        running.faults.set([read_singly], replace=True)
+        clinic.run(sync)
+        assert [record["notes"] for record in clinic.stored("appointments").values()].count("singly") == singly
+        assert clinic.queue.count("appointments") == 0
+
+
+class Asked:
+    """A service that has no record, and which of its lists it was asked for."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
+        self.bulk: list[bool] = []
+
+    def list_changed(self, kind: Kind, *, bulk: bool = True, **_: Any) -> Iterator[Page]:
+        self.bulk.append(bulk)
+        yield Page([], self.clinic.now(), None, None, last=True)
+
+    def list_practice(self, kind: Kind, **_: Any) -> Iterator[Page]:
+        raise AssertionError(kind.name)
+
+
+@pytest.mark.parametrize(
+    ("pending", "listed", "bulk"), [(0, 0, False), (MANY - 1, MANY - 1, False), (MANY, 0, True), (0, MANY, True)]
+)
+def test_a_bulk_list_is_taken_where_many_records_wait_or_the_last_list_had_many(
+    embedded: Documents, pending: int, listed: int, bulk: bool
+) -> None:
+    with simulator(patients=0) as running:
+        clinic = Clinic(running, embedded)
+        asked = Asked(clinic)
+        clinic.queue.enqueue(entries(clinic, [str(number) for number in range(pending)]))
+        clinic.positions.change("patients", lambda old: replace(old, listed=listed))
+        run = Run(replace(clinic.parts(), lists=asked), deadline=clinic.now() + timedelta(hours=1))
+        assert changes(run, KINDS["patients"], force=True)
+        assert asked.bulk == [bulk]
+        assert clinic.positions.get("patients").listed == 0
 
 
 def test_ties_in_updated_at_are_all_stored(clinic: Clinic) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.drchrono.lag import Evidence
-from shared.errors import DeletionsHeld
+from shared.errors import DeletionsHeld, LookAgain
 from shared.queue.entries import Entry, Priority, Target
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
@@ -104,6 +105,30 @@ def test_a_person_who_accepts_lifts_the_limit_for_a_day(copy: Copy) -> None:
     later = Absences(copy.documents, copy.records, copy.queue, lambda: NOON + timedelta(hours=24))
     with pytest.raises(DeletionsHeld):
         later.notice(PATIENTS, [str(number) for number in range(60, 86)], NOON)
+
+
+@pytest.mark.parametrize(
+    ("reason", "others", "is_held"),
+    [("absent", 24, False), ("absent", 25, True), ("review", 24, False), ("review", 25, True)],
+)
+def test_a_record_whose_own_entry_waits_is_counted_once(copy: Copy, reason: str, others: int, is_held: bool) -> None:
+    """Two reads did not find it. Its entry counts already if it waits as absent."""
+    copy.wait(0, 1, reason)
+    copy.wait(1, others)
+    first, began = NOON - timedelta(minutes=5), NOON + timedelta(minutes=1)
+    with pytest.raises(DeletionsHeld) if is_held else nullcontext():
+        copy.absences.allow(PATIENTS, "0", first, began, lambda key: True, living=True)
+    assert held(copy) is is_held
+
+
+@pytest.mark.parametrize(("first", "began"), [(None, 60), (0, 60), (-300, 30.999)])
+def test_one_read_is_not_enough_nor_a_second_that_may_lag(copy: Copy, first: float | None, began: float) -> None:
+    """The second must have been sent late enough after the first, and after another record was shown."""
+    earlier = None if first is None else NOON + timedelta(seconds=first)
+    at = NOON + timedelta(seconds=began)
+    with pytest.raises(LookAgain) as again:
+        copy.absences.allow(PATIENTS, "0", earlier, at, lambda key: True, living=True)
+    assert again.value.absent_since == (NOON if first is None else earlier)
 
 
 def test_what_single_reads_mark_counts(copy: Copy) -> None:

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.drchrono.lag import shown_until
-from shared.records.ordering import Copy, Observation, Outcome, Verdict, already_settled, copy_of, judge, shares_fetch
+from shared.records.ordering import (
+    Copy,
+    Observation,
+    Outcome,
+    Verdict,
+    already_settled,
+    copy_of,
+    doubted_until,
+    judge,
+    shares_fetch,
+)
 from shared.records.results import WRITTEN
 from shared.webhooks.events import Change
 
@@ -159,6 +169,28 @@ def test_every_order_of_arrival_ends_with_the_latest_fetch(
             assert stored.digest == seen[-1].digest
 
 
+@pytest.mark.parametrize(
+    ("stored", "verdict", "began", "until"),
+    [
+        (None, Verdict.STORE, 5, None),
+        # Another content so soon after the last fetch: doubted until a fetch cannot lag behind that one.
+        (copy(0), Verdict.UNSURE, 5, 31),
+        (copy(5, doubted=31), Verdict.UNSURE, 20, 36),
+        # The same is shown again, which proves it from that time on.
+        (copy(5, doubted=31), Verdict.SAME, 30.999, 31),
+        (copy(5, doubted=31), Verdict.SAME, 31, None),
+        (copy(5), Verdict.SAME, 6, None),
+        # What another verdict stores or refuses is not in doubt.
+        (copy(5, doubted=31), Verdict.STORE, 20, None),
+        (copy(5, doubted=31), Verdict.LAGGING, 20, None),
+    ],
+)
+def test_content_is_doubted_until_a_fetch_can_prove_it(
+    stored: Copy | None, verdict: Verdict, began: float, until: float | None
+) -> None:
+    assert doubted_until(stored, verdict, at(began)) == (None if until is None else at(until))
+
+
 def change(
     received: float, updated_at: str | None = None, event: str = "PATIENT_MODIFY", delivery: str = "d"
 ) -> Change:
@@ -208,6 +240,15 @@ def test_a_delivery_that_was_settled_needs_no_request_again_but_a_body_may_be_se
 )
 def test_an_event_shares_a_fetch_that_began_after_it(event: Change, stored: Copy, shares: bool) -> None:
     assert shares_fetch(event, stored) is shares
+
+
+def test_a_copy_is_what_its_document_says() -> None:
+    meta = {"fetched_at": at(1), "events_until": at(0), "digest": "a", "deleted": False}
+    assert copy_of({"updated_at": SEVEN, "_sync": meta}) == Copy(at(1), at(0), "a", SEVEN, deleted=False)
+    more = {"digest": None, "deleted": True, "deliveries": ["d1"], "doubted_until": at(31)}
+    deleted = copy_of({"_sync": meta | more})
+    assert deleted == Copy(at(1), at(0), None, None, deleted=True, deliveries=("d1",), doubted_until=at(31))
+    assert copy_of({"_sync": meta | {"fetched_at": at(1).replace(tzinfo=None)}}) is None
 
 
 @pytest.mark.parametrize("document", [{}, {"_sync": None}, {"_sync": {}}, {"_sync": {"fetched_at": "yesterday"}}, None])
