@@ -94,7 +94,7 @@ def catch_up(documents: Documents, publish: Publish, patients: Sequence[dict[str
     """Store `count` changes while the broker does not answer, and measure the sync that publishes them."""
     silent = records_of(documents, lambda messages: set())
     page = [{**patients[number % len(patients)], "id": 10**6 + number} for number in range(count)]
-    silent.store_page(PATIENTS, page, now(), Source("sync"))
+    silent.pages.store(PATIENTS, page, now(), Source("sync"))
 
     def later() -> datetime:
         """Return a time when the leases of those that could not publish have expired."""

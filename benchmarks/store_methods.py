@@ -49,7 +49,7 @@ def by_system(documents: Documents, records: Sequence[Record]) -> Callable[[], o
     def work() -> None:
         storing = Records(documents, now)
         for page in batches(records, PAGE):
-            result = storing.store_page(PATIENTS, page, now(), Source("backfill"))
+            result = storing.pages.store(PATIENTS, page, now(), Source("backfill"))
             assert len(result.keys) == len(page)
             assert not result.failed
 

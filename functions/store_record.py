@@ -16,7 +16,8 @@ from shared.queue.entries import Entry, Priority, Target, absent_since, attempte
 from shared.queue.single_flight import SingleFlight
 from shared.queue.work_queue import WorkQueue
 from shared.records.ordering import Copy, Outcome, already_settled, shares_fetch
-from shared.records.refresh import Done, Known, Refresh
+from shared.records.outcome import Done, Known
+from shared.records.refresh import Refresh
 from shared.records.store import Records, Source
 from shared.webhooks.events import Change, decode
 

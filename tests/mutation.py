@@ -30,6 +30,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/records/scheduled.py", ("tests/records/test_scheduled.py",)),
     ("shared/records/signed_urls.py", ("tests/records/test_signed_urls.py",)),
     ("shared/records/storable.py", ("tests/records/test_storable.py",)),
+    ("shared/records/outcome.py", ("tests/records", "tests/functions/test_store_record.py", "tests/jobs/test_sync.py")),
     ("shared/records/refresh.py", ("tests/records", "tests/functions/test_store_record.py", "tests/jobs/test_sync.py")),
     (
         "shared/records/absence.py",
@@ -46,7 +47,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/jobs/claims.py", ("tests/jobs/test_claim_limits.py",)),
     ("shared/jobs/coverage.py", ("tests/jobs/test_coverage.py",)),
     ("shared/jobs/leases.py", ("tests/jobs/test_leases.py",)),
-    ("shared/jobs/practice_lists.py", ("tests/jobs/test_practice_lists.py",)),
+    ("shared/jobs/practice_", ("tests/jobs/test_practice_lists.py",)),
     ("shared/jobs/reconcile.py", ("tests/jobs/test_reconcile.py", "tests/jobs/test_shifting.py")),
     ("shared/jobs/status.py", ("tests/jobs/test_status.py",)),
     ("shared/jobs/watermark.py", ("tests/jobs/test_watermark.py",)),

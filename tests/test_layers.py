@@ -61,6 +61,7 @@ PURE = [
         "records/marks",
         "records/meta",
         "records/ordering",
+        "records/outcome",
         "records/results",
         "records/scheduled",
         "records/signed_urls",

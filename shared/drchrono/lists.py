@@ -11,12 +11,11 @@ DrChrono has four forms of lists. Each answer shows how to continue, so one walk
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
+from shared.drchrono.bulk import BulkLists, records_of
 from shared.drchrono.calls import Call, query_of, with_query
 from shared.drchrono.cycles import next_mark
 from shared.drchrono.records import Cursor, Page
@@ -24,22 +23,10 @@ from shared.errors import (
     BadRequest,
     BulkExpired,
     BulkFailed,
-    BulkNotReady,
     DrChronoError,
     MalformedAnswer,
     NotFound,
-    SyncError,
 )
-
-# The first is counted from the request that began the list. After these, BulkNotReady lets the caller do other work.
-# Each poll costs a request. DrChrono's own script polls every 10 s.
-POLL_PAUSES_SECONDS = (5.0, 5.0, 10.0)
-
-# So many pages of a list are made while the one before them is waited for.
-PAGES_AHEAD = 3
-
-# DrChrono keeps a list for an hour. An older uuid is not polled again.
-UUID_TRUSTED = timedelta(minutes=55)
 
 # By how many pages a list may shrink while one page of it is read.
 MOST_STEPS_BACK = 5
@@ -56,7 +43,8 @@ class Lists:
         now: Callable[[], datetime],
         sleep: Callable[[float], None],
     ) -> None:
-        self._send, self._locate, self._now, self._sleep = send, locate, now, sleep
+        self._locate = locate
+        self._bulk = BulkLists(send, now, sleep)
 
     def pages(self, first: Call, resume: Cursor | None = None) -> Iterator[Page]:
         """Yield the pages of the list that `first` begins, from the position `resume` on.
@@ -78,7 +66,7 @@ class Lists:
     def _page(self, first: Call, position: Cursor) -> Page:
         call = self._call(first, position)
         try:
-            data, began, position = self._answer(call, position)
+            data, began, position = self._bulk.answer(call, position)
         except (BulkExpired, BulkFailed, NotFound, BadRequest) as error:
             return self._page_again(first, call, position, error)
         return self._read(call, position, data, began)
@@ -93,8 +81,8 @@ class Lists:
         known, stepped_back = isinstance(error, BulkExpired | BulkFailed), position.get("stepped_back")
         if known or "uuid" in position or "uuid" in query_of(call):
             try:
-                call, position = self._renewed(first, call, position)
-                data, began, position = self._answer(call, position)
+                call, position = self._bulk.renewed(first, call, position)
+                data, began, position = self._bulk.answer(call, position)
             except (NotFound, BadRequest) as refusal:
                 error = refusal
             else:
@@ -108,7 +96,7 @@ class Lists:
             where = {"next": earlier.target} if "next" in position else {"page": number, "method": call.method}
             cursor = {**cursor, **where}
             try:
-                data, began, cursor = self._answer(earlier, cursor)
+                data, began, cursor = self._bulk.answer(earlier, cursor)
             except (NotFound, BadRequest):
                 continue
             page = self._read(earlier, cursor, data, began)
@@ -124,66 +112,8 @@ class Lists:
         # The guide's list has no page numbers. The live list requires them from the first page on.
         return first if number == 1 and first.method == "GET" else with_query(first, page=str(number))
 
-    def _answer(self, call: Call, position: Cursor) -> tuple[dict[str, Any], datetime, Cursor]:
-        """Return the finished list of `call`, when it was requested, and the position with what was begun meanwhile.
-
-        Polls it if the answer is a uuid.
-        """
-        born = datetime.fromisoformat(position["born"]) if "born" in position else None
-        if born and "uuid" in position and self._now() - born < UUID_TRUSTED:
-            return self._polled(call, position, position["uuid"], born)
-        data, began = self._send(call)
-        if born and "next" in position:
-            began = born
-        if _records(data) is not None:
-            return data, began, position
-        uuid = data.get("uuid")
-        if not isinstance(uuid, str):
-            raise MalformedAnswer(call.operation, status=200, remedy="it is neither a list nor the uuid of one")
-        return self._polled(call, position, uuid, began)
-
-    def _polled(
-        self, call: Call, position: Cursor, uuid: str, born: datetime
-    ) -> tuple[dict[str, Any], datetime, Cursor]:
-        position = self._with_pages_ahead(call, position)
-        # A link with a uuid also names its page, so the link itself is polled.
-        poll = call if "uuid" in query_of(call) else replace(call, method="GET", query=urlencode({"uuid": uuid}))
-        age = (self._now() - born).total_seconds()
-        first, *others = POLL_PAUSES_SECONDS
-        for pause in (max(0.0, first - age), *others):
-            self._sleep(pause)
-            data, _ = self._send(poll)
-            if _records(data) is not None:
-                return data, born, position
-        if poll is call:
-            raise BulkNotReady(call.operation, {"next": call.target, "born": born.isoformat()})
-        asked = {"page": position.get("page", 1), "method": call.method}
-        ahead = {name: position[name] for name in ("pages", "ahead") if name in position}
-        raise BulkNotReady(poll.operation, {**asked, "uuid": uuid, "born": born.isoformat(), **ahead})
-
-    def _with_pages_ahead(self, call: Call, position: Cursor) -> Cursor:
-        """Have DrChrono make the next pages meanwhile: if each is waited for alone, most of the quota is unused."""
-        ahead, number = list(position.get("ahead", ())), position.get("page", 1)
-        last = min(position.get("pages", 0), number + PAGES_AHEAD)
-        # What fails here is requested again, and raises, when its own turn has come.
-        with suppress(SyncError):
-            for page in range(number + len(ahead) + 1, last + 1):
-                data, born = self._send(with_query(call, page=str(page)))
-                if not isinstance(data.get("uuid"), str):
-                    break
-                ahead.append({"uuid": data["uuid"], "born": born.isoformat()})
-        return {**position, "ahead": ahead} if ahead else position
-
-    def _renewed(self, first: Call, call: Call, position: Cursor) -> tuple[Call, Cursor]:
-        """Return `call` without the expired list. For a link into that list, begin a new list and link into it."""
-        if "uuid" not in query_of(call):
-            return call, {name: value for name, value in position.items() if name not in ("uuid", "born")}
-        data, began = self._send(first)
-        renewed = with_query(call, uuid=str(data.get("uuid")))
-        return renewed, {"next": renewed.target, "born": began.isoformat()}
-
     def _read(self, call: Call, position: Cursor, data: dict[str, Any], began: datetime) -> Page:
-        records = _records(data)
+        records = records_of(data)
         if records is None or not all(isinstance(record, dict) for record in records):
             raise MalformedAnswer(call.operation, status=200, remedy="its list contains something other than records")
         counts = data.get("pagination")
@@ -215,11 +145,3 @@ def _number(call: Call) -> int:
     """Return the page number that `call` requests; 1 if it names none."""
     number = query_of(call).get("page", "1")
     return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 1
-
-
-def _records(data: dict[str, Any]) -> list[Any] | None:
-    """Return the records of a finished list; None if it is not finished, or not a list."""
-    if data.get("status") == "In progress":
-        return None
-    records = data.get("results", data.get("data"))
-    return records if isinstance(records, list) else None

@@ -17,7 +17,7 @@ class Checkpoint:
 
     watermark: the newest `updated_at` that a completed sync has shown, in DrChrono's local time, bounded by the clock.
     next_watermark: the watermark after the next sync, if the list of the last sync had several pages; otherwise None.
-    aheads: samples of the offset of these times from UTC (`shared.jobs.watermark.OffsetSample`).
+    offsets: samples of the offset of these times from UTC (`shared.jobs.watermark.OffsetSample`).
     listed: how many records the last completed sync listed.
     synced_at: when the last completed sync began; for a kind that is listed whole, its last list.
     filled_at: when the first walk over everything ended that is proved to have missed no record; None before.
@@ -25,8 +25,8 @@ class Checkpoint:
     has followed `filled_at`.
     sync, backfill, reconcile: the state of an unfinished walk, None between walks.
     backfilled_at, reconciled_at: when the last finished backfill or reconciliation began.
-    way: the name of the strategy for the lists of the practice (`shared.jobs.practice_strategies`); None until it is
-    known.
+    strategy: by name, which lists of the practice DrChrono answers (`shared.jobs.practice_strategies`); None until it
+    is known.
     pass_requests: how many requests the last pass over these lists cost.
     problems: by job (`sync`, `backfill`, `reconcile`), why it cannot continue with this kind: {reason, since, at,
     attempts, retry_at}. A job clears only its own problem.
@@ -38,7 +38,7 @@ class Checkpoint:
 
     watermark: str | None = None
     next_watermark: str | None = None
-    aheads: list[dict[str, Any]] = field(default_factory=list)
+    offsets: list[dict[str, Any]] = field(default_factory=list)
     listed: int = 0
     synced_at: datetime | None = None
     filled_at: datetime | None = None
@@ -48,7 +48,7 @@ class Checkpoint:
     reconcile: dict[str, Any] | None = None
     backfilled_at: datetime | None = None
     reconciled_at: datetime | None = None
-    way: str | None = None
+    strategy: str | None = None
     pass_requests: int = 0
     problems: dict[str, dict[str, Any]] = field(default_factory=dict)
 

@@ -76,7 +76,7 @@ def _position(data: dict[str, Any] | None) -> Checkpoint:
 _TYPES: dict[str, tuple[type, ...]] = {
     "watermark": (str,),
     "next_watermark": (str,),
-    "aheads": (list,),
+    "offsets": (list,),
     "listed": (int,),
     "synced_at": (datetime,),
     "filled_at": (datetime,),
@@ -86,7 +86,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "reconcile": (dict,),
     "backfilled_at": (datetime,),
     "reconciled_at": (datetime,),
-    "way": (str,),
+    "strategy": (str,),
     "pass_requests": (int,),
     "problems": (dict,),
 }

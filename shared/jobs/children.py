@@ -17,7 +17,7 @@ from shared.records.prepared import Workbench
 def follow(parts: Parts, kind: Kind, page: Page, bench: Workbench) -> None:
     """Queue the lists of each patient of whom this page shows a change. Call it before the page is stored."""
     if kind.children:
-        new = parts.records.news(kind, page.records, page.began, bench)
+        new = parts.records.pages.changed(kind, page.records, page.began, bench)
         patients = {patient for record in new if (patient := patient_of(kind, record))}
         due = provable_from(page.began)
         targets = _lists(patients, kind.children)

@@ -11,7 +11,7 @@ from shared.errors import DeletionsHeld, DrChronoError
 from shared.jobs.run import Parts, Run
 from shared.jobs.stopping import stops
 from shared.queue.entries import Target
-from shared.records.refresh import Known
+from shared.records.outcome import Known
 from shared.records.store import Source
 
 # For how many patients the first pass is compared with the patient's own list, and how many of these may differ: a

@@ -22,7 +22,7 @@ from shared.jobs.seen import name_of
 from shared.jobs.stopping import stops
 from shared.log import log
 from shared.queue.entries import Target
-from shared.records.refresh import Known
+from shared.records.outcome import Known
 from shared.records.store import Source
 
 # A failure may be temporary. After this many attempts, a narrower strategy is tried.
@@ -53,7 +53,7 @@ STRATEGIES = (
 
 
 def strategy_of(checkpoint: Checkpoint) -> Strategy:
-    return next((strategy for strategy in STRATEGIES if strategy.name == checkpoint.way), STRATEGIES[0])
+    return next((strategy for strategy in STRATEGIES if strategy.name == checkpoint.strategy), STRATEGIES[0])
 
 
 def narrowed(run: Run, kind: Kind, strategy: Strategy, error: DrChronoError) -> bool:
@@ -103,7 +103,7 @@ def use(parts: Parts, kind: Kind, strategy: Strategy) -> None:
     state = state_of(parts, kind)
     parts.seen.drop(name_of("reconcile", kind.name), state["pages"])
     parts.checkpoints.change(
-        kind.name, lambda old: replace(begun(old, parts), way=strategy.name).recovered("reconcile")
+        kind.name, lambda old: replace(begun(old, parts), strategy=strategy.name).recovered("reconcile")
     )
 
 

@@ -96,14 +96,14 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
     state = _begun(parts, kind)
     began: datetime = state["began"]
     seen: str | None = state["seen"]
-    aheads = watermark.samples_of(state.get("aheads", ()))
+    offsets = watermark.samples_of(state.get("offsets", ()))
     listed: int = state.get("listed", 0)
 
     listing = Listing(parts.seen, "sync", kind, state)
 
     def save(resume: Any) -> None:
         read = listing.state if resume else listing.state_of_next
-        shown = {"seen": seen, "aheads": [one.as_json() for one in aheads], "listed": listed}
+        shown = {"seen": seen, "offsets": [one.as_json() for one in offsets], "listed": listed}
         part = {**state, **read, **shown, "resume": resume}
         parts.checkpoints.change(kind.name, lambda old: replace(old, sync=part))
 
@@ -120,7 +120,7 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
             before_store=partial(follow, parts, kind),
         ):
             seen = watermark.newest(page.records, seen)
-            aheads = watermark.learned(aheads, result.versions, page.began)
+            offsets = watermark.learned(offsets, result.versions, page.began)
             listed += len(page.records)
             listing.add(page, result)
             del page, result
@@ -135,7 +135,7 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
 
     def done(old: Checkpoint) -> Checkpoint:
         newest = old.next_watermark or old.watermark
-        moved = watermark.moved(newest, seen, began, watermark.offset_of(aheads))
+        moved = watermark.moved(newest, seen, began, watermark.offset_of(offsets))
         # A list of several pages may miss a record, which the list before it or after it shows. So the watermark stays
         # one list behind: the next list requests again what only this one has requested.
         single = listing.reading.pages <= 1
@@ -143,7 +143,7 @@ def changes(run: Run, kind: Kind, force: bool) -> bool:
             old,
             watermark=moved if single else newest or watermark.behind(began),
             next_watermark=None if single else moved,
-            aheads=[one.as_json() for one in aheads],
+            offsets=[one.as_json() for one in offsets],
             listed=listed,
             synced_at=began,
             sync=None,
@@ -179,7 +179,7 @@ def _begun(parts: Parts, kind: Kind) -> dict[str, Any]:
         "began": now,
         "since": watermark.since(unfinished.watermark or watermark.behind(now)),
         "seen": None,
-        "aheads": unfinished.aheads,
+        "offsets": unfinished.offsets,
         "listed": 0,
         "resume": None,
         "many": max(parts.queue.count(kind.name), unfinished.listed) >= MANY,

@@ -11,7 +11,7 @@ from shared.jobs.stopping import Stopped, is_unavailable, stop_reason
 from shared.log import log, log_crash
 from shared.queue.entries import Entry, Priority, absent_since, due_after, priority_after
 from shared.records.ordering import Outcome
-from shared.records.refresh import Done, Known
+from shared.records.outcome import Done, Known
 from shared.records.store import Source
 
 CLAIM_ENTRIES = 20  # one worker finishes these well within the lease of an entry

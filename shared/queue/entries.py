@@ -30,6 +30,7 @@ MOST_DELIVERIES = 20  # enough to trace an event by hand; bounds the list in a f
 FIRST_RETRY = timedelta(seconds=10)
 LONGEST_RETRY = timedelta(hours=1)
 HOPELESS_RETRY = timedelta(days=1)  # a person must act first; a newer event makes the entry due at once
+BEHIND_RETRY = timedelta(minutes=1)  # between two fetches while DrChrono still shows an old version
 TOKEN_RETRY = timedelta(minutes=1)  # without a usable token, an attempt costs no request
 
 

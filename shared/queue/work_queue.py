@@ -11,18 +11,15 @@ from shared.documents import DocumentExists, Transaction, Where
 from shared.drchrono.lag import Evidence, provable_from
 from shared.log import log
 from shared.queue.encoding import from_document, target_of, to_document
-from shared.queue.entries import Entry, Priority, Target, is_done, merge
+from shared.queue.entries import BEHIND_RETRY, Entry, Priority, Target, is_done, merge
 from shared.queue.queries import COLLECTION, Backlog, Pending, QueueQueries, path_of
 
-__all__ = ["BEHIND_RETRY", "COLLECTION", "LEASE", "Backlog", "Pending", "WorkQueue"]
+__all__ = ["COLLECTION", "LEASE", "Backlog", "Pending", "WorkQueue"]
 
 T = TypeVar("T")
 
 # Longer than the slowest fetch of one target and its retry. Then the entry of a crashed worker is due again.
 LEASE = timedelta(minutes=2)
-
-# The pause between two fetches of a target while DrChrono still shows an old version.
-BEHIND_RETRY = timedelta(minutes=1)
 
 CHUNK_ENTRIES = 200
 

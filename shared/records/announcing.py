@@ -7,13 +7,17 @@ from datetime import timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from shared.documents import DocumentExists, Documents, Transaction
+from shared.documents import Data, DocumentExists, Documents, Transaction
 from shared.drchrono.kinds import Kind
 from shared.feed.entries import Entry
 from shared.feed.filled import Fillings
 from shared.feed.outbox import Outbox
 from shared.feed.relay import Relay
-from shared.records.changes import Change, history_of
+from shared.records.changes import Change, change_of, difference, history_of
+from shared.records.ordering import copy_of
+from shared.records.prepared import Prepared
+from shared.records.queries import WRITTEN_FIELDS
+from shared.records.storable import join
 
 T = TypeVar("T")
 
@@ -38,18 +42,27 @@ class Announcing:
         self._feed = feed
         self._history = history
 
+        self._compares = feed is not None or history is not None
+
     @property
-    def compares(self) -> bool:
-        """Whether announcing needs the whole earlier document."""
-        return self._feed is not None or self._history is not None
+    def fields(self) -> Sequence[str]:
+        """The fields of the earlier document that a write needs; none stands for all, which `changes` compares."""
+        return () if self._compares else WRITTEN_FIELDS
 
     def is_silent(self, kind: Kind, *, filling: bool) -> bool:
         """Return whether new records are not announced one by one. filling: they come from a walk over everything."""
-        if not filling or not self.compares:
+        if not filling or not self._compares:
             return False
         if self._feed is None:
             return True
         return not self._feed.announces_all and not self._feed.fillings.is_told(kind.name)
+
+    def changes(self, kind: Kind, one: Prepared, found: Data | None, meta: Data, *, silent: bool) -> list[Change]:
+        """Return the change to announce when a record replaces `found`: one or none. silent: none if it is new."""
+        before = copy_of(found)
+        if not self._compares or (before is None and silent):
+            return []
+        return [change_of(kind, one.key, one.path, before, meta, difference(join(found or {}), one.record))]
 
     def transact(self, work: Callable[[Transaction, Announce], T]) -> T:
         """Like `Documents.transact`. Sends the announced changes before it returns, if the broker answers."""

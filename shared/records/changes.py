@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from shared.documents import Data
+from shared.drchrono.kinds import Kind
 from shared.errors import RecordTooLarge
-from shared.feed.entries import Entry, Operation, version_of
+from shared.feed.entries import Entry, Operation, names, version_of
 from shared.records.ordering import Copy, copy_of
 from shared.records.signed_urls import without_signatures
 from shared.records.storable import LARGEST_DOCUMENT_BYTES, META, canonical, split
@@ -36,6 +37,22 @@ class Change:
     entry: Entry
     path: str
     difference: Difference
+
+
+def change_of(kind: Kind, key: str, path: str, before: Copy | None, meta: Data, differs: Difference) -> Change:
+    """Return the change that writes the `_sync` `meta` to the document at `path`."""
+    entry = Entry(
+        kind.name,
+        key,
+        meta["version"],
+        operation_of(before, deleted=meta["deleted"]),
+        meta["stored_at"],
+        names(differs.names),
+        meta["source"],
+        meta["event"],
+        meta["received_at"],
+    )
+    return Change(entry, path, differs)
 
 
 def version_after(found: Data | None) -> int:

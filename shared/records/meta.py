@@ -48,6 +48,11 @@ def doubt(until: datetime | None) -> Data:
     return {} if until is None else {"doubted_until": until}
 
 
+def seen_again(found: Data | None, meta: Data) -> Data:
+    """Return the `_sync` of the document `found` after a fetch that showed it unchanged. meta: the new times."""
+    return {**(found or {})[META], **{name: meta[name] for name in ("fetched_at", "events_until", "deliveries")}}
+
+
 def kept(found: Data | None, *names: str) -> Data:
     """Return the fields of an earlier `_sync` that a new fetch keeps."""
     meta = (found or {}).get(META)

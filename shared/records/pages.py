@@ -29,7 +29,7 @@ def store_page(
     deleted = [key for record in page.records if is_deleted(record) and (key := key_of(kind, record))]
     records.mark_listed_deleted(kind, deleted, page.began, source)
     living = [record for record in page.records if not is_deleted(record)]
-    result = records.store_page(kind, living, page.began, source, bench)
+    result = records.pages.store(kind, living, page.began, source, bench)
     # If the process crashes here, the next fetch finds the doubtful copies again by their `doubted_until`.
     queue.enqueue(_look(kind, key, "lag", page.began, provable_from(page.began)) for key in result.doubtful)
     queue.enqueue(

@@ -10,24 +10,17 @@ from typing import Protocol
 from shared.documents import Where
 from shared.drchrono.ids import id_of, spellings
 from shared.drchrono.kinds import KINDS, Kind, is_deleted, key_of
-from shared.drchrono.lag import VERSION_LAG, Evidence, is_older, provable_from, shown_until
+from shared.drchrono.lag import Evidence, shown_until
 from shared.drchrono.records import Fetched, Page
 from shared.errors import LookAgain, NotFound
 from shared.queue.entries import ABSENT, Target
-from shared.queue.work_queue import BEHIND_RETRY, WorkQueue
+from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
 from shared.records.marks import mark, marks, marks_of_deleted
-from shared.records.ordering import Copy, Outcome, Verdict
+from shared.records.ordering import Copy, Outcome
+from shared.records.outcome import Done, Known, done
 from shared.records.pages import store_page
-from shared.records.store import Records, Source, Stored
-
-OUTCOMES = {
-    Verdict.STORE: Outcome.STORED,
-    Verdict.UNSURE: Outcome.STORED,
-    Verdict.SAME: Outcome.UNCHANGED,
-    Verdict.LATE: Outcome.STALE,
-    Verdict.TOMBSTONE: Outcome.GONE,
-}
+from shared.records.store import Records, Source
 
 
 class Api(Protocol):
@@ -36,34 +29,6 @@ class Api(Protocol):
     def get(self, kind: Kind, id: str) -> Fetched: ...  # noqa: A002 (DrChrono's word)
     def list_by_patient(self, kind: Kind, patient: str) -> Iterator[Page]: ...
     def list_notes(self, appointment: str) -> Iterator[Page]: ...
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known before the fetch. last_seen: when the newest event was received. updated_at: the newest version
-    that an event named. deletes: the newest event announced a deletion. reason, absent_since: from the queue entry, if
-    there is one.
-    """
-
-    last_seen: datetime
-    updated_at: str | None = None
-    deletes: bool = False
-    reason: str = ""
-    absent_since: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Done:
-    """What became of a target. evidence: what the fetch proves. confirm_at: when to fetch again, if the stored record
-    may be older than the one it replaced. fetch_seconds, store_seconds: how long DrChrono and the store took for a
-    single record.
-    """
-
-    outcome: Outcome
-    evidence: Evidence
-    confirm_at: datetime | None = None
-    fetch_seconds: float = 0.0
-    store_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +82,7 @@ class Refresh:
         if is_deleted(fetched.record):
             self._queue.enqueue(marks_of_deleted(kind, key, fetched.began))
             stored = self._records.mark_deleted(kind, key, fetched.began, source, "deleted_flag", stated=True)
-            return _done(stored, known, fetched.began)
+            return done(stored, known, fetched.began)
         self._queue.enqueue(marks(kind, fetched.record, known.last_seen, fetched.began))
         # If the record's own key differs from the requested one (a note by its appointment), its own key counts.
         shown = key_of(kind, fetched.record) or key
@@ -127,7 +92,7 @@ class Refresh:
         if kind.listed_by == "patient" and (patient := id_of(fetched.record.get("patient"))):
             self._look_at_unknown(patient, fetched.began)
         return replace(
-            _done(stored, known, fetched.began),
+            done(stored, known, fetched.began),
             fetch_seconds=(answered - fetched.began).total_seconds(),
             store_seconds=(self._now() - answered).total_seconds(),
         )
@@ -138,7 +103,7 @@ class Refresh:
         living = copy is not None and not copy.deleted
         if kind.whole:  # DrChrono archives these records and hides them; the copy keeps them
             return Done(Outcome.UNCHANGED if living else Outcome.GONE, Evidence(shown_until(began)))
-        announced = known.deletes and not (living and copy is not None and _is_of_before(known, copy))
+        announced = known.deletes and not (living and copy is not None and known.precedes(copy))
         if announced:
             entry = self._queue.get(Target(kind.name, key))
             announced = entry is None or entry.deletes
@@ -158,7 +123,7 @@ class Refresh:
         # An absence proves only the change that caused the read, and none after it: later, the record may exist again
         # and be hidden by a missing permission.
         stored = self._records.mark_deleted(kind, key, began, source, "not_found", until=known.last_seen)
-        return _done(stored, known, began)
+        return done(stored, known, began)
 
     def _shown_by_its_list(self, kind: Kind, key: str, source: Source) -> Done | None:
         """Store the list of the patient of a living record that two single reads did not find.
@@ -223,20 +188,3 @@ class Refresh:
         if copy is None:
             self._queue.enqueue([mark(Target(kind.name, patient), seen)])
         return copy
-
-
-def _is_of_before(known: Known, copy: Copy) -> bool:
-    """Return whether the living copy is newer than the announced deletion, so that the record exists again."""
-    return copy.events_until >= known.last_seen or is_older(known.updated_at, copy.updated_at)
-
-
-def _done(stored: Stored, known: Known, began: datetime) -> Done:
-    """Return the result. Raises LookAgain if the answer is older than the copy, or than the version of the event."""
-    after = stored.after
-    behind = after is not None and not after.deleted and is_older(after.updated_at, known.updated_at)
-    if after is None or stored.verdict is Verdict.LAGGING:
-        fetched_at = after.fetched_at if after else began
-        raise LookAgain("lag", max(provable_from(fetched_at), began + BEHIND_RETRY))
-    if behind and began < known.last_seen + VERSION_LAG:
-        raise LookAgain("lag", max(provable_from(known.last_seen), began + BEHIND_RETRY))
-    return Done(OUTCOMES[stored.verdict], after.evidence, stored.doubted_until)

@@ -115,13 +115,13 @@ def test_where_the_bulk_list_of_notes_is_not_answered_the_plain_one_is_and_other
         after = endpoints(harness)
         refused = status in ("400", "404", "garbage")
         # What may pass is tried again with the next list; a refusal is remembered, and costs one attempt.
-        way = {"lists": "live", "clinical_notes": "plain"} if refused else {"lists": "live"}
-        assert harness.client.list_protocol == way
+        protocol = {"lists": "live", "clinical_notes": "plain"} if refused else {"lists": "live"}
+        assert harness.client.list_protocol == protocol
         assert after["GET /api/clinical_notes"] == 2
         assert (after["POST /api/clinical_notes_list"] > 1) != (status in ("400", "404"))
         list(harness.client.list_changed(PATIENTS, since="2020-01-01"))
         assert endpoints(harness)["GET /api/patients_list"] == before["GET /api/patients_list"] + 2  # polls
-        second = Harness(harness.simulator, list_protocol=json.loads(json.dumps(way)))
+        second = Harness(harness.simulator, list_protocol=json.loads(json.dumps(protocol)))
         assert notes_of(second) == sorted(harness.simulator.truth("clinical_notes"))
 
 
@@ -170,9 +170,9 @@ def test_the_list_protocol_is_detected_once_and_can_be_passed_to_another_client(
     first = Harness(practice)
     assert first.client.list_protocol is None
     list(first.client.list_changed(PATIENTS, since=None))
-    way = first.client.list_protocol
-    assert way == {"lists": "live" if practice.config.live else "guide"}
-    second = Harness(practice, list_protocol=json.loads(json.dumps(way)))
+    protocol = first.client.list_protocol
+    assert protocol == {"lists": "live" if practice.config.live else "guide"}
+    second = Harness(practice, list_protocol=json.loads(json.dumps(protocol)))
     list(second.client.list_changed(PATIENTS, since=None))
     assert len(first.limiter.taken) - len(second.limiter.taken) == (1 if practice.config.live else 0)
 

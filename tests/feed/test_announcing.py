@@ -113,9 +113,9 @@ def test_a_signature_that_is_made_anew_with_each_read_is_no_changed_field(docume
 def test_a_page_is_told_record_by_record(documents: Documents) -> None:
     harness = Harness(documents)
     page = [{"id": number, "name": "a"} for number in range(1, 151)]
-    harness.records.store_page(PATIENTS, page, harness.later(60), Source("sync"))
+    harness.records.pages.store(PATIENTS, page, harness.later(60), Source("sync"))
     page[7]["name"] = "b"
-    harness.records.store_page(PATIENTS, page, harness.later(60), Source("sync"))
+    harness.records.pages.store(PATIENTS, page, harness.later(60), Source("sync"))
 
     versions = harness.broker.versions()
 
@@ -127,11 +127,11 @@ def test_a_page_is_told_record_by_record(documents: Documents) -> None:
 
 def test_a_first_filling_tells_nothing_and_a_webhook_amid_it_does(documents: Documents) -> None:
     harness = Harness(documents)
-    harness.records.store_page(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
+    harness.records.pages.store(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
     harness.store("1", name="b")
     harness.store("3", name="c")
     # One of the page is kept already, and changed: that is told, since version 1 of it was.
-    harness.records.store_page(PATIENTS, [{"id": 3, "name": "d"}, {"id": 4}], harness.later(60), BACKFILL)
+    harness.records.pages.store(PATIENTS, [{"id": 3, "name": "d"}, {"id": 4}], harness.later(60), BACKFILL)
 
     assert harness.broker.versions() == {"patients/1": [2], "patients/3": [1, 2]}
     assert [harness.version(key) for key in "1234"] == [2, 1, 2, 1]
@@ -139,13 +139,13 @@ def test_a_first_filling_tells_nothing_and_a_webhook_amid_it_does(documents: Doc
 
 def test_a_kind_is_told_to_be_filled_once_and_then_new_records_are_told(documents: Documents) -> None:
     harness = Harness(documents)
-    harness.records.store_page(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
+    harness.records.pages.store(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
     told = [harness.feed.fillings.tell("patients", lambda: 2, NOON, harness.outbox) for _ in range(2)]
     told.append(
         harness.instance() is not None and harness.feed.fillings.tell("patients", lambda: 2, NOON, harness.outbox)
     )
     harness.sweep()
-    harness.records.store_page(PATIENTS, [{"id": 3}], harness.later(60), BACKFILL)
+    harness.records.pages.store(PATIENTS, [{"id": 3}], harness.later(60), BACKFILL)
 
     assert told == [True, False, False]
     assert harness.broker.told[0] == {
@@ -161,7 +161,7 @@ def test_a_kind_is_told_to_be_filled_once_and_then_new_records_are_told(document
 
 def test_a_setting_has_a_first_filling_told_as_well(documents: Documents) -> None:
     harness = Harness(documents, announces_all=True)
-    harness.records.store_page(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
+    harness.records.pages.store(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
 
     assert harness.broker.versions() == {"patients/1": [1], "patients/2": [1]}
 

@@ -23,7 +23,8 @@ from shared.jobs.stopping import Stopped
 from shared.jobs.sync import MANY, changes, sync
 from shared.jobs.worklist import retry_failed
 from shared.queue.entries import Priority, Target
-from shared.records.refresh import Done, Known, Refresh
+from shared.records.outcome import Done, Known
+from shared.records.refresh import Refresh
 from shared.records.store import Source
 from shared.webhooks.events import Change
 from simulator import Simulator

@@ -61,7 +61,7 @@ def test_a_list_strikes_only_what_it_certainly_shows(embedded: Documents, second
 
 def by_patient(clinic: Clinic) -> None:
     for name in ("medications", "problems", "allergies"):
-        clinic.positions.change(name, lambda old: Checkpoint(way="patient", reconciled_at=old.reconciled_at))
+        clinic.positions.change(name, lambda old: Checkpoint(strategy="patient", reconciled_at=old.reconciled_at))
 
 
 def test_the_slow_round_waits_for_a_nearly_empty_queue_and_takes_its_share_of_time(embedded: Documents) -> None:

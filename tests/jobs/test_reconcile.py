@@ -12,7 +12,7 @@ from shared.jobs import reconcile
 from shared.jobs.run import Run
 from shared.jobs.sync import sync
 from shared.queue.entries import Target
-from shared.records.refresh import Known
+from shared.records.outcome import Known
 from shared.records.store import Source
 from simulator import Simulator
 from tests.clinic import Clinic, simulator

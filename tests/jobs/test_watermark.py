@@ -37,9 +37,9 @@ def test_no_change_is_missed_whatever_zone_since_is_read_in_and_whatever_one_rec
     """A completed list at noon; the next one must show what was changed after it."""
     records: dict[str, object] = {f"r{n}": local(NOON - timedelta(seconds=age), zone) for n, age in enumerate(ages)}
     records |= {f"x{n}": local(NOON, zone + hours) for n, hours in enumerate(misdated)}
-    aheads = watermark.learned([], records, NOON)
+    offsets = watermark.learned([], records, NOON)
     seen = watermark.newest([{"updated_at": value} for value in records.values()], None)
-    mark = watermark.moved(None, seen, NOON, watermark.offset_of(aheads))
+    mark = watermark.moved(None, seen, NOON, watermark.offset_of(offsets))
     asked = datetime.fromisoformat(watermark.since(mark)).replace(tzinfo=timezone.utc) - since_zone * HOUR
     shown_until = NOON - timedelta(seconds=31)
     assert asked <= shown_until

@@ -231,7 +231,7 @@ def test_a_doctor_that_appointments_name_by_text_is_found_too(embedded: Document
             {"id": 1, "doctor": doctor, "scheduled_time": "2026-07-01T09:00:00"},
             {"id": 2, "doctor": int(doctor), "scheduled_time": "2026-07-01T09:00:00"},
         ]
-        clinic.records.store_page(KINDS["appointments"], visits, clinic.now(), Source("backfill"))
+        clinic.records.pages.store(KINDS["appointments"], visits, clinic.now(), Source("backfill"))
         clinic.run(sync)
         settled(clinic)
         assert list(instants(embedded).values()) == [datetime(2026, 7, 1, 13, tzinfo=timezone.utc)] * 2

@@ -23,7 +23,7 @@ SYNC = Source("sync")
 
 
 def store(documents: Documents, kind: str, *records: dict[str, Any]) -> None:
-    result = Records(documents, lambda: NOON).store_page(KINDS[kind], records, NOON, SYNC)
+    result = Records(documents, lambda: NOON).pages.store(KINDS[kind], records, NOON, SYNC)
     assert len(result.stored) == len(records)
 
 

@@ -27,7 +27,7 @@ class Copy:
         self.records, self.queue = Records(documents, lambda: NOON), WorkQueue(documents, lambda: NOON)
         self.absences = Absences(documents, self.records, self.queue, lambda: NOON)
         made = [{"id": number} for number in range(100)]
-        self.records.store_page(PATIENTS, made, NOON - timedelta(days=1), Source("backfill"))
+        self.records.pages.store(PATIENTS, made, NOON - timedelta(days=1), Source("backfill"))
 
     def marked(self, count: int, ago: timedelta) -> None:
         state = {"recent": {minute_of(NOON - ago): count}}

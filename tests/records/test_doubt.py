@@ -54,7 +54,7 @@ def test_looks_in_between_do_not_prolong_the_doubt(records: Records, documents: 
 
 
 def test_a_page_queues_the_record_until_a_look_settles_it(records: Records) -> None:
-    looks = [records.store_page(PATIENTS, [SECOND], at(began), Source("sync")) for began in (20, 30.999, 31)]
+    looks = [records.pages.store(PATIENTS, [SECOND], at(began), Source("sync")) for began in (20, 30.999, 31)]
     assert [look.doubtful for look in looks] == [("1",), ("1",), ()]
     assert [look.stored for look in looks] == [(), (), ()]
 

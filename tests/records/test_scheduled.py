@@ -188,7 +188,7 @@ def stored(documents: Documents, key: int) -> Any:
 
 def records(documents: Documents, *doctors: dict[str, Any]) -> Records:
     made = Records(documents, lambda: NOON)
-    made.store_page(DOCTORS, doctors, NOON, Source("sync"))
+    made.pages.store(DOCTORS, doctors, NOON, Source("sync"))
     return made
 
 
@@ -196,7 +196,7 @@ def test_an_appointment_has_its_instant_however_it_is_stored(documents: Document
     made = records(documents, {"id": 7, "timezone": "US/Pacific"}, {"id": 8, "timezone": "US/Arizona"})
     made.store(APPOINTMENTS, "1", visit(1), NOON, Source("webhook"))
     page = [visit(2), visit(3, doctor=8), visit(4, doctor=9), visit(5, scheduled_time=""), visit(6, doctor=None)]
-    made.store_page(APPOINTMENTS, page, NOON, Source("backfill"))
+    made.pages.store(APPOINTMENTS, page, NOON, Source("backfill"))
     assert [stored(documents, key) for key in range(1, 7)] == [
         utc("2026-07-15T16:30:00"),
         utc("2026-07-15T16:30:00"),

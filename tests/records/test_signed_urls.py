@@ -265,7 +265,7 @@ def test_a_nightly_pass_over_links_signed_anew_writes_nothing(documents: Documen
     def night(which: int) -> dict[Verdict, int]:
         link = SIGNED_TWICE["AWS, version 2"][which]
         page = [{"id": number, "primary_insurance": {"insurance_card": link}} for number in range(30)]
-        return dict(records.store_page(KINDS["patients"], page, NOON + timedelta(days=which), Source("sync")).verdicts)
+        return dict(records.pages.store(KINDS["patients"], page, NOON + timedelta(days=which), Source("sync")).verdicts)
 
     assert night(0) == {Verdict.STORE: 30}
     assert night(1) == {Verdict.SAME: 30}

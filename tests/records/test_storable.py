@@ -182,7 +182,7 @@ def made_up(rng: random.Random, depth: int = 0) -> Any:
 def test_ten_thousand_records_come_back_from_the_store_exactly(documents: Documents) -> None:
     rng = random.Random(5)
     made = {str(number): {"id": number, **{f"f{n}": made_up(rng) for n in range(6)}} for number in range(10_000)}
-    result = Records(documents, lambda: NOON).store_page(KINDS["patients"], made.values(), NOON, Source("backfill"))
+    result = Records(documents, lambda: NOON).pages.store(KINDS["patients"], made.values(), NOON, Source("backfill"))
     assert result.keys == made.keys()
     back = {key: exactly(join(document)) for key, document in documents.query("patients")}
     assert back == {key: exactly(record) for key, record in made.items()}

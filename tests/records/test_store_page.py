@@ -37,7 +37,7 @@ def store(
     hours: int = 0,
 ) -> PageResult:
     seen = Source(source, again=again)
-    return Records(documents, lambda: NOON).store_page(PATIENTS, records, NOON + hours * HOUR, seen)
+    return Records(documents, lambda: NOON).pages.store(PATIENTS, records, NOON + hours * HOUR, seen)
 
 
 def test_a_page_that_fills_the_copy_costs_one_write_a_record_and_no_read(documents: Documents) -> None:

@@ -204,7 +204,7 @@ class Schedule:
         elif self.rng.random() < 0.2:
             keys = dict.fromkeys(str(self.rng.randint(1, self.plan.records)) for _ in range(4))
             filling = Source("backfill") if self.plan.filling else Source("reconcile")
-            instance.records.store_page(kind, [self.record(one) for one in keys], began, filling)
+            instance.records.pages.store(kind, [self.record(one) for one in keys], began, filling)
         else:
             instance.records.store(kind, key, self.record(key), began, source)
         self.longest = max(self.longest, (instance.now() - began).total_seconds())

@@ -290,7 +290,7 @@ class Schedule:
         records = Records(self.documents, lambda: now)
         for kind in ("patients", "appointments"):
             shown = list(self.simulator.truth(kind).values())
-            records.store_page(KINDS[kind], shown, now, Source("backfill"))
+            records.pages.store(KINDS[kind], shown, now, Source("backfill"))
         self.scheduler.wait(MINUTE)
 
     def _trouble(self) -> None:
