@@ -47,7 +47,7 @@ def page(about: Sequence[str], reports: Iterable[Mapping[str, Any]]) -> str:
                 for want in report["wanted"]
             ]
         )
-        for note in report.get("notes", ()):
+        for note in report["notes"]:
             lines += ["", note]
     return "\n".join(lines) + "\n"
 
