@@ -49,13 +49,13 @@ A_CHANGE, A_LOOK = "a record that is changed", "a look that shows no change"
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     feed: bool
     history: bool
 
     def __str__(self) -> str:
-        said = [name for name, on in (("feed", self.feed), ("history", self.history)) if on]
-        return " and ".join(said) or "neither"
+        names = [name for name, on in (("feed", self.feed), ("history", self.history)) if on]
+        return " and ".join(names) or "neither"
 
     def clinic(self, running: Simulator, documents: Documents) -> Clinic:
         clinic = TellingClinic(running, documents, broker=Broker()) if self.feed else Clinic(running, documents)
@@ -65,45 +65,46 @@ class Way:
         return clinic
 
 
-OFF, FEED, HISTORIC, BOTH = Way(False, False), Way(True, False), Way(False, True), Way(True, True)
+OFF, FEED, HISTORIC, BOTH = Variant(False, False), Variant(True, False), Variant(False, True), Variant(True, True)
 
 
 @dataclass
-class Spent:
-    """costs: by what was done. history_bytes: the mean document of a visit's events; 0 without a history."""
+class VariantCosts:
+    """by_action: the cost of one of each. history_bytes: the mean size of a document that an event of a visit adds to
+    the history; 0 without it.
+    """
 
-    costs: dict[str, Cost] = field(default_factory=dict)
+    by_action: dict[str, Cost] = field(default_factory=dict)
     history_bytes: float = 0.0
 
 
-def spent(way: Way, *, patients: int, times: int) -> Spent:
-    """What one of each costs, in a clinic whose first filling is part of it."""
-    found = Spent()
+def costs_of(variant: Variant, *, patients: int, times: int) -> VariantCosts:
+    """Return what each action costs, in a clinic whose first filling is one of them. times: how often each is done."""
+    found = VariantCosts()
     settings = {"form": "live", "patients": patients, "token_seconds": 10**9}
     with simulator(**settings) as running, tempfile.TemporaryDirectory() as folder:
         meter = Meter(running, Path(folder))
-        meter.clinic = clinic = way.clinic(running, meter.bill)
+        meter.clinic = clinic = variant.clinic(running, meter.bill)
         backfill.start(clinic.parts(), backfill.KIND_NAMES, date(2009, 1, 1))
+        records = sum(len(running.truth(name)) for name in backfill.KIND_NAMES)
         filled = meter.of(lambda: clinic.run(backfill.go_on))
-        found.costs["a record of a first filling"] = filled * (
-            1 / sum(len(running.truth(name)) for name in backfill.KIND_NAMES)
-        )
-        for _ in range(6):  # until every kind has been told to be filled, and nothing is due
+        found.by_action["a record of a first filling"] = filled * (1 / records)
+        for _ in range(6):  # until every kind has been announced as filled, and nothing is due
             clinic.later(hours=6)
             clinic.run(sync)
         clinic.run(sync)
-        found.costs[A_SYNC] = meter.of(lambda: clinic.run(sync))
-        found.costs |= changed(meter, times)
-        found.costs[AN_EVENT] = Cost()
+        found.by_action[A_SYNC] = meter.of(lambda: clinic.run(sync))
+        found.by_action |= changed(meter, times)
+        found.by_action[AN_EVENT] = Cost()
         for name, kind, of_a_visit in EVENTS:
             share = of_a_visit / EVENTS_OF_A_VISIT
-            found.costs[AN_EVENT] += meter.event(name, kind, min(times, len(running.truth(kind)))) * share
+            found.by_action[AN_EVENT] += meter.event(name, kind, min(times, len(running.truth(kind)))) * share
             found.history_bytes += share * mean_bytes(clinic, kind)
     return found
 
 
 def mean_bytes(clinic: Clinic, kind: str) -> float:
-    """Of a document of the history of DrChrono's own records."""
+    """Return the mean size of a document in the history of DrChrono's own records."""
     sizes = []
     for key in clinic.simulator.truth(kind):
         for _, kept in clinic.documents.query(f"{kind}/{document_id(key)}/{HISTORY}"):
@@ -113,20 +114,20 @@ def mean_bytes(clinic: Clinic, kind: str) -> float:
 
 
 def changed(meter: Meter, times: int) -> dict[str, Cost]:
-    """What storing one record costs, by what has become of it."""
+    """Return what storing one record costs, by what becomes of it."""
     clinic, total = meter.clinic, defaultdict[str, Cost](Cost)
     for key, patient in sorted(clinic.simulator.truth("patients").items())[:times]:
         edited = {**patient, "id": -int(key), "nick_name": "Al", "updated_at": "2027-01-01T00:00:00"}
         again = {**edited, "nick_name": "Bo", "updated_at": "2027-01-02T00:00:00"}
-        deeds: dict[str, Callable[[datetime], object]] = {
+        actions: dict[str, Callable[[datetime], object]] = {
             "a record that is created": partial(store, clinic, {**patient, "id": -int(key)}),
             A_CHANGE: partial(store, clinic, edited),
             A_LOOK: partial(store, clinic, edited),
             "a record that is deleted": partial(delete, clinic, f"{-int(key)}"),
             "a record that returns": partial(store, clinic, again),
         }
-        for name, deed in deeds.items():
-            total[name] += meter.of(partial(deed, clinic.later(hours=1)))
+        for name, action in actions.items():
+            total[name] += meter.of(partial(action, clinic.later(hours=1)))
     return {name: cost * (1 / times) for name, cost in total.items()}
 
 
@@ -138,34 +139,38 @@ def delete(clinic: Clinic, key: str, began: datetime) -> None:
     clinic.records.mark_deleted(PATIENTS, key, began, WEBHOOK, "deleted_flag", stated=True)
 
 
-def cost_rows(by_way: dict[Way, Spent]) -> list[Row]:
+def cost_rows(by_variant: dict[Variant, VariantCosts]) -> list[Row]:
     return [
         {
-            "of": deed,
-            "with": str(way),
+            "of": action,
+            "with": str(variant),
             "reads": round(cost.reads, 2),
             "writes": round(cost.writes, 2),
             "deletes": round(cost.deletes, 2),
         }
-        for deed in by_way[OFF].costs
-        for way, cost in ((way, found.costs[deed]) for way, found in by_way.items())
+        for action in by_variant[OFF].by_action
+        for variant, cost in ((variant, found.by_action[action]) for variant, found in by_variant.items())
     ]
 
 
-def extra(by_way: dict[Way, Spent], way: Way, deed: str) -> Cost:
-    return by_way[way].costs[deed] + by_way[OFF].costs[deed] * -1
+def extra(by_variant: dict[Variant, VariantCosts], variant: Variant, action: str) -> Cost:
+    """Return what an action costs more than with neither feed nor history."""
+    return by_variant[variant].by_action[action] + by_variant[OFF].by_action[action] * -1
 
 
-def dollars(by_way: dict[Way, Spent]) -> list[Row]:
-    """A month, beside the same practice without feed and history."""
+def money_rows(by_variant: dict[Variant, VariantCosts]) -> list[Row]:
+    """Return what feed and history add to a month's cost, by the size of the practice."""
     prices, found = Prices(), list[Row]()
-    size = by_way[HISTORIC].history_bytes
+    size = by_variant[HISTORIC].history_bytes
     for patients in SIZES:
         a_day = EVENTS_OF_A_VISIT * Practice(patients).visits
-        operations = {
-            way: extra(by_way, way, AN_EVENT) * a_day + extra(by_way, way, A_SYNC) * TICKS for way in (FEED, HISTORIC)
-        }
-        feed, history = (prices.of_operations(operations[way]) * MONTH_DAYS for way in (FEED, HISTORIC))
+        feed, history = (
+            MONTH_DAYS
+            * prices.of_operations(
+                extra(by_variant, variant, AN_EVENT) * a_day + extra(by_variant, variant, A_SYNC) * TICKS
+            )
+            for variant in (FEED, HISTORIC)
+        )
         # As many documents expire as are written, once the history is as old as it gets.
         expired = a_day * prices.deletes * MONTH_DAYS
         kept = a_day * KEPT.days * 2 * size / GIB
@@ -176,9 +181,7 @@ def dollars(by_way: dict[Way, Spent]) -> list[Row]:
                 "feed $ a month": round(feed, 2),
                 "history $ a month": round(history, 2),
                 f"GiB after {HISTORY_YEARS} years": round(kept, 2),
-                "$ a month then": round(
-                    prices.of_operations(operations[HISTORIC]) * MONTH_DAYS + expired + kept * prices.gib_month, 2
-                ),
+                "$ a month then": round(history + expired + kept * prices.gib_month, 2),
             }
         )
     return found

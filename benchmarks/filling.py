@@ -13,6 +13,8 @@ from typing import Any
 
 from functions.store_record import handle
 from shared.documents import Documents
+from shared.drchrono.kinds import Kind
+from shared.drchrono.records import Page
 from shared.errors import QuotaExhausted
 from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.checkpoints import Checkpoints
@@ -62,15 +64,30 @@ class Counting:
 class WatchedCheckpoints(Checkpoints):
     """Crashes at every tenth page, if armed, after it is stored and before its checkpoint is.
 
-    changed: called after each change.
+    changed: called after each change. read: the records on each page that the run has read. again: how many pages a run
+    read that the killed run before it had read.
     """
 
     pages = 0
     armed = False
+    read: frozenset[frozenset[str]] = frozenset()
+    read_before: frozenset[frozenset[str]] = frozenset()
+    again = 0
 
     def __init__(self, documents: Documents) -> None:
         super().__init__(documents)
         self.changed: Callable[[], None] = lambda: None
+
+    def count(self, kind: Kind, page: Page) -> None:
+        self.pages += 1
+        self.armed = self.armed or self.pages % PAGES_TO_KILL == 0
+        ids = frozenset(f"{kind.name}/{record['id']}" for record in page.records)
+        if ids and self.get(kind.name).filled_at is None:  # later lists of a kind show the same again, killed or not
+            self.again += ids in self.read_before
+            self.read |= {ids}
+
+    def begin_run(self) -> None:
+        self.read_before, self.read = self.read, frozenset()
 
     def change(self, kind: str, change: Any, *also: Any) -> Checkpoint:
         if self.armed:
@@ -124,16 +141,15 @@ class _CrashingLists:
     def __init__(self, api: Any, positions: WatchedCheckpoints) -> None:
         self._api, self._positions = api, positions
 
-    def list_changed(self, *args: Any, **named: Any) -> Iterator[Any]:
-        return self._counted(self._api.list_changed(*args, **named))
+    def list_changed(self, kind: Kind, **named: Any) -> Iterator[Page]:
+        return self._counted(kind, self._api.list_changed(kind, **named))
 
-    def list_practice(self, *args: Any, **named: Any) -> Iterator[Any]:
-        return self._counted(self._api.list_practice(*args, **named))
+    def list_practice(self, kind: Kind, **named: Any) -> Iterator[Page]:
+        return self._counted(kind, self._api.list_practice(kind, **named))
 
-    def _counted(self, pages: Iterator[Any]) -> Iterator[Any]:
+    def _counted(self, kind: Kind, pages: Iterator[Page]) -> Iterator[Page]:
         for page in pages:
-            self._positions.pages += 1
-            self._positions.armed = self._positions.armed or self._positions.pages % PAGES_TO_KILL == 0
+            self._positions.count(kind, page)
             yield page
 
 

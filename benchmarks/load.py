@@ -8,10 +8,8 @@ The functions-framework serves the function, which publishes to the Pub/Sub emul
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import multiprocessing
-import os
 import random
 import selectors
 import socket
@@ -20,14 +18,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 
-from benchmarks.report import Report, Row, Want
-from benchmarks.webhook import BODY, OURS, PROJECT, REQUEST, TOPIC, first_answer, served
+from benchmarks.report import Report, Row, Want, program
+from benchmarks.webhook_server import BODY, OURS, REQUEST, broker, first_answer, served
 from functions.request_body import MOST_BODY_BYTES
-from local.emulators import Emulators
 
 CONNECTIONS = 32
 SECONDS, QUICK_SECONDS = 60.0, 8.0
@@ -126,15 +122,10 @@ def watched(port: int) -> Iterator[list[float]]:
 def measure(*, quick: bool) -> Report:
     seconds = QUICK_SECONDS if quick else SECONDS
     report = Report("load")
-    with Emulators() as emulators:
-        os.environ.update(emulators.environment)
-        from google.pubsub_v1 import PublisherClient  # after the variable that it reads
-
-        PublisherClient().create_topic(name=f"projects/{PROJECT}/topics/{TOPIC}")
-        with served(OURS) as port, multiprocessing.get_context("spawn").Pool(1) as pool:
-            first_answer(port)
-            with watched(port) as memory:
-                answers, latencies = pool.apply(load, (port, seconds))
+    with broker(), served(OURS) as port, multiprocessing.get_context("spawn").Pool(1) as pool:
+        first_answer(port)
+        with watched(port) as memory:
+            answers, latencies = pool.apply(load, (port, seconds))
     quarter = len(memory) // 4
     early, late = statistics.median(memory[quarter : 2 * quarter]), statistics.median(memory[-quarter:])
     cuts = [cut * 1000 for cut in statistics.quantiles(latencies, n=100)]
@@ -164,8 +155,4 @@ def measure(*, quick: bool) -> Report:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_SECONDS:.0f} s")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
-    measure(quick=arguments.quick).show(arguments.json)
+    program(measure, __doc__, quick=f"{QUICK_SECONDS:.0f} s")

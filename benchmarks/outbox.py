@@ -8,9 +8,7 @@ notes).
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import io
 import os
 import random
 import tempfile
@@ -24,7 +22,7 @@ from pathlib import Path
 
 from google.cloud import firestore
 
-from benchmarks.report import Report, Row, Want, percentile
+from benchmarks.report import Report, Row, Want, percentile, program
 from local.emulators import Emulators
 from shared.cloud.firestore import FirestoreDocuments
 from shared.documents import Documents
@@ -164,18 +162,13 @@ def burst(bench: Bench, count: int, seconds: float) -> Row:
     }
 
 
-def run(store: str, documents: Documents, quota: str, measure: Callable[[Bench], Row]) -> Row:
-    quiet = contextlib.redirect_stdout(io.StringIO())
-    with Simulator(Config(patients=200, seed=7)) as simulator, quiet:
-        return {"store": store, **measure(Bench(simulator, documents, quota))}
+def run(store: str, documents: Documents, quota: str, work: Callable[[Bench], Row]) -> Row:
+    with Simulator(Config(patients=200, seed=7)) as simulator:
+        return {"store": store, **work(Bench(simulator, documents, quota))}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.outbox", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few entries: whether it works, not how fast")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    count = 20 if options.quick else 120
+def measure(*, quick: bool) -> Report:
+    count = 20 if quick else 120
     report = Report("outbox")
     with tempfile.TemporaryDirectory() as folder, Emulators() as emulators:
         os.environ.update(emulators.environment)
@@ -188,7 +181,7 @@ def main() -> None:
             report.rows.append(row)
             p95 = float(row["copy p95 s"])
             report.wanted.append(Want(f"entry to the copy, p95 ({name})", "under 3 s", f"{p95:.2f} s", p95 < 3))
-        size, seconds = (60, 8.0) if options.quick else (1000, 40.0)
+        size, seconds = (60, 8.0) if quick else (1000, 40.0)
         row = run("embedded", stores["embedded"](), "600/minute", lambda bench: burst(bench, size, seconds))
         report.rows.append(row)
         none = row["events refused"] == 0
@@ -199,8 +192,8 @@ def main() -> None:
         "Half of the entries create a patient, half change one. Done means that the copy has the record.",
         "The burst runs under 600 requests a minute, of which background work may use 80 %.",
     ]
-    report.show(options.json)
+    return report
 
 
 if __name__ == "__main__":
-    main()
+    program(measure, __doc__, quick="few entries: whether it works, not how fast")

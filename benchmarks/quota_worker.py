@@ -1,30 +1,28 @@
 """One process of the quota benchmark: it sends as many requests as its gate permits.
 
-Run by `start` in a process of its own. The gates are our rate limiter and the two baselines.
+`start` runs it. The gates are our rate limiter and the two baselines.
 """
 
 from __future__ import annotations
 
 import http.client
-import json
 import random
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks import processes, quota_gates
 from benchmarks.counted_store import Counted
-from shared.documents import Documents, Transaction
+from benchmarks.quota_gates import Gate
+from shared.documents import Documents
 from shared.errors import QuotaExhausted, StoreUnavailable
 from shared.rate_limit.ledger import Lane
-from shared.rate_limit.limiter import RateLimiter
-from shared.rate_limit.windows import Window, parse_windows
 from workstation.embedded_documents import EmbeddedDocuments
 
 PROCESSES = 4
@@ -56,68 +54,6 @@ class Result:
     refused: int = 0
     transactions: int = 0
     waits: list[float] = field(default_factory=list)
-
-
-class Gate(Protocol):
-    def acquire(self, lane: Lane) -> None: ...
-
-    def throttled(self, until: datetime) -> None: ...
-
-
-class EachAlone:
-    """No shared count: a refused process waits as long as stated and knows nothing of the others."""
-
-    def __init__(self) -> None:
-        self._until = datetime.min.replace(tzinfo=timezone.utc)
-
-    def acquire(self, lane: Lane) -> None:
-        if datetime.now(timezone.utc) < self._until:
-            raise QuotaExhausted(self._until)
-
-    def throttled(self, until: datetime) -> None:
-        self._until = until
-
-
-class OneByOne:
-    """One transaction per request, on a shared counter per minute; no lanes."""
-
-    def __init__(self, documents: Documents, window: Window) -> None:
-        self._documents = documents
-        self._window = window
-
-    def acquire(self, lane: Lane) -> None:
-        number, _ = divmod(time.time(), self._window.seconds)
-
-        def work(transaction: Transaction) -> bool:
-            stored = transaction.get("sync_state/counter")
-            used = stored["used"] if stored is not None and stored["number"] == number else 0
-            if used < self._window.limit:
-                transaction.set("sync_state/counter", {"number": number, "used": used + 1})
-            return bool(used < self._window.limit)
-
-        if not self._documents.transact(work):
-            end = (number + 1) * self._window.seconds
-            raise QuotaExhausted(datetime.fromtimestamp(end, timezone.utc))
-
-    def throttled(self, until: datetime) -> None:
-        pass
-
-
-def open_gate(task: Task, documents: Documents) -> Gate:
-    if task.gate == "each alone":
-        return EachAlone()
-    windows = parse_windows(task.quota)
-    if task.gate == "one by one":
-        return OneByOne(documents, windows[0])
-    skew = timedelta(seconds=task.skew_seconds)
-    return RateLimiter(
-        documents,
-        windows,
-        background_share=0.8,
-        now=lambda: datetime.now(timezone.utc) + skew,
-        sleep=time.sleep,
-        instance=task.instance,
-    )
 
 
 def _open(store: str) -> Documents:
@@ -187,12 +123,14 @@ class Sender:
         return answer.status, float(answer.headers.get("Retry-After", 0))
 
 
-def work(task: Task) -> Result:
-    """Run one process."""
+def run(task: Task) -> Result:
+    """Send requests until the time of the task is over."""
     result = Result()
     end = time.time() + task.seconds
     documents = Counted(_open(task.store))
-    sender = Sender(task, open_gate(task, documents), result, end)
+    skew = timedelta(seconds=task.skew_seconds)
+    gate = quota_gates.make(task.gate, documents, task.quota, instance=task.instance, skew=skew)
+    sender = Sender(task, gate, result, end)
     threads = [threading.Thread(target=sender.work) for _ in range(task.threads)]
     for thread in threads:
         thread.start()
@@ -208,16 +146,14 @@ def work(task: Task) -> Result:
     return result
 
 
+def work(**task: Any) -> dict[str, Any]:
+    """Run a task in this process. Task and result are as in JSON."""
+    return asdict(run(Task(**task)))
+
+
 def start(task: Task) -> subprocess.Popen[str]:
-    """Run `work` in a new process; its last line of output is the result."""
-    command = [sys.executable, "-c", f"from {__name__} import main; main()", json.dumps(asdict(task))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
-
-
-def main() -> None:
-    print(json.dumps(asdict(work(Task(**json.loads(sys.argv[1]))))))
+    return processes.start(work, **asdict(task))
 
 
 def finish(process: subprocess.Popen[str]) -> Result:
-    output, _ = process.communicate()
-    return Result(**json.loads(output.splitlines()[-1]))
+    return Result(**processes.finish(process))

@@ -1,10 +1,13 @@
-"""The report of a benchmark: a table of rows and the targets, also as JSON for RESULTS.md."""
+"""The report of a benchmark (a table of rows and the targets, also as JSON for RESULTS.md), and its command line."""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
+import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,15 @@ Row = dict[str, str | float | int]
 
 def percentile(values: Sequence[float], percent: int) -> float:
     return statistics.quantiles(values, n=100)[percent - 1] if len(values) > 1 else float("nan")
+
+
+def median_row(rows: Sequence[Row]) -> Row:
+    """Return the value that all rows have in a column, or their median."""
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return {
+        name: values[0] if len(set(values)) == 1 else statistics.median(map(float, values))
+        for name, values in columns.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,20 @@ class Report:
             console.print(note)
         if file:
             file.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def program(measure: Callable[..., Report], description: str | None, quick: str) -> None:
+    """Run `measure(quick=…)` as the command line says, and show its report. quick: what a quick run is, for the help.
+
+    What is printed while it measures, such as the system's log lines, is discarded.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
+    options = parser.parse_args()
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        report = measure(quick=options.quick)
+    report.show(options.json)
 
 
 def _layouts(rows: Sequence[Row]) -> list[list[str]]:

@@ -7,6 +7,10 @@ from typing import Any
 
 # Why a target is missed, by benchmark and the beginning of the target's text. The figures are the run's own.
 REASONS: Mapping[tuple[str, str], str] = {
+    ("fill", "pages read again for each kill"): (
+        "The kill comes at the worst moment: a page is stored, its checkpoint is not, and the next page was requested "
+        "meanwhile. Both are read again. To repeat only one, storing and fetching would have to take turns."
+    ),
     ("webhook", "p50 at 1 connection, of (b)"): (
         "A bare gRPC call that publishes and does nothing else (e) takes several times (b) already: nothing that waits "
         "for the broker's answer before its own can be within it."
@@ -43,7 +47,7 @@ def page(about: Sequence[str], reports: Iterable[Mapping[str, Any]]) -> str:
                 for want in report["wanted"]
             ]
         )
-        for note in report.get("notes", ()):
+        for note in report["notes"]:
             lines += ["", note]
     return "\n".join(lines) + "\n"
 

@@ -8,10 +8,7 @@ occur is arithmetic: `benchmarks.practice_costs`, which states its assumptions.
 
 from __future__ import annotations
 
-import argparse
 import base64
-import contextlib
-import io
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields
@@ -21,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.counted_store import Counted
 from benchmarks.practice_costs import KIB_OF_A_PATIENT, Cost, Practice, Prices, Units, day, first_filling, month
-from benchmarks.report import Report, Row, Want
+from benchmarks.report import Report, Row, Want, program
 from functions.store_record import handle
 from shared.jobs import backfill, practice_lists, reconcile
 from shared.jobs.children import lists_of
@@ -139,8 +136,7 @@ def stored(unit: Units) -> list[Row]:
 
 def measure(*, quick: bool) -> Report:
     report = Report("scale")
-    with contextlib.redirect_stdout(io.StringIO()):  # the system's log lines
-        unit = units(patients=60 if quick else 300, times=5 if quick else 30)
+    unit = units(patients=60 if quick else 300, times=5 if quick else 30)
     for one in fields(Units):
         cost: Cost = getattr(unit, one.name)
         report.rows.append(
@@ -187,8 +183,4 @@ SAID = {
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a small clinic")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
-    measure(quick=arguments.quick).show(arguments.json)
+    program(measure, __doc__, quick="a small clinic")

@@ -8,10 +8,8 @@ rate limiter are real. The cost of one event at rest is measured in real time.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
-import io
 import os
 import random
 import statistics
@@ -26,7 +24,7 @@ from typing import Any
 
 from google.cloud import firestore
 
-from benchmarks.report import Report, Row, Want
+from benchmarks.report import Report, Row, Want, program
 from functions.store_record import handle
 from local.emulators import Emulators
 from shared.cloud.firestore import FirestoreDocuments
@@ -200,11 +198,4 @@ def measure(*, quick: bool) -> Report:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the size")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
-    lines = io.StringIO()
-    with contextlib.redirect_stdout(lines):  # the system's log lines
-        measured = measure(quick=arguments.quick)
-    measured.show(arguments.json)
+    program(measure, __doc__, quick="a tenth of the size")

@@ -12,11 +12,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
 from console import charts, records
-from console.actions import ACTIONS, FIELDS, KIND_NAMES
+from console.actions import ACTIONS, FIELDS, KIND_NAMES, NotPossible
 from console.guard import HEADERS, Guard, Refused
 from console.stream import Streams
 from console.view import overview
 from console.watch import Seen, Watch
+from ops.compare import BadKey
 from ops.dead_letters import dead_letters
 from ops.screen import ago, clock, many
 from ops.session import location
@@ -91,8 +92,15 @@ def _tell_errors(app: Flask, page: Page) -> None:
             text = "There is no such page." if error.code == 404 else "The console does not answer this."
             return page("message.html", error.code or 500, title=error.name, text=text)
         if isinstance(error, SyncError):
-            return page("message.html", 502, title="Not possible", text=str(error))
+            return page("message.html", _status(error), title="Not possible", text=str(error))
         return page("message.html", 500, title="Defect", text=f"{location(error)}: please report this line.")
+
+
+def _status(error: SyncError) -> int:
+    """Return 4xx if the request was wrong, and 502 if something that it needs did not answer."""
+    if isinstance(error, BadKey):
+        return 404
+    return 409 if isinstance(error, NotPossible) else 502
 
 
 def _start_page(app: Flask, watch: Watch, page: Page, now: Callable[[], datetime]) -> None:

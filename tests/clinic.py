@@ -89,7 +89,10 @@ class Clinic:
         self.absences = Absences(self.documents, self.records, self.queue, self.now)
         self.positions = Checkpoints(self.documents)
         self.coverage = Coverages(
-            self.documents, current_user=self.drchrono.current_user, scopes=lambda: self.scopes, now=self.now
+            self.documents,
+            current_user=self.drchrono.in_lane(Lane.BACKGROUND).current_user,
+            scopes=lambda: self.scopes,
+            now=self.now,
         )
 
     def now(self) -> datetime:

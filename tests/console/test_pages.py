@@ -159,6 +159,24 @@ def test_what_cannot_be_done_says_why_and_changes_nothing(console: Console) -> N
     assert console.practice.system.queue().waiting() == 0
 
 
+def test_the_status_tells_a_wrong_request_from_a_broken_dependency(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.practice.authorize()
+
+    def status(path: str) -> int:
+        return console.web.get(f"{console.url}{path}", timeout=10).status_code
+
+    assert status("/record?kind=persons&id=1") == 404
+    assert status("/confirm/retry?reason=quota") == 409
+
+    def away(*_: object) -> Any:
+        raise StoreUnavailable("the store does not answer")
+
+    monkeypatch.setattr(type(local_target().system.documents()), "get", away)
+    assert status("/record?kind=patients&id=1") == 502
+
+
 def test_a_records_own_page_shows_it_says_so_and_compares_it(either_console: Console) -> None:
     console = either_console
     filled(console)
