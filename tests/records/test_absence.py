@@ -15,6 +15,7 @@ from shared.queue.entries import Entry, Priority, Target
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
 from shared.records.deletion_limit import minute_of
+from shared.records.ordering import Copy as RecordCopy
 from shared.records.store import Records, Source
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -176,3 +177,110 @@ def test_a_record_that_was_not_marked_yet_returns_without_a_review(copy: Copy) -
     mark(copy, "1", timedelta(0))
     copy.absences.found(PATIENTS, returned=False)
     assert copy.queue.keys_of("patients") == set()
+
+
+@pytest.mark.parametrize(
+    ("copied", "announced", "seconds"),
+    [
+        # As if read an hour ago, and as if read just now.
+        (-3600, False, 31),
+        (10, False, 41),
+        (None, False, 31),
+        # An announced deletion is later than the event; only a copy that was read since can speak against it.
+        (-3600, True, -3569),
+        (10, True, 41),
+        (None, True, 0),
+    ],
+)
+def test_an_absence_is_believable_once_no_answer_can_be_older_than_what_is_known(
+    copy: Copy, copied: float | None, announced: bool, seconds: float
+) -> None:
+    def at(seconds: float) -> datetime:
+        return NOON + timedelta(seconds=seconds)
+
+    def known(deleted: bool) -> RecordCopy | None:
+        return None if copied is None else RecordCopy(at(copied), at(copied), "a", None, deleted=deleted)
+
+    assert copy.absences.believable_from(known(deleted=False), NOON, announced=announced) == at(seconds)
+    # A tombstone does not show the record.
+    gone = NOON if announced else at(31)
+    assert copy.absences.believable_from(known(deleted=True), NOON, announced=announced) == gone
+
+
+def test_a_kind_is_shown_if_one_of_three_others_is_or_there_is_no_other(copy: Copy) -> None:
+    asked: list[str] = []
+
+    def is_shown(key: str) -> bool:
+        asked.append(key)
+        return len(asked) == 3
+
+    assert copy.absences.is_kind_shown(PATIENTS, "50", is_shown)
+    assert len(set(asked) - {"50"}) == 3
+    assert not copy.absences.is_kind_shown(PATIENTS, "50", lambda key: False)
+    assert copy.absences.is_kind_shown(KINDS["problems"], "1", lambda key: False)
+
+
+def test_others_that_wait_themselves_are_asked_for_only_where_there_are_no_more(copy: Copy) -> None:
+    asked: set[str] = set()
+
+    def hidden(key: str) -> bool:
+        asked.add(key)
+        return False
+
+    copy.wait(0, 97, "quota")
+    copy.absences.is_kind_shown(PATIENTS, "50", hidden)
+    assert asked == {"97", "98", "99"}
+    copy.wait(97, 3, "quota")
+    asked.clear()
+    assert not copy.absences.is_kind_shown(PATIENTS, "50", hidden)
+    assert len(asked - {"50"}) == 3
+
+
+def test_another_record_has_to_be_shown_late_enough_and_then_the_read_repeated(copy: Copy) -> None:
+    asked: list[str] = []
+
+    def is_shown(key: str) -> bool:
+        asked.append(key)
+        return True
+
+    def allow(first: float, began: float) -> datetime | None:
+        """Return when to look again, None if the record may be marked."""
+        try:
+            copy.absences.allow(PATIENTS, "50", at(first), at(began), is_shown, living=False)
+        except LookAgain as again:
+            return again.due
+        return None
+
+    def at(seconds: float) -> datetime:
+        return NOON + timedelta(seconds=seconds)
+
+    # The other record must be asked for 31 s after the first read: it is noon, and that is a moment away.
+    assert allow(-30.999, 3600) is None
+    assert asked == []
+    # From now on it may: then the record is read again, late enough after that.
+    assert allow(-31, 30.999) == at(31)
+    assert len(asked) == 1
+    assert allow(-31, 31) is None
+    assert len(asked) == 1  # what was shown at noon is known
+    assert allow(-30.999, 3600) is None
+    assert len(asked) == 1
+
+
+def test_a_hold_ends_with_a_deletion_that_is_allowed(copy: Copy) -> None:
+    with pytest.raises(DeletionsHeld):
+        copy.notice(0, 60)
+    assert held(copy)
+    began = NOON + timedelta(minutes=1)
+    copy.absences.allow(PATIENTS, "0", NOON - timedelta(minutes=5), began, lambda key: True, living=True)
+    assert not held(copy)
+
+
+def test_what_was_marked_within_the_hour_belongs_to_what_the_copy_had(copy: Copy) -> None:
+    """Of ten problems, of which one was marked already, five may be absent and six may not."""
+    problems = KINDS["problems"]
+    copy.records.pages.store(problems, [{"id": n} for n in range(9)], NOON - timedelta(days=1), Source("backfill"))
+    state = {"recent": {minute_of(NOON): 1}}
+    copy.documents.transact(lambda transaction: transaction.set("sync_state/deletions-problems", state))
+    copy.absences.notice(problems, ["0", "1", "2", "3"], NOON)
+    with pytest.raises(DeletionsHeld):
+        copy.absences.notice(problems, ["4"], NOON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -55,6 +56,18 @@ def test_a_field_that_was_added_or_removed_is_on_one_side() -> None:
     assert differs.names == {"changed", "removed", "added"}
 
 
+def test_values_differ_by_type_and_not_by_the_signature_of_a_link() -> None:
+    link = "https://files.example.com/a.pdf?AWSAccessKeyId=k&Signature={}&Expires=1"
+    for before, after, names in (
+        (1, 1.0, {"field"}),
+        (1, True, {"field"}),
+        ({"a": [1]}, {"a": [1]}, set()),
+        (link.format("a"), link.format("b"), set()),
+        (link.format("a"), link.replace("a.pdf", "b.pdf").format("a"), {"field"}),
+    ):
+        assert difference({"field": before}, {"field": after}).names == names
+
+
 def history(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     entry = Entry("patients", "1", 3, Operation.CHANGED, NOON, fields=("name",))
     path, document = history_of(Change(entry, "patients/1", Difference(before, after)), timedelta(days=10))
@@ -73,6 +86,13 @@ def test_history_as_large_as_a_document_is_kept_whole_and_one_byte_more_is_not()
     cut = history({"name": "a"}, {"name": "x" * (room + 1)})
     assert cut[META]["omitted"] == ["after"]
     assert cut["before"] == {"name": "a"}
+
+
+def test_history_keeps_as_text_what_firestore_cannot_hold() -> None:
+    assert "json" not in history({"name": 1}, {"name": 2})[META]
+    document = history({"name": 1}, {"name": 2**64})
+    assert document["before"] == {"name": 1}
+    assert json.loads(document[META]["json"]) == {"after": {"name": 2**64}}
 
 
 def test_history_that_fits_nowhere_names_both_sides_as_omitted() -> None:
