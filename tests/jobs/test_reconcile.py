@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import reconcile
+from shared.jobs.reconcile import notice_absent
 from shared.jobs.run import Run
 from shared.jobs.sync import sync
 from shared.queue.entries import Target
@@ -161,3 +163,17 @@ def test_what_was_fetched_since_the_pass_began_is_not_absent_from_it(clinic: Cli
     run = clinic.run(reconcile.go_on)
     assert clinic.positions.get("patients").reconciled_at is not None
     assert run.counts["absent"] == 0
+
+
+def test_what_was_read_since_a_pass_began_is_not_absent_from_it(embedded: Documents) -> None:
+    kind = KINDS["patients"]
+    with simulator(patients=0) as running:
+        clinic = Clinic(running, embedded)
+        began = clinic.now()
+        for key, ago in (("1", timedelta(microseconds=1)), ("2", timedelta(0)), ("3", timedelta(minutes=1))):
+            clinic.records.pages.store(kind, [{"id": key}], began - ago, Source("sync"))
+        run = Run(clinic.parts(), deadline=began + timedelta(hours=1))
+        run.parts.seen.keep("patients", 0, ["3"])
+        notice_absent(run, kind, {"began": began, "pages": 1})
+        assert clinic.queue.keys_of("patients") == {"1"}
+        assert run.counts["absent"] == 1
