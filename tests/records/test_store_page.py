@@ -63,6 +63,28 @@ def test_a_page_whose_records_are_known_to_be_kept_costs_a_read_for_each_and_no_
     assert (bill.reads, bill.writes) == (3, 0)
 
 
+def test_a_page_says_what_is_new_what_returned_and_what_must_be_fetched_again(documents: Documents) -> None:
+    store(documents, patients(5))
+    records = Records(documents, lambda: NOON)
+    for key, ago, reason in (
+        ("1", HOUR, "absent"),
+        ("2", HOUR, "deleted_flag"),
+        ("3", timedelta(seconds=30), "absent"),
+    ):
+        stated = reason == "deleted_flag"
+        records.mark_deleted(PATIENTS, key, NOON + 2 * HOUR - ago, Source("pending"), reason, stated=stated)
+    page = patients(6)
+    page[0]["updated_at"] = "2026-02-02T00:00:00"
+    result = store(documents, page, source="sync", hours=2)
+    assert result.stored == ("0", "1", "2", "5")
+    assert result.new == ("1", "2", "5")
+    # Its deletion was not stated: that it exists says that other absences may be wrong too.
+    assert result.returned == ("1",)
+    # A replica may still show it from before its deletion.
+    assert result.doubtful == ("3",)
+    assert records.pages.changed(PATIENTS, page, NOON + 2 * HOUR + timedelta(seconds=1)) == [page[3]]
+
+
 def test_a_record_that_is_kept_already_is_not_measured(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
     store(documents, patients(3))
     measured: list[object] = []
