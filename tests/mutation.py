@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/records/announcing.py", ("tests/feed/test_announcing.py", "tests/feed/test_relay.py")),
     ("shared/records/changes.py", ("tests/records/test_changes.py", "tests/feed/test_announcing.py")),
-    ("shared/records/coverage.py", ("tests/jobs/test_coverage.py",)),
+    ("shared/records/coverage.py", ("tests/jobs/test_coverage.py", "tests/jobs/test_report.py")),
     ("shared/records/deletion_limit.py", ("tests/records/test_deletion_limit.py",)),
     ("shared/records/marks.py", ("tests/records/test_marks.py",)),
     ("shared/records/ordering.py", ("tests/records/test_ordering.py", "tests/records/test_doubt.py")),

@@ -202,6 +202,27 @@ def test_a_state_that_cannot_be_read_or_is_old_claims_nothing(state: dict[str, A
     assert (found.user, found.doctors_seen, found.doctors) == (None, None, None)
 
 
+def test_statements_count_for_two_days_to_the_microsecond() -> None:
+    said = {"needs": {"patients": {"patients:read": "granted"}}}
+    for age, statement in ((STATEMENTS_TRUSTED, GRANTED), (STATEMENTS_TRUSTED + timedelta(microseconds=1), UNKNOWN)):
+        found = coverage_of(KINDS["patients"], said | {"asked_at": NOON - age}, NOON)
+        assert found.needs["patients:read"] is statement
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ([], UNKNOWN),
+        ([GRANTED, GRANTED], GRANTED),
+        ([GRANTED, UNKNOWN], UNKNOWN),
+        ([GRANTED, UNKNOWN, MISSING], MISSING),
+    ],
+)
+def test_everything_is_granted_only_if_everything_is_stated_to_be(said: list[Statement], verdict: Statement) -> None:
+    needs = {f"need {number}": statement for number, statement in enumerate(said)}
+    assert Coverage(None, None, needs, None, None).verdict is verdict
+
+
 def test_the_coverage_of_a_kind_is_a_document_that_the_store_takes(documents: Documents) -> None:
     with simulator(patients=3) as running:
         clinic = clinic_of(running, documents)
