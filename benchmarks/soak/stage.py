@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,10 +19,11 @@ import requests
 from google.api_core.exceptions import GoogleAPICallError
 
 from benchmarks.soak.balancer import Balancer
-from benchmarks.soak.plan import ODD, Act, clocks, links
+from benchmarks.soak.plan import Act, links
+from benchmarks.soak.programs import instances, skewed, with_odd_records
+from benchmarks.soak.slow_senders import drip
 from local import stack
 from local.control import Control
-from local.emulators import free_port
 from local.options import Options
 from local.processes import Processes, Program
 from local.subscription import EVENTS, subscribe
@@ -33,14 +32,10 @@ from shared.errors import SyncError
 from shared.wiring.system import System
 from workstation.authorization import AuthorizationFailed, adopt, authorization_url, new_state
 
-INSTANCES = 2
-JOB_DEADLINE_SECONDS = 20  # so that a run ends before the soak does
 TERM_SECONDS = 10.0  # as Cloud Run waits between SIGTERM and SIGKILL
 ATTEMPTS = 20
 BROWSER_SECONDS = 10.0
 REPLAYED = 10  # deliveries
-CLOCK = "SOAK_CLOCK_SECONDS"  # environment variable: how far the clock of an instance is ahead
-DRIPPING = 6  # clients: fewer than the threads of the instances
 
 
 class Stage:
@@ -203,7 +198,7 @@ def on_stage(options: Options, folder: Path) -> Iterator[Stage]:
     with ExitStack() as balancers, Processes(folder) as processes:
         stage = Stage(options, folder, processes)
         functions = skewed(instances(options, folder), options.seed)
-        stage.start([*map(_odd, stack.services(options, folder)), *functions])
+        stage.start([*map(with_odd_records, stack.services(options, folder)), *functions])
         for name in stack.THREADS:
             backends = [program.port for program in functions if program.name.startswith(name)]
             balancers.enter_context(Balancer(options.ports[stack.PORT_OF[name]], backends))
@@ -213,59 +208,14 @@ def on_stage(options: Options, folder: Path) -> Iterator[Stage]:
         yield stage
 
 
-def instances(options: Options, folder: Path) -> list[Program]:
-    """Return INSTANCES programs for each function, each with its own port."""
-    programs = []
-    for number in range(1, INSTANCES + 1):
-        ports = {**options.ports, **{port: free_port() for port in stack.PORT_OF.values()}}
-        for program in stack.functions(replace(options, ports=ports), folder):
-            told = {**program.environment, "JOB_DEADLINE_SECONDS": str(JOB_DEADLINE_SECONDS)}
-            programs.append(replace(program, name=f"{program.name} {number}", environment=told))
-    return programs
-
-
-def skewed(programs: Sequence[Program], seed: int) -> list[Program]:
-    """Return the programs, each with its own clock."""
-    ahead = clocks(seed, [program.name for program in programs])
-    return [
-        replace(
-            program,
-            command=["benchmarks/soak/skewed_main.py" if part == "main.py" else part for part in program.command],
-            environment={**program.environment, CLOCK: str(ahead[program.name])},
-        )
-        for program in programs
-    ]
-
-
-def _odd(program: Program) -> Program:
-    """Add unusual records to the simulator."""
-    return replace(program, command=[*program.command, *ODD]) if "simulator" in program.command else program
-
-
-def drip(port: int, seconds: float) -> None:
-    """Open DRIPPING connections that announce a body and send it too slowly, for `seconds`."""
-    with ExitStack() as senders:
-        opened = []
-        for _ in range(DRIPPING):
-            with contextlib.suppress(OSError):
-                opened.append(senders.enter_context(socket.create_connection(("127.0.0.1", port), timeout=seconds)))
-                opened[-1].sendall(b"POST / HTTP/1.1\r\nHost: soak\r\nContent-Length: 1000\r\n\r\n{")
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
-            time.sleep(0.5)
-            for sender in opened:
-                with contextlib.suppress(OSError):
-                    sender.sendall(b" ")
-
-
-def insist(deed: Callable[[], object], *expected: type[Exception]) -> None:
-    """Call `deed` until it raises none of `expected`, because its dependencies fail on purpose."""
+def insist(action: Callable[[], object], *expected: type[Exception]) -> None:
+    """Call `action` until it raises none of `expected`, because its dependencies fail on purpose."""
     for _ in range(ATTEMPTS):
         with contextlib.suppress(*expected):
-            deed()
+            action()
             return
         time.sleep(1)
-    deed()
+    action()
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
