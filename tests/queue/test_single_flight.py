@@ -46,7 +46,7 @@ def test_an_event_waits_for_the_turn_of_its_target_and_the_one_at_work_learns_of
         announced = Announced(flight.turn)
         flight.turn = cast(Any, announced)
         waiting.start()
-        announced.reached.wait()
+        assert announced.reached.wait(60)
         assert flight.latest == latest
         order.append("first")
     waiting.join()
