@@ -67,6 +67,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/jobs/slow_round.py", ("tests/jobs/test_pauses.py", "tests/jobs/test_sync.py")),
     ("shared/jobs/status.py", ("tests/jobs/test_status.py",)),
     ("shared/jobs/waiting.py", ("tests/jobs/test_waiting.py",)),
+    ("shared/jobs/walk.py", ("tests/jobs/test_walk.py", "tests/jobs/test_prefetch.py", "tests/jobs/test_sync.py")),
     ("shared/jobs/walk_state.py", ("tests/jobs/test_walk_state.py",)),
     ("shared/jobs/watermark.py", ("tests/jobs/test_watermark.py",)),
     ("shared/jobs/whole.py", ("tests/jobs/test_whole.py",)),

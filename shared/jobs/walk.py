@@ -87,10 +87,11 @@ def walk_pages(
             run.counts["seen"] += len(result.keys)
             for verdict, count in result.verdicts.items():
                 run.counts[verdict] += count
+            # Records that failed or must be fetched again were queued just now: this proves nothing of them.
             shown = {
                 key: Evidence(shown_until(page.began), updated_at)
                 for key, updated_at in result.versions.items()
-                if key in waiting and key not in result.failed and key not in result.doubtful
+                if key in waiting
             }
             run.counts["completed"] += run.parts.queue.complete_listed(kind.name, shown)
             yield page, result

@@ -214,13 +214,29 @@ def test_when_nothing_is_new_no_appointment_is_read(embedded: Documents, monkeyp
         settled(clinic)
 
         def refused(self: zones.Zones, *arguments: Any) -> Any:
-            raise AssertionError("no appointment needs to be looked at")
+            raise AssertionError("nothing needs to be looked at")
 
         monkeypatch.setattr(zones.Zones, "reschedule", refused)
         for _ in range(3):
             clinic.later(hours=25)
             clinic.run(sync)
             settled(clinic)
+        # Nor a doctor, until they are listed again.
+        monkeypatch.setattr(zones.Zones, "of_doctors", refused)
+        settled(clinic)
+
+
+def test_a_zone_is_applied_ten_minutes_after_the_doctor_was_stored_and_no_earlier(embedded: Documents) -> None:
+    with in_zones("guide", patients=3) as running:
+        clinic = Clinic(running, embedded)
+        clinic.run(start)
+        clinic.run(sync)
+        clinic.later(seconds=SETTLED.total_seconds() - 1)
+        clinic.run(apply_zones)
+        assert set(instants(embedded).values()) == {None}
+        clinic.later(seconds=1)
+        clinic.run(apply_zones)
+        assert instants(embedded) == expected(clinic)
 
 
 def test_a_doctor_that_appointments_name_by_text_is_found_too(embedded: Documents) -> None:
