@@ -15,12 +15,15 @@ import pytest
 
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS, Kind
+from shared.drchrono.lag import listed_until
 from shared.drchrono.records import Page
 from shared.jobs import backfill
+from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.health import FAILURES_IN_A_ROW
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import MANY, SOME, changes, sync
+from shared.jobs.watermark import FORMAT, QUORUM, OffsetSample
 from shared.queue.entries import Entry, Priority, Target
 from shared.records import prepared
 from shared.records.prepared import Prepared, prepare
@@ -201,19 +204,28 @@ def test_from_so_many_pending_records_on_none_is_read_singly(embedded: Documents
         assert clinic.queue.count("appointments") == 0
 
 
-class Asked:
-    """A service that has no record, and which of its lists it was asked for."""
+class Pages:
+    """A service whose list has so many pages, each of one record, and what it was asked for."""
 
-    def __init__(self, clinic: Clinic) -> None:
-        self.clinic = clinic
+    def __init__(self, clinic: Clinic, count: int = 1, updated_at: str | None = None) -> None:
+        self.clinic, self.count, self.updated_at = clinic, count, updated_at
         self.bulk: list[bool] = []
 
     def list_changed(self, kind: Kind, *, bulk: bool = True, **_: Any) -> Iterator[Page]:
         self.bulk.append(bulk)
-        yield Page([], self.clinic.now(), None, None, last=True)
+        for number in range(self.count):
+            records: list[dict[str, Any]] = [{"id": number, "updated_at": self.updated_at}] if self.updated_at else []
+            resume = {"page": number} if number + 1 < self.count else None
+            yield Page(records, self.clinic.now(), resume, None, last=resume is None)
 
     def list_practice(self, kind: Kind, **_: Any) -> Iterator[Page]:
         raise AssertionError(kind.name)
+
+    def sync(self) -> Checkpoint:
+        """List the changes of the patients, and return the checkpoint after it."""
+        run = Run(replace(self.clinic.parts(), lists=self), deadline=self.clinic.now() + timedelta(hours=1))
+        assert changes(run, KINDS["patients"], force=True)
+        return self.clinic.positions.get("patients")
 
 
 @pytest.mark.parametrize(
@@ -224,13 +236,84 @@ def test_a_bulk_list_is_taken_where_many_records_wait_or_the_last_list_had_many(
 ) -> None:
     with simulator(patients=0) as running:
         clinic = Clinic(running, embedded)
-        asked = Asked(clinic)
+        asked = Pages(clinic)
         clinic.queue.enqueue(entries(clinic, [str(number) for number in range(pending)]))
         clinic.positions.change("patients", lambda old: replace(old, listed=listed))
-        run = Run(replace(clinic.parts(), lists=asked), deadline=clinic.now() + timedelta(hours=1))
-        assert changes(run, KINDS["patients"], force=True)
+        assert asked.sync().listed == 0
         assert asked.bulk == [bulk]
-        assert clinic.positions.get("patients").listed == 0
+
+
+@pytest.mark.parametrize(
+    ("pages", "before", "after"),
+    [
+        # Of one page: as far as it has shown, never back, and no further than any clock of the practice.
+        (1, (30, None), (8, None)),
+        (1, (30, 6), (6, None)),
+        (1, (None, None), (8, None)),
+        # Of several: what this one missed, the list before it or after it shows, so it stays one list behind.
+        (2, (30, None), (30, 8)),
+        (2, (30, 9), (9, 8)),
+        (2, (None, None), (12, 8)),
+    ],
+)
+def test_the_watermark_moves_by_one_list_and_stays_one_behind_where_pages_may_have_shifted(
+    embedded: Documents, pages: int, before: tuple[int | None, int | None], after: tuple[int, int | None]
+) -> None:
+    """All in hours before now. The practice is five behind UTC, and its newest change was three hours ago."""
+    with simulator(patients=0) as running:
+        clinic = Clinic(running, embedded)
+        now = clinic.now()
+
+        def ago(hours: int | None) -> str | None:
+            return None if hours is None else (now - timedelta(hours=hours)).strftime(FORMAT)
+
+        offsets = [OffsetSample(str(key), -5 * 3600, now).as_json() for key in range(QUORUM)]
+        old, following = map(ago, before)
+        known = Checkpoint(watermark=old, next_watermark=following, offsets=offsets)
+        clinic.positions.change("patients", lambda _: known)
+        found = Pages(clinic, pages, ago(8)).sync()
+        assert (found.watermark, found.next_watermark) == tuple(map(ago, after))
+
+
+@pytest.mark.parametrize(
+    ("pages", "filled", "synced", "complete", "claimed"),
+    [
+        # The first claim needs a list that shows what changed while the kind was filled.
+        (1, None, 60, None, None),
+        (1, 31, 60, None, 0),
+        (1, 30.999, 60, None, None),
+        # Of several pages: what the list before it proves.
+        (2, 90, 60, None, None),
+        (2, 91, 60, None, 60),
+        (2, 91, None, None, None),
+        # Later claims do not, and none goes back.
+        (1, 0, 60, 900, 0),
+        (2, 900, 600, 300, 300),
+    ],
+)
+def test_a_kind_is_complete_up_to_what_its_lists_prove(
+    embedded: Documents,
+    pages: int,
+    filled: float | None,
+    synced: float | None,
+    complete: float | None,
+    claimed: float | None,
+) -> None:
+    """All in seconds before now; the claims are of lists that were begun then."""
+    with simulator(patients=0) as running:
+        clinic = Clinic(running, embedded)
+        now = clinic.now()
+
+        def ago(seconds: float | None) -> datetime | None:
+            return None if seconds is None else now - timedelta(seconds=seconds)
+
+        def of_list(seconds: float | None) -> datetime | None:
+            began = ago(seconds)
+            return None if began is None else listed_until(began)
+
+        known = Checkpoint(filled_at=ago(filled), synced_at=ago(synced), complete_at=of_list(complete))
+        clinic.positions.change("patients", lambda _: known)
+        assert Pages(clinic, pages, "2026-03-01T08:00:00").sync().complete_at == of_list(claimed)
 
 
 def test_ties_in_updated_at_are_all_stored(clinic: Clinic) -> None:
