@@ -71,6 +71,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/jobs/walk_state.py", ("tests/jobs/test_walk_state.py",)),
     ("shared/jobs/watermark.py", ("tests/jobs/test_watermark.py",)),
     ("shared/jobs/whole.py", ("tests/jobs/test_whole.py",)),
+    ("shared/jobs/windowed.py", ("tests/jobs/test_windowed.py", "tests/jobs/test_shifting.py")),
     ("shared/jobs/worklist.py", ("tests/jobs/test_worklist.py", "tests/jobs/test_isolation.py")),
     ("shared/jobs/zones.py", ("tests/jobs/test_zones.py",)),
     (
