@@ -57,6 +57,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shared/jobs/due.py", ("tests/jobs/test_due.py",)),
     ("shared/jobs/leases.py", ("tests/jobs/test_leases.py",)),
     ("shared/jobs/listing.py", ("tests/jobs/test_listing.py", "tests/jobs/test_shifting.py")),
+    ("shared/jobs/practice_pass.py", ("tests/jobs/test_practice_pass.py", "tests/jobs/test_practice_lists.py")),
     ("shared/jobs/practice_sample.py", ("tests/jobs/test_practice_sample.py", "tests/jobs/test_practice_lists.py")),
     ("shared/jobs/practice", ("tests/jobs/test_practice_lists.py",)),
     ("shared/jobs/prefetch.py", ("tests/jobs/test_prefetch.py",)),
