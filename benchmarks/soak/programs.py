@@ -14,8 +14,8 @@ from local.processes import Program
 
 INSTANCES = 2
 
-# So that a run ends before the soak does. In the live form, a run waits five seconds for each of three bulk lists before
-# it comes to the work queue: shorter runs would work off less than the soak's changes add.
+# A run must end before the soak does. In the live form, it waits five seconds for each of three bulk lists before it
+# comes to the work queue: shorter runs would work off less than the soak's changes add.
 JOB_DEADLINE_SECONDS = {"guide": 20, "live": 45}
 
 CLOCK = "SOAK_CLOCK_SECONDS"  # environment variable: how far the clock of an instance is ahead
