@@ -100,10 +100,10 @@ class Refresh:
     def _absent(self, kind: Kind, key: str, began: datetime, known: Known, source: Source) -> Done:
         """Decide after a single read, begun at `began`, that did not find the record."""
         copy = self._records.copy(kind, key)
-        living = copy is not None and not copy.deleted
+        living = copy if copy is not None and not copy.deleted else None
         if kind.whole:  # DrChrono archives these records and hides them; the copy keeps them
             return Done(Outcome.UNCHANGED if living else Outcome.GONE, Evidence(shown_until(began)))
-        announced = known.deletes and not (living and copy is not None and known.precedes(copy))
+        announced = known.deletes and not (living and known.precedes(living))
         if announced:
             entry = self._queue.get(Target(kind.name, key))
             announced = entry is None or entry.deletes
@@ -117,7 +117,9 @@ class Refresh:
             first = known.absent_since if known.absent_since and known.absent_since >= believable else None
             if first and living and (still := self._shown_by_its_list(kind, key, source)):
                 return still
-            self._absences.allow(kind, key, first, began, lambda other: self._is_shown(kind, other), living=living)
+            self._absences.allow(
+                kind, key, first, began, lambda other: self._is_shown(kind, other), living=living is not None
+            )
         if copy is None or living:
             self._queue.enqueue(marks_of_deleted(kind, key, began))
         # An absence proves only the change that caused the read, and none after it: later, the record may exist again
