@@ -89,12 +89,12 @@ def storm(name: str, *, events: int, patients: int, seconds: float) -> Row:
         keys = sorted(clinic.simulator.truth("patients"))
         for key in keys:
             clinic.simulator.change("patients", key, {"nick_name": f"n{rng.random()}"}, webhook=False)
-        told = keys + [rng.choice(keys) for _ in range(events - len(keys))]
-        rng.shuffle(told)
+        changed = keys + [rng.choice(keys) for _ in range(events - len(keys))]
+        rng.shuffle(changed)
         began, before = clinic.now(), clinic.simulator.stats()
         store, next_sync = clinic.store(), clinic.now() + SYNC_EVERY
         versions = {key: record["updated_at"] for key, record in clinic.simulator.truth("patients").items()}
-        for number, key in enumerate(told):
+        for number, key in enumerate(changed):
             due = began + timedelta(seconds=seconds * number / events)
             if clinic.now() < due:
                 clinic.later(seconds=(due - clinic.now()).total_seconds())
@@ -177,7 +177,7 @@ def one_event(name: str, documents: Documents, events: int) -> Row:
 def measure(*, quick: bool) -> Report:
     share = 10 if quick else 1
     report = Report("storm")
-    doubled = storm("(a) each change told ten times", events=2000 // share, patients=200 // share, seconds=60)
+    doubled = storm("(a) each change announced ten times", events=2000 // share, patients=200 // share, seconds=60)
     broad = storm("(b) every patient at once", events=5000 // share, patients=5000 // share, seconds=30)
     report.rows += [doubled, broad]
     with tempfile.TemporaryDirectory() as folder:

@@ -11,12 +11,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from local.arrivals import Tail, told
+from local.arrivals import Tail, event_text
 from local.comparison import Difference, copied, differences
 from local.control import Control, Failed, run_job
 from local.events import POLL_SECONDS, Edits, make_edits
-from local.feed import Take
-from local.feed import told as told_change
+from local.feed import Take, change_text
 from local.terminal import Bars, Stage, Terminal
 from shared.documents import Where
 from shared.drchrono.kinds import KINDS, Kind
@@ -117,7 +116,7 @@ class Activity:
     def show_feed(self, before: str) -> None:
         """Print the messages of the change feed since the last call."""
         for change in self.changes():
-            self.terminal.say(before + told_change(change), style="cyan")
+            self.terminal.say(before + change_text(change), style="cyan")
 
     def settle(self, control: Control, seconds: float) -> list[Difference]:
         """Sync until the copy equals DrChrono's records, for at most `seconds`. Return the remaining differences.
@@ -187,7 +186,7 @@ class Activity:
         deadline = time.monotonic() + seconds
         while True:
             for line in (line for tail in tails for line in tail.lines()):
-                if said := told(line):
+                if said := event_text(line):
                     self.terminal.say(f"{_clock()} {said}")
             self.show_feed(f"{_clock()} ")
             if time.monotonic() >= deadline:

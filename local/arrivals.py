@@ -44,7 +44,7 @@ class Tail:
                 yield found
 
 
-def told(line: Mapping[str, Any]) -> str | None:
+def event_text(line: Mapping[str, Any]) -> str | None:
     """Return the outcome of a webhook or an event, without patient data; None for any other line."""
     label = line.get("message")
     if label == "event.done":

@@ -128,7 +128,7 @@ def watched(lines: "Iterable[str]", total: int, screen: "TextIO", clock: "Callab
     terminal = screen.isatty()
     pause = TERMINAL_SECONDS if terminal else PIPE_SECONDS
     said, found, doing, began = "", 0, "asking the package index", clock()
-    told = began
+    shown_at = began
     while True:
         try:
             line = came.get(timeout=TERMINAL_SECONDS)
@@ -142,9 +142,9 @@ def watched(lines: "Iterable[str]", total: int, screen: "TextIO", clock: "Callab
             doing = f"fetched {found} of up to {total} packages"
         elif line.startswith("Installing collected"):
             doing = f"unpacking {found} packages"
-        if clock() - told >= pause:
-            told = clock()
-            text = f"  {doing} ({told - began:.0f} s)"
+        if clock() - shown_at >= pause:
+            shown_at = clock()
+            text = f"  {doing} ({shown_at - began:.0f} s)"
             screen.write("\r" + text.ljust(70) if terminal else text + "\n")
             screen.flush()
     if terminal:

@@ -18,12 +18,12 @@ NAMES_COLUMNS = 20  # the rest of 80 columns after time, change and record
 Take = Callable[[], list[bytes]]
 
 
-def told(data: bytes) -> str:
+def change_text(data: bytes) -> str:
     """Return a message as one line: kind, id, version, operation and names of fields."""
     change = json.loads(data)
     if change["operation"] == "filled":
         return row("feed: filled", change["kind"], f"{change['count']} records")
-    words = "told again" if change["replay"] else ", ".join(change["fields"])
+    words = "sent again" if change["replay"] else ", ".join(change["fields"])
     if len(words) > NAMES_COLUMNS:
         words = f"{words[: NAMES_COLUMNS - 1]}…"
     return row(f"feed: {change['operation']} v{change['version']}", f"{change['kind']}/{change['id']}", words).rstrip()

@@ -23,10 +23,10 @@ def url(options: Options, port: str) -> str:
 
 def environment(options: Options, folder: Path) -> dict[str, str]:
     """Return the variables that the three functions, and programs that read their store, need in addition."""
-    told = {**options.settings, "SECRET_MANAGER_EMULATOR_HOST": f"127.0.0.1:{options.ports['secrets']}"}
+    variables = {**options.settings, "SECRET_MANAGER_EMULATOR_HOST": f"127.0.0.1:{options.ports['secrets']}"}
     if options.installed is None:
-        return told | {FOLDER: str(folder)}
-    return told | {
+        return variables | {FOLDER: str(folder)}
+    return variables | {
         "FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{options.ports['firestore']}",
         "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{options.ports['pubsub']}",
     }
@@ -54,13 +54,13 @@ def services(options: Options, folder: Path) -> list[Program]:
 def functions(options: Options, folder: Path) -> list[Program]:
     """Return the three entry points, served as in the cloud: functions-framework on gunicorn, one worker, threads."""
     source = "local/embedded_main.py" if options.installed is None else "main.py"
-    told = environment(options, folder)
+    variables = environment(options, folder)
     programs = []
     for name, threads in THREADS.items():
         port = options.ports[PORT_OF[name]]
         command = [sys.executable, "-m", "functions_framework", "--source", source, "--target", name]
         command += ["--host", "127.0.0.1", "--port", str(port)]
-        programs.append(Program(name, command, port, {**inherited(), **told, "THREADS": str(threads)}))
+        programs.append(Program(name, command, port, {**inherited(), **variables, "THREADS": str(threads)}))
     return programs
 
 
@@ -68,8 +68,8 @@ def console(options: Options, key: str) -> Program:
     """Return `python -m ops console --local`, which finds the run by itself. key: the key in the console's address."""
     port = options.ports["console"]
     command = [sys.executable, "-m", "ops", "console", "--local", "--port", str(port), "--no-browser"]
-    told = {**inherited(), CONSOLE_KEY: key, "PYTHONPATH": str(ROOT)}
-    return Program("console", command, port, told, folder=options.home)
+    variables = {**inherited(), CONSOLE_KEY: key, "PYTHONPATH": str(ROOT)}
+    return Program("console", command, port, variables, folder=options.home)
 
 
 def _simulator(options: Options) -> Program:

@@ -82,9 +82,9 @@ def replay(
         row = compare.kind_of(kind)
         counts = announce_again(system.feed(), system.documents(), row, since=first, record=record)
         if json:
-            screen.json({name: counts[name] for name in ("asked", "told", "failed")})
+            screen.json({name: counts[name] for name in ("asked", "published", "failed")})
             return
-        screen.say(f"{many(counts['asked'], 'record')}, {many(counts['told'], 'message')} sent.")
+        screen.say(f"{many(counts['asked'], 'record')}, {many(counts['published'], 'message')} sent.")
         if counts["failed"]:
             screen.say("Pub/Sub did not answer for some: the sync sends them.")
 

@@ -78,7 +78,7 @@ def follow(
             found = {name: positions.get(name) for name in watched}
             for name, position in found.items():
                 remaining = left(KINDS[name], position, target.system.queue().count(name), target.system.api())
-                show.update(name, _told(progress(name, position), remaining, leases.last("sync")), now())
+                show.update(name, _line(progress(name, position), remaining, leases.last("sync")), now())
             found = {name: found[name] for name in kinds}
             if not any(position.backfill and "backfill" not in position.problems for position in found.values()):
                 break
@@ -104,23 +104,23 @@ def _summary(screen: Screen, target: TargetSystem, found: dict[str, Checkpoint])
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Line:
     """The line of a kind: its share (0-1), and a text."""
 
     share: float
     said: str
 
 
-def _told(progress: Progress | None, left: Remaining | None, sync: dict[str, Any] | None) -> _Told:
+def _line(progress: Progress | None, left: Remaining | None, sync: dict[str, Any] | None) -> _Line:
     """sync: the last run's lease, whose report says what delays it."""
     if left is None:
-        return _Told(1.0, "done")
+        return _Line(1.0, "done")
     stopped = ((sync or {}).get("report") or {}).get("stopped")
     text = f"held up: {stopped}" if stopped in HELD_UP else said(left)
     if progress is None:
-        return _Told(0.0, text)
+        return _Line(0.0, text)
     seen = f"{progress.done:,} of {progress.total:,}" if progress.total is not None else f"{progress.done:,} records"
-    return _Told(progress.share, f"{seen}, {text}")
+    return _Line(progress.share, f"{seen}, {text}")
 
 
 class _Lines:
@@ -135,10 +135,10 @@ class _Lines:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def update(self, kind: str, told: _Told, now: datetime) -> None:
-        text = f"{told.share:4.0%}  {told.said}"
+    def update(self, kind: str, line: _Line, now: datetime) -> None:
+        text = f"{line.share:4.0%}  {line.said}"
         before, at = self._said.get(kind, ("", now))
-        waits = bool(before) and told.share < 1 and (now - at).total_seconds() < LINE_SECONDS
+        waits = bool(before) and line.share < 1 and (now - at).total_seconds() < LINE_SECONDS
         if text != before and not waits:
             self._said[kind] = (text, now)
             self._screen.say(f"{kind:15} {text}")
@@ -164,7 +164,7 @@ class _Bars:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def update(self, kind: str, told: _Told, now: datetime) -> None:
+    def update(self, kind: str, line: _Line, now: datetime) -> None:
         if kind not in self._tasks:
             self._tasks[kind] = self._bars.add_task(f"{kind:15}", total=1.0, said="")
-        self._bars.update(self._tasks[kind], completed=told.share, said=told.said)
+        self._bars.update(self._tasks[kind], completed=line.share, said=line.said)

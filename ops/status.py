@@ -107,24 +107,24 @@ def status(target: TargetSystem, now: datetime, *, with_lag: bool = True) -> Sta
     that fails becomes an Unknown in the result.
     """
     documents = target.system.documents()
-    told = _if_told(lambda: target.system.api())
-    api = None if isinstance(told, Unknown) else told
+    read = _known(lambda: target.system.api())
+    api = None if isinstance(read, Unknown) else read
     return Status(
         target=target.name,
         at=now,
         coverage=coverage_status(documents, now),
         kinds=[kind_status(documents, kind, now, api=api, with_lag=with_lag) for kind in KINDS.values()],
         pending=target.system.queue().backlog(),
-        token=_if_told(lambda: target.system.token_refresher().report()),
-        quota=_if_told(lambda: target.system.rate_limiter().state()),
-        dead_letters=_if_told(lambda: len(dead_letters(target).look(MOST_DEAD_LETTERS))),
+        token=_known(lambda: target.system.token_refresher().report()),
+        quota=_known(lambda: target.system.rate_limiter().state()),
+        dead_letters=_known(lambda: len(dead_letters(target).look(MOST_DEAD_LETTERS))),
         jobs=[_job(documents, name, lease, now) for name, lease in JOBS.items()],
         outbox=outbox_status(target, now) if writes(target.environ) else None,
         feed=feed_status(target, now),
     )
 
 
-def _if_told(ask: Callable[[], T]) -> T | Unknown:
+def _known(ask: Callable[[], T]) -> T | Unknown:
     try:
         return ask()
     except StoreUnavailable:

@@ -87,11 +87,11 @@ def is_reconciled(stage: Stage, since: datetime) -> bool:
 def waiting(stage: Stage) -> int:
     """Return how many entries of the work queue, outbox and feed, walks and first fillings are not finished."""
     documents = stage.system.documents()
-    told = ((documents.get("sync_state/feed") or {}).get("filled") or {}).keys()
+    announced = ((documents.get("sync_state/feed") or {}).get("filled") or {}).keys()
     positions = [Checkpoints(documents).get(kind) for kind in KINDS]
     walks = sum((position.backfill or position.reconcile) is not None for position in positions)
-    waiting_writes = unsettled(stage.system.outbox_documents())
-    return stage.system.queue().waiting() + walks + waiting_writes + documents.count(FEED) + len(KINDS.keys() - told)
+    writes, unannounced = unsettled(stage.system.outbox_documents()), len(KINDS.keys() - announced)
+    return stage.system.queue().waiting() + walks + writes + documents.count(FEED) + unannounced
 
 
 def compare(stage: Stage) -> list[Difference]:

@@ -27,8 +27,8 @@ def instances(options: Options, folder: Path) -> list[Program]:
     for number in range(1, INSTANCES + 1):
         ports = {**options.ports, **{port: free_port() for port in stack.PORT_OF.values()}}
         for program in stack.functions(replace(options, ports=ports), folder):
-            told = {**program.environment, "JOB_DEADLINE_SECONDS": str(JOB_DEADLINE_SECONDS[options.form])}
-            programs.append(replace(program, name=f"{program.name} {number}", environment=told))
+            variables = {**program.environment, "JOB_DEADLINE_SECONDS": str(JOB_DEADLINE_SECONDS[options.form])}
+            programs.append(replace(program, name=f"{program.name} {number}", environment=variables))
     return programs
 
 

@@ -109,13 +109,13 @@ def judge(run: Run, logs: LogLines, times: Times, peaks: Mapping[str, float]) ->
             not run.unfollowed,
         ),
         Want(
-            "versions that the feed told late, left out or told in two ways",
+            "versions that the feed published late, not at all or with two contents",
             "0",
             _some(run.followed.wrong),
             not run.followed.wrong,
         ),
         Want(
-            "changes that were told though only a signature differed",
+            "changes that were published though only a signature differed",
             "0",
             _some(run.followed.signed),
             not run.followed.signed,

@@ -102,11 +102,11 @@ def name_of(kind: str, key: str) -> str:
 
 def message_of(entry: Entry) -> Message:
     """Return the message of the oldest version that the entry stands for."""
-    told: dict[str, Any] = {"kind": entry.kind}
+    content: dict[str, Any] = {"kind": entry.kind}
     if entry.operation is Operation.FILLED:
-        told |= {"operation": entry.operation, "stored_at": _text(entry.stored_at), "count": entry.count}
+        content |= {"operation": entry.operation, "stored_at": _text(entry.stored_at), "count": entry.count}
     else:
-        told |= {
+        content |= {
             "id": entry.id,
             "version": entry.version,
             "operation": entry.operation,
@@ -118,7 +118,7 @@ def message_of(entry: Entry) -> Message:
         }
     replay = "true" if entry.replay else "false"
     return Message(
-        data=json.dumps(told | {"replay": entry.replay}).encode(),
+        data=json.dumps(content | {"replay": entry.replay}).encode(),
         attributes={"kind": entry.kind, "operation": str(entry.operation), "replay": replay},
         ordering_key=entry.key,
     )

@@ -18,17 +18,17 @@ class Fillings:
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._told: set[str] = set()
+        self._announced: set[str] = set()
 
-    def is_told(self, kind: str) -> bool:
+    def is_announced(self, kind: str) -> bool:
         """Whether the kind was announced. This is cached once it is true, and then costs nothing."""
-        if kind not in self._told:
-            self._told |= _filled(self._documents.get(_PATH)).keys()
-        return kind in self._told
+        if kind not in self._announced:
+            self._announced |= _filled(self._documents.get(_PATH)).keys()
+        return kind in self._announced
 
-    def tell(self, kind: str, count: Callable[[], int], now: datetime, outbox: Outbox) -> bool:
+    def announce(self, kind: str, count: Callable[[], int], now: datetime, outbox: Outbox) -> bool:
         """Queue the message that the kind is filled, once. count: of its records. Return whether it was queued now."""
-        if self.is_told(kind):
+        if self.is_announced(kind):
             return False
         entry = Entry(kind, "", 0, Operation.FILLED, now, count=count())
 

@@ -61,7 +61,7 @@ class Relay:
     def claim(self, names: Sequence[str], counts: Counter[str], check: Callable[[], None] = lambda: None) -> bool:
         """Send all entries of these records. Return whether the broker answered. Raises what `check` raises.
 
-        counts: numbers of `told` and `failed` messages are added.
+        counts: numbers of `published` and `failed` messages are added.
         """
         lease = self._new_lease()
         held = self._outbox.claim(names, lease)
@@ -95,7 +95,7 @@ class Relay:
             entries = list(held.values())
             indexes = self._publish([message_of(entry) for entry in entries])
             sent = {entries[index].name: entries[index] for index in indexes}
-            counts["told"] += len(sent)
+            counts["published"] += len(sent)
             counts["failed"] += len(held) - len(sent)
             if not sent:
                 self._paused_until = self._now() + PAUSE

@@ -19,7 +19,7 @@ def announce(run: Run, most: int) -> None:
         return
     try:
         for kind in KINDS.values():
-            if not feed.fillings.is_told(kind.name) and _is_filled(run.parts, kind):
+            if not feed.fillings.is_announced(kind.name) and _is_filled(run.parts, kind):
                 _tell(run.parts, feed, kind)
         run.counts.update({f"feed_{name}": count for name, count in feed.relay.sweep(run.check, most).items()})
     except StoreUnavailable as error:
@@ -36,7 +36,7 @@ def report(parts: Parts) -> None:
 
 
 def _tell(parts: Parts, feed: Feed, kind: Kind) -> None:
-    if feed.fillings.tell(kind.name, lambda: parts.records.count_living(kind), parts.now(), feed.outbox):
+    if feed.fillings.announce(kind.name, lambda: parts.records.count_living(kind), parts.now(), feed.outbox):
         log("feed.filled", kind=kind.name)
 
 

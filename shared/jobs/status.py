@@ -81,9 +81,9 @@ def publish(parts: Parts, kind: Kind, change: Callable[[Checkpoint], Checkpoint]
 
 def _counted(parts: Parts, kind: Kind, now: datetime) -> dict[str, Any]:
     """Return the fields `count` and `counted_at`, counted now or within the last hour."""
-    told = parts.checkpoints.status(kind.name)
-    if isinstance(told.get("count"), int) and _is_within(told.get("counted_at"), COUNTED_AFTER, now):
-        return {name: told[name] for name in ("count", "counted_at")}
+    published = parts.checkpoints.status(kind.name)
+    if isinstance(published.get("count"), int) and _is_within(published.get("counted_at"), COUNTED_AFTER, now):
+        return {name: published[name] for name in ("count", "counted_at")}
     return {"count": parts.records.count_living(kind), "counted_at": now}
 
 

@@ -55,7 +55,7 @@ class Announcing:
             return False
         if self._feed is None:
             return True
-        return not self._feed.announces_all and not self._feed.fillings.is_told(kind.name)
+        return not self._feed.announces_all and not self._feed.fillings.is_announced(kind.name)
 
     def changes(self, kind: Kind, one: Prepared, found: Data | None, meta: Data, *, silent: bool) -> list[Change]:
         """Return the change to announce when a record replaces `found`: one or none. silent: none if it is new."""

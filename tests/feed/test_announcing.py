@@ -16,7 +16,7 @@ from tests.feed.harness import NOON, PATIENTS, Broker, Harness
 BACKFILL = Source("backfill")
 
 
-def test_each_stored_change_is_told_once_with_its_version(documents: Documents) -> None:
+def test_each_stored_change_is_announced_once_with_its_version(documents: Documents) -> None:
     harness = Harness(documents)
     harness.store("123", first_name="Ada", email="a@example.com", doctor=1)
     harness.store("123", first_name="Ada", email="b@example.com", office=2)
@@ -110,7 +110,7 @@ def test_a_signature_that_is_made_anew_with_each_read_is_no_changed_field(docume
     assert [one["fields"] for one in harness.broker.told] == [["city", "id", "photo"], ["city"]]
 
 
-def test_a_page_is_told_record_by_record(documents: Documents) -> None:
+def test_a_page_is_announced_record_by_record(documents: Documents) -> None:
     harness = Harness(documents)
     page = [{"id": number, "name": "a"} for number in range(1, 151)]
     harness.records.pages.store(PATIENTS, page, harness.later(60), Source("sync"))
@@ -137,12 +137,12 @@ def test_a_first_filling_tells_nothing_and_a_webhook_amid_it_does(documents: Doc
     assert [harness.version(key) for key in "1234"] == [2, 1, 2, 1]
 
 
-def test_a_kind_is_told_to_be_filled_once_and_then_new_records_are_told(documents: Documents) -> None:
+def test_a_kind_is_announced_to_be_filled_once_and_then_new_records_are_told(documents: Documents) -> None:
     harness = Harness(documents)
     harness.records.pages.store(PATIENTS, [{"id": 1}, {"id": 2}], harness.later(60), BACKFILL)
-    told = [harness.feed.fillings.tell("patients", lambda: 2, NOON, harness.outbox) for _ in range(2)]
+    told = [harness.feed.fillings.announce("patients", lambda: 2, NOON, harness.outbox) for _ in range(2)]
     told.append(
-        harness.instance() is not None and harness.feed.fillings.tell("patients", lambda: 2, NOON, harness.outbox)
+        harness.instance() is not None and harness.feed.fillings.announce("patients", lambda: 2, NOON, harness.outbox)
     )
     harness.sweep()
     harness.records.pages.store(PATIENTS, [{"id": 3}], harness.later(60), BACKFILL)

@@ -67,7 +67,7 @@ def test_a_relay_sends_nothing_with_a_lease_that_is_about_to_end(documents: Docu
     assert harness.broker.calls == 0
 
 
-def test_a_backlog_of_one_record_is_told_in_order(documents: Documents) -> None:
+def test_a_backlog_of_one_record_is_announced_in_order(documents: Documents) -> None:
     harness = Harness(documents, Broker(works=False))
     for number in range(12):
         harness.store("1", name=number)
@@ -100,7 +100,7 @@ def test_a_replay_comes_behind_what_waits_and_raises_no_version(documents: Docum
     assert [one for one in told if one[0] == "2"] == [
         one for one in sorted(told, key=lambda one: one[1]) if one[0] == "2"
     ]
-    assert (counts["asked"], counts["told"], counts["failed"]) == (2, 5, 0)
+    assert (counts["asked"], counts["published"], counts["failed"]) == (2, 5, 0)
     assert sum(pauses) == pytest.approx(2 / 50)
     assert (harness.version("1"), harness.version("2"), harness.waiting()) == (1, 2, 0)
 
@@ -132,7 +132,7 @@ def test_a_replay_that_the_broker_does_not_take_is_left_to_the_sync(documents: D
     assert [(one["version"], one["replay"]) for one in harness.broker.told] == [(1, False), (2, False), (2, True)]
 
 
-def test_more_than_a_document_holds_waits_as_one_entry_and_is_told_version_by_version() -> None:
+def test_more_than_a_document_holds_waits_as_one_entry_and_is_announced_version_by_version() -> None:
     waiting: list[Entry] = []
     names = tuple(f"{number:04}" * 20 for number in range(100))
     versions = 3 * MOST_WAITING_BYTES // (ENTRY_BYTES + 81 * 100)

@@ -48,7 +48,7 @@ def fill(clinic: Practice) -> None:
     clinic.settle()
 
 
-def test_a_first_filling_is_told_once_for_each_kind_with_what_is_kept_and_never_again(
+def test_a_first_filling_is_announced_once_for_each_kind_with_what_is_kept_and_never_again(
     clinic: TellingClinic[Broker],
 ) -> None:
     fill(clinic)
@@ -107,7 +107,7 @@ def test_what_the_broker_did_not_take_is_sent_by_a_later_sync_in_order(clinic: P
         ("medications", "filled_at", NOON + timedelta(microseconds=1), True),
     ],
 )
-def test_a_kind_is_told_to_be_filled_after_its_first_complete_listing(
+def test_a_kind_is_announced_to_be_filled_after_its_first_complete_listing(
     empty: Practice, kind: str, filled_by: str, oldest: datetime | None, told: bool
 ) -> None:
     run = Run(empty.parts(), deadline=empty.now() + timedelta(hours=1))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local.arrivals import Tail, row, told
-from local.feed import told as told_change
+from local.arrivals import Tail, event_text, row
+from local.feed import change_text
 from shared.records.ordering import Outcome
 from shared.webhooks.events import EVENTS
 
@@ -34,19 +34,19 @@ DONE = {
     ],
 )
 def test_what_became_of_a_webhook_is_one_line(line: dict[str, object], words: str) -> None:
-    assert words in str(told(line))
+    assert words in str(event_text(line))
 
 
 def test_other_lines_are_left_out() -> None:
-    assert told({"message": "api.request", "kind": "patients"}) is None
-    assert told({}) is None
+    assert event_text({"message": "api.request", "kind": "patients"}) is None
+    assert event_text({}) is None
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_line_fits_eighty_columns_with_its_time(outcome: Outcome) -> None:
     longest = max((event for event, kind in EVENTS.items() if kind), key=len)
     line = {**DONE, "event": longest, "kind": "clinical_notes", "id": "90000123", "outcome": outcome, "reason": "quota"}
-    assert len(f"12:34:56 {told({**line, 'seconds': 12.345})}") <= 80
+    assert len(f"12:34:56 {event_text({**line, 'seconds': 12.345})}") <= 80
     assert len(f"  {row(longest, 'clinical_notes/90000123', 'deferred to the next sync')}") <= 80
 
 
@@ -58,13 +58,13 @@ CHANGE = {"kind": "clinical_notes", "id": "90000123", "version": 12345, "operati
     [
         ({**CHANGE, "fields": ["a", "b"]}, "feed: returned v12345     clinical_notes/90000123  a, b"),
         ({**CHANGE, "fields": [f"a_long_name_{n}" for n in range(9)]}, "a_long_name_0, a_lo…"),
-        ({**CHANGE, "operation": "present", "fields": [], "replay": True}, "told again"),
+        ({**CHANGE, "operation": "present", "fields": [], "replay": True}, "sent again"),
         ({**CHANGE, "operation": "deleted", "fields": []}, "feed: deleted v12345      clinical_notes/90000123"),
         ({"kind": "patients", "operation": "filled", "count": 12, "replay": False}, "12 records"),
     ],
 )
 def test_what_the_feed_says_is_one_line_of_eighty_columns(change: dict[str, object], words: str) -> None:
-    line = told_change(json.dumps(change).encode())
+    line = change_text(json.dumps(change).encode())
     assert line.endswith(words)
     assert len(f"12:34:56 {line}") <= 80
 

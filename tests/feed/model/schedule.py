@@ -215,7 +215,7 @@ class Schedule:
     def sweep(self, instance: Instance) -> None:
         if self.plan.filling and self.filling_ends():
             fillings = instance.feed.fillings
-            fillings.tell("patients", lambda: 1, instance.now(), instance.feed.outbox)
+            fillings.announce("patients", lambda: 1, instance.now(), instance.feed.outbox)
         instance.feed.relay.sweep(lambda: None, 10_000)
 
     def filling_ends(self) -> bool:
