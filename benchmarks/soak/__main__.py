@@ -26,7 +26,7 @@ from benchmarks.soak.plan import Act, plan
 from benchmarks.soak.scheduler import Scheduler, word_of
 from benchmarks.soak.stage import Stage, insist, on_stage
 from benchmarks.soak.verdict import Run, judge, stored_twice
-from benchmarks.soak.watch import LogLines, Trees, Watcher
+from benchmarks.soak.watch import LogLines, Trees, Watcher, simulator_failures
 from benchmarks.soak.writers import Writers, unsettled, wrong
 from local import options as local_options
 from local.comparison import Difference, copied, differences
@@ -194,6 +194,7 @@ def soak(form: str, seed: int, seconds: float, settle: float, folder: Path, say:
                 wrong_tombstones=watcher.tombstones.wrong,
                 followed=consumer.followed,
                 unfollowed=unfollowed,
+                simulator_failures=simulator_failures(folder),
                 jobs=scheduler.answers,
             )
         return judge(run, logs, watcher.times, watcher.memory.peaks)

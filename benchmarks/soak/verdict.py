@@ -48,6 +48,7 @@ class Run:
     wrong_tombstones: Iterable[str]
     followed: Followed
     unfollowed: Sequence[str]
+    simulator_failures: Sequence[str]
     jobs: Counter[str] = field(default_factory=Counter)
 
 
@@ -124,6 +125,7 @@ def judge(run: Run, logs: LogLines, times: Times, peaks: Mapping[str, float]) ->
         Want("authorizations by a person", str(1 + revoked), str(run.authorized), run.authorized == 1 + revoked),
         Want("errors that nobody handled", "0", _some(crashes), not crashes),
         Want("lines that are no log lines", "0", _some(logs.foreign), not logs.foreign),
+        Want("failures of the simulator", "0", _some(run.simulator_failures), not run.simulator_failures),
     ]
     report.notes += [
         "A revoked token is noticed by spending it: each revocation costs one dead refresh token.",

@@ -69,6 +69,12 @@ class LogLines:
         return [line for line in self.lines if line.fields.get("message") == label]
 
 
+def simulator_failures(folder: Path) -> list[str]:
+    """Return the lines in which the simulator says that its own code failed. It then changes nothing more."""
+    log = folder / "drchrono-simulator.log"
+    return [line for line in log.read_text().splitlines() if "the simulator failed" in line]
+
+
 @dataclass
 class Times:
     """The last `fetched_at` and `updated_at` of each document. backward: the documents that went back in time."""

@@ -16,7 +16,7 @@ def guide_note(rng: Random, number: int, appointment: Fields, *, locked: bool) -
         "appointment": appointment["id"],
         "patient": appointment["patient"],
         "doctor": appointment["doctor"],
-        "date": appointment["scheduled_time"][:10],
+        "date": (appointment["scheduled_time"] or "")[:10],
         "locked": locked,
         "sections": {name: text(rng) for name in vocabulary.SECTIONS},
         "created_at": "",

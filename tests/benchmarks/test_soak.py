@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from benchmarks.soak.balancer import Balancer
 from benchmarks.soak.consumer import Followed, Known
 from benchmarks.soak.plan import LAST_DEATH, LAST_DEATH_OF_A_JOB, LINKED_FIELDS, ONCE, clocks, links, plan
-from benchmarks.soak.watch import LogLines, Times, Tombstones
+from benchmarks.soak.watch import LogLines, Times, Tombstones, simulator_failures
 from benchmarks.soak.writers import wrong
 from local.emulators import free_port
 from shared.documents import Documents
@@ -228,3 +228,12 @@ def test_connections_go_to_the_instances_in_turn_and_past_a_dead_one() -> None:
     with served("one") as one, served("two") as two, Balancer(port := free_port(), [one, free_port(), two]):
         answers = [asked(port) for _ in range(6)]
     assert set(answers) == {"one", "two"}
+
+
+def test_a_simulator_that_failed_is_seen(tmp_path: Path) -> None:
+    log = tmp_path / "drchrono-simulator.log"
+    log.write_text("DrChrono simulator ready at http://127.0.0.1:1 (seed 1)\n")
+    assert simulator_failures(tmp_path) == []
+    with log.open("a") as file:
+        file.write("a timer of the simulator failed\nTraceback (most recent call last):\n")
+    assert simulator_failures(tmp_path) == ["a timer of the simulator failed"]

@@ -47,6 +47,15 @@ def test_every_reference_leads_to_a_record(form: str) -> None:
         assert all(str(child["patient"]) in patients for child in simulator.truth(kind).values())
 
 
+@pytest.mark.parametrize("form", ["guide", "live"])
+def test_any_appointment_of_a_patient_can_have_a_note(form: str) -> None:
+    simulator = made(form=form, patients=1, appointments=0, notes=0, odd_appointments=4)
+    visits = simulator.truth("appointments")
+    for visit in visits:
+        simulator.clinic.create("clinical_notes", {"appointment": visit})
+    assert len(simulator.truth("clinical_notes")) == len(visits) == 4
+
+
 def test_every_status_of_the_guide_occurs_and_some_appointments_are_breaks() -> None:
     visits = list(made().truth("appointments").values())
     assert {visit["status"] for visit in visits} == GUIDE_STATUSES
