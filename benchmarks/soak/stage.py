@@ -199,9 +199,9 @@ def on_stage(options: Options, folder: Path) -> Iterator[Stage]:
         stage = Stage(options, folder, processes)
         functions = skewed(instances(options, folder), options.seed)
         stage.start([*map(with_odd_records, stack.services(options, folder)), *functions])
-        for name in stack.THREADS:
+        for name, slots in stack.THREADS.items():
             backends = [program.port for program in functions if program.name.startswith(name)]
-            balancers.enter_context(Balancer(options.ports[stack.PORT_OF[name]], backends))
+            balancers.enter_context(Balancer(options.ports[stack.PORT_OF[name]], backends, slots))
         cloud = stage.system.cloud()
         connect(cloud).create_secret(parent=f"projects/{cloud.project}", secret_id=cloud.token_secret)
         stage.subscribe()

@@ -198,6 +198,8 @@ def test_a_line_that_is_still_being_written_is_read_when_it_is_whole(tmp_path: P
 @contextmanager
 def served(name: str) -> Iterator[int]:
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # keeps the connection
+
         def do_GET(self) -> None:
             body = json.dumps(name).encode()
             self.send_response(200)
@@ -225,9 +227,21 @@ def asked(port: int) -> str:
 
 
 def test_connections_go_to_the_instances_in_turn_and_past_a_dead_one() -> None:
-    with served("one") as one, served("two") as two, Balancer(port := free_port(), [one, free_port(), two]):
+    with served("one") as one, served("two") as two, Balancer(port := free_port(), [one, free_port(), two], 1):
         answers = [asked(port) for _ in range(6)]
     assert set(answers) == {"one", "two"}
+
+
+def test_an_instance_without_a_free_slot_gets_no_connection() -> None:
+    with served("one") as one, served("two") as two, Balancer(port := free_port(), [one, two], 1):
+        busy = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        busy.request("GET", "/")
+        first = json.loads(busy.getresponse().read())
+        others = {asked(port) for _ in range(4)}
+        busy.close()
+        later = {asked(port) for _ in range(4)}
+    assert others == {"one", "two"} - {first}
+    assert later == {"one", "two"}
 
 
 def test_a_simulator_that_failed_is_seen(tmp_path: Path) -> None:
