@@ -13,7 +13,7 @@ from typing import Any
 
 from functions.store_record import handle
 from shared.documents import Documents
-from shared.drchrono.kinds import Kind
+from shared.drchrono.kinds import Kind, key_of
 from shared.drchrono.records import Page
 from shared.errors import QuotaExhausted
 from shared.jobs.checkpoint import Checkpoint
@@ -81,7 +81,7 @@ class WatchedCheckpoints(Checkpoints):
     def count(self, kind: Kind, page: Page) -> None:
         self.pages += 1
         self.armed = self.armed or self.pages % PAGES_TO_KILL == 0
-        ids = frozenset(f"{kind.name}/{record['id']}" for record in page.records)
+        ids = frozenset(f"{kind.name}/{key_of(kind, record)}" for record in page.records)
         if ids and self.get(kind.name).filled_at is None:  # later lists of a kind show the same again, killed or not
             self.again += ids in self.read_before
             self.read |= {ids}
