@@ -53,11 +53,7 @@ def bare(url: str, token: str) -> Iterator[int]:
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {token}"
         for path, size in (("patients_list", 1000), ("appointments_list", 1000), ("clinical_notes", 20)):
-            link = f"{url}/api/{path}?since={SINCE}&verbose=true&page_size={size}"
-            while link:
-                data = session.get(link).json()
-                yield len(data["results"])
-                link = data["next"]
+            yield from _pages(session, f"{url}/api/{path}?since={SINCE}&verbose=true&page_size={size}")
 
 
 def bare_live(url: str, token: str) -> Iterator[int]:
@@ -74,11 +70,14 @@ def bare_live(url: str, token: str) -> Iterator[int]:
                     data = session.get(f"{url}/api/{path}?uuid={uuid}").json()
                 yield len(data["results"])
                 page, pages = page + 1, data["pagination"]["pages"]
-        link = f"{url}/api/clinical_notes?since={SINCE}&verbose=true&page_size=20"
-        while link:
-            data = session.get(link).json()
-            yield len(data["results"])
-            link = data["next"]
+        yield from _pages(session, f"{url}/api/clinical_notes?since={SINCE}&verbose=true&page_size=20")
+
+
+def _pages(session: requests.Session, link: str | None) -> Iterator[int]:
+    while link:
+        data = session.get(link).json()
+        yield len(data["results"])
+        link = data["next"]
 
 
 def guide(url: str, token: str) -> Iterator[int]:

@@ -15,10 +15,11 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.filled import filled
 from benchmarks.filling import BULK_SECONDS, EVENT_SECONDS
-from benchmarks.report import Report, Row, Want
+from benchmarks.report import Report, Row, Want, bounded
 
 # 22 for each patient. The service gives allergies in pages of 50, the others in pages of 250.
 CHILDREN = {"medications": 9, "problems": 9, "allergies": 4}
@@ -48,14 +49,13 @@ def _wanted(row: Row, most: int | None) -> Iterator[Want]:
         if most is not None:
             yield _want(f"minutes until everything is equal, {of}", "<=", most, row["minutes"])
     if row["filled"] == "killed":
-        again = round(float(str(row["pages again"])) / max(1, int(str(row["kills"]))), 2)
+        again = round(float(row["pages again"]) / max(1, int(row["kills"])), 2)
         yield _want(f"pages read again for each kill, {of}", "<=", 1, again)
     yield _want(f"429s, {of}, {row['filled']}", "<=", 0, row["429s"])
 
 
-def _want(what: str, sign: str, bound: float, measured: object) -> Want:
-    value = float(str(measured))
-    return Want(what, f"{sign} {bound}", str(measured), value <= bound if sign == "<=" else value >= bound)
+def _want(what: str, sign: Literal["<=", ">="], bound: float, measured: str | float) -> Want:
+    return bounded(what, sign, bound, float(measured), str(measured))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +39,11 @@ class Want:
     wanted: str
     measured: str
     met: bool
+
+
+def bounded(what: str, sign: Literal["<=", ">="], bound: float, value: float, text: str) -> Want:
+    """Return the target that `value`, in the report `text`, is at most or at least `bound`."""
+    return Want(what, f"{sign} {bound}", text, value <= bound if sign == "<=" else value >= bound)
 
 
 @dataclass

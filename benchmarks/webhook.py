@@ -16,8 +16,9 @@ import socket
 import statistics
 import time
 from collections.abc import Sequence
+from typing import Literal
 
-from benchmarks.report import Report, Row, Want, median_row, percentile, program
+from benchmarks.report import Report, Row, Want, bounded, median_row, percentile, program
 from benchmarks.webhook_server import (
     BARE,
     HELLO,
@@ -122,17 +123,17 @@ def ratio(rows: Sequence[Row], column: str, one: Variant, other: Variant, connec
 
 
 def judge(rows: Sequence[Row]) -> list[Want]:
-    found = [
-        ("p50 at 1 connection, of (c)", "<=", 0.2, ratio(rows, "p50_ms", OURS, SAMPLE, 1)),
-        ("p50 at 1 connection, of (b)", "<=", 2.5, ratio(rows, "p50_ms", OURS, VERIFY, 1)),
-        ("p50 at 1 connection, of (e)", "<=", 1.5, ratio(rows, "p50_ms", OURS, BARE, 1)),
-        ("throughput at 32 connections, of (b)", ">=", 0.6, ratio(rows, "per_second", OURS, VERIFY, 32)),
-        ("cold start to first 204, of importing pubsub_v1", "<=", 1.25, ratio(rows, "cold_ms", OURS, HELLO)),
-    ]
     return [
-        Want(what, f"{sign} {bound}", f"{value:.3g}", value <= bound if sign == "<=" else value >= bound)
-        for what, sign, bound, value in found
+        _ratio_want("p50 at 1 connection, of (c)", "<=", 0.2, ratio(rows, "p50_ms", OURS, SAMPLE, 1)),
+        _ratio_want("p50 at 1 connection, of (b)", "<=", 2.5, ratio(rows, "p50_ms", OURS, VERIFY, 1)),
+        _ratio_want("p50 at 1 connection, of (e)", "<=", 1.5, ratio(rows, "p50_ms", OURS, BARE, 1)),
+        _ratio_want("throughput at 32 connections, of (b)", ">=", 0.6, ratio(rows, "per_second", OURS, VERIFY, 32)),
+        _ratio_want("cold start to first 204, of importing pubsub_v1", "<=", 1.25, ratio(rows, "cold_ms", OURS, HELLO)),
     ]
+
+
+def _ratio_want(what: str, sign: Literal["<=", ">="], bound: float, value: float) -> Want:
+    return bounded(what, sign, bound, value, f"{value:.3g}")
 
 
 def measure(*, quick: bool) -> Report:

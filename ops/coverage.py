@@ -17,7 +17,7 @@ from shared.records.coverage import STATE, coverage_of
 from shared.records.prepared import path_of
 
 # This kind shows best whose records the copy holds. All others belong to patients or to the whole practice.
-SEEN_BY = "patients"
+MAIN_KIND = "patients"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def coverage_status(documents: Documents, now: datetime) -> CoverageStatus:
     each = {kind.name: coverage_of(kind, state, now) for kind in KINDS.values()}
     needs = {name: coverage.needs for name, coverage in each.items()}
     problem = (state or {}).get("problem")
-    stated = each[SEEN_BY]
+    stated = each[MAIN_KIND]
     return CoverageStatus(
         user=name_of(documents, stated.user),
         asked_at=stated.asked_at,
@@ -112,7 +112,7 @@ def check_coverage(target: TargetSystem, now: Callable[[], datetime]) -> str:
     doctors, by_kind = coverages.doctors()
     needs = {kind: relevant(each, doctors) for kind, each in needs.items()}
     missing, unknown = (kinds_by_need(needs, said) for said in (Statement.MISSING, Statement.UNKNOWN))
-    seen = by_kind.get(SEEN_BY, 0)
+    seen = by_kind.get(MAIN_KIND, 0)
     name = name_of(target.system.documents(), user.id) or "an unknown user"
     said = f"the copy holds what {name} may see; {counted(seen, doctors)}"
     if missing:

@@ -107,24 +107,24 @@ def status(target: TargetSystem, now: datetime, *, with_lag: bool = True) -> Sta
     that fails becomes an Unknown in the result.
     """
     documents = target.system.documents()
-    read = _known(lambda: target.system.api())
-    api = None if isinstance(read, Unknown) else read
+    found = _or_unknown(lambda: target.system.api())
+    api = None if isinstance(found, Unknown) else found
     return Status(
         target=target.name,
         at=now,
         coverage=coverage_status(documents, now),
         kinds=[kind_status(documents, kind, now, api=api, with_lag=with_lag) for kind in KINDS.values()],
         pending=target.system.queue().backlog(),
-        token=_known(lambda: target.system.token_refresher().report()),
-        quota=_known(lambda: target.system.rate_limiter().state()),
-        dead_letters=_known(lambda: len(dead_letters(target).look(MOST_DEAD_LETTERS))),
+        token=_or_unknown(lambda: target.system.token_refresher().report()),
+        quota=_or_unknown(lambda: target.system.rate_limiter().state()),
+        dead_letters=_or_unknown(lambda: len(dead_letters(target).look(MOST_DEAD_LETTERS))),
         jobs=[_job(documents, name, lease, now) for name, lease in JOBS.items()],
         outbox=outbox_status(target, now) if writes(target.environ) else None,
         feed=feed_status(target, now),
     )
 
 
-def _known(ask: Callable[[], T]) -> T | Unknown:
+def _or_unknown(ask: Callable[[], T]) -> T | Unknown:
     try:
         return ask()
     except StoreUnavailable:
