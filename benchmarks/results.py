@@ -7,10 +7,6 @@ from typing import Any
 
 # Why a target is missed, by benchmark and the beginning of the target's text. The figures are the run's own.
 REASONS: Mapping[tuple[str, str], str] = {
-    ("fill", "share of the quota"): (
-        "In the first two minutes, the run waits for bulk lists that the service makes, and uses 75 and 65 of 100 "
-        "requests. After that, it is 96 to 99 each minute."
-    ),
     ("fill", "pages read again for each kill"): (
         "The kill comes at the worst moment: a page is stored, its checkpoint is not, and the next page was requested "
         "meanwhile. Both are read again. To repeat only one, storing and fetching would have to take turns."

@@ -17,8 +17,9 @@ from shared.errors import BulkNotReady, MalformedAnswer, SyncError
 # Each poll costs a request. DrChrono's own script polls every 10 s.
 POLL_PAUSES_SECONDS = (5.0, 5.0, 10.0)
 
-# So many pages of a list are made while the one before them is waited for.
-PAGES_AHEAD = 3
+# So many pages of a list are made while the one before them is waited for. With three, they were read before DrChrono
+# had made the next ones.
+PAGES_AHEAD = 9
 
 # DrChrono keeps a list for an hour. An older uuid is not polled again.
 UUID_TRUSTED = timedelta(minutes=55)
