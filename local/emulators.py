@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from local.watchdog import Watchdog
 
 START_SECONDS = 60
@@ -83,15 +85,30 @@ def pubsub_command(installed: Installed, port: int) -> list[str]:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], name: str) -> None:
-    """Wait until something listens on `port`. Raises RuntimeError if the process ends, or after START_SECONDS."""
+    """Wait until `process`, or a child of it, listens on `port`: another program may have taken the port meanwhile.
+
+    Raises RuntimeError if the process ends, or after START_SECONDS.
+    """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"{name} ended at once with code {process.returncode}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
+            if port in _listening(process.pid):
+                return
         time.sleep(0.05)
     raise RuntimeError(f"{name} did not listen on port {port} within {START_SECONDS} s")
+
+
+def _listening(pid: int) -> set[int]:
+    """Return the ports on which the process and its children listen."""
+    ports: set[int] = set()
+    with contextlib.suppress(psutil.Error):
+        own = psutil.Process(pid)
+        for member in [own, *own.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                ports |= {one.laddr.port for one in member.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+    return ports
 
 
 @dataclass

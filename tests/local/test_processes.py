@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,16 @@ def test_a_process_that_does_not_start_is_named(tmp_path: Path) -> None:
         pytest.raises(ProcessDied, match=r"broken died \(exit code 3\)"),
     ):
         processes.start([listener("whole"), listener("broken", "import sys; sys.exit(3)")])
+
+
+def test_a_port_that_another_program_has_taken_does_not_pass_for_a_started_process(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        # Like gunicorn, it tries again for a while before it gives up.
+        patient = "import socket, sys, time; time.sleep(0.5); socket.create_server(('127.0.0.1', int(sys.argv[1])))"
+        program = Program("late", [sys.executable, "-S", "-c", patient, str(port)], port, dict(os.environ))
+        with Processes(tmp_path) as processes, pytest.raises(ProcessDied, match=r"late died \(exit code 1\)"):
+            processes.start([program])
 
 
 def test_no_process_is_left_when_the_block_ends_even_one_that_ignores_the_request(tmp_path: Path) -> None:
