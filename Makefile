@@ -15,7 +15,7 @@ help: ## this list
 
 environment: ## .venv with the pinned packages (the others make it themselves)
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 or later" >&2; exit 1; }
-	@$(PYTHON) local/environment.py
+	@$(PYTHON) local/environment.py $(if $(filter file,$(origin PYTHON)),,--this-python)
 
 run: environment ## the whole system on this machine, until Ctrl-C
 	@$(BIN)/python -m local run $(ARGS)

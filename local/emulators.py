@@ -11,8 +11,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from local.watchdog import Watchdog
 
 START_SECONDS = 60
@@ -102,6 +100,8 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], name: str) -> Non
 
 def _listening(pid: int) -> set[int]:
     """Return the ports on which the process and its children listen."""
+    import psutil  # not before it is needed: who starts a program without the environment is told what to run
+
     ports: set[int] = set()
     with contextlib.suppress(psutil.Error):
         own = psutil.Process(pid)

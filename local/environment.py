@@ -1,4 +1,6 @@
-"""Makes `.venv` with the pinned packages. The Makefile runs it: `python3 local/environment.py`.
+"""Makes `.venv` with the pinned packages. The Makefile runs it: `python3 local/environment.py [--this-python]`.
+
+With `--this-python`, an environment of another version of Python is made anew.
 
 It runs before anything is installed, so it uses the standard library only. An old Python can parse it, and reports
 that it is too old. Every failure is one line with its remedy.
@@ -50,11 +52,13 @@ def main() -> int:
         return fail(f"Python 3.11 or later is needed, and this is {VERSION}: try `make PYTHON=python3.13 …`")
     stamp = FOLDER / "ready"
     wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    works = runs()
+    there = version()
+    works = there >= OLDEST and (there == sys.version_info[:2] or "--this-python" not in sys.argv)
     if works and stamp.is_file() and stamp.read_text() == wanted:
         return 0
     if FOLDER.exists() and not works:
-        say(".venv is broken (its Python does not start): making it anew")
+        found = "has Python {}.{}".format(*there) if there else "is broken (its Python does not start)"
+        say(f".venv {found}: making it anew with {VERSION}")
         shutil.rmtree(FOLDER)
     if not works:
         problem = make()
@@ -68,13 +72,14 @@ def main() -> int:
     return 0
 
 
-def runs() -> bool:
-    """Return whether the environment's Python starts, is new enough, and has pip."""
-    check = f"import sys, pip; sys.exit(sys.version_info < {OLDEST!r})"
+def version() -> "tuple[int, ...]":
+    """Return the version of the environment's Python; empty if it does not start or has no pip."""
+    check = "import sys, pip; print(*sys.version_info[:2])"
     try:
-        return subprocess.run([str(PYTHON), "-c", check], capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
+        done = subprocess.run([str(PYTHON), "-c", check], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ()
+    return tuple(int(number) for number in done.stdout.split())
 
 
 def make() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -34,9 +35,9 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(checkout: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def make(checkout: Path, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys._base_executable, "local/environment.py"],  # type: ignore[attr-defined]  # not that of our own .venv
+        [sys._base_executable, "local/environment.py", *options],  # type: ignore[attr-defined]  # not that of our own .venv
         cwd=checkout,
         env={**os.environ, **settings},
         capture_output=True,
@@ -65,6 +66,21 @@ def test_a_broken_environment_is_made_anew_and_a_missing_network_is_told(checkou
         "the packages cannot be fetched: the package index is out of reach; check the network, or PIP_INDEX_URL\n"
     )
     assert not (checkout / ".venv" / "ready").exists()
+
+
+@pytest.mark.parametrize(("options", "kept"), [((), True), (("--this-python",), False)])
+def test_an_environment_of_another_python_is_made_anew_only_for_who_asks_for_one(
+    checkout: Path, options: tuple[str, ...], *, kept: bool
+) -> None:
+    other = checkout / ".venv" / "bin" / "python"
+    other.parent.mkdir(parents=True)
+    other.write_text("#!/bin/sh\necho 3 99\n")
+    other.chmod(0o755)
+    pins = hashlib.sha256((checkout / "requirements-dev.txt").read_bytes()).hexdigest()
+    (checkout / ".venv" / "ready").write_text(pins)
+    done = make(checkout, *options, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_CONFIG_FILE=os.devnull)
+    assert (done.returncode, "has Python 3.99: making it anew" in done.stdout) == ((0, False) if kept else (1, True))
+    assert other.is_symlink() is not kept
 
 
 @pytest.mark.parametrize("command", ["ops status", "ops --help", "local run --backend embedded", "local demo"])
