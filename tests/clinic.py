@@ -69,6 +69,19 @@ class Allowance:
 
 
 @dataclass
+class SlowAllowance:
+    """Each request is granted after so many seconds. sleep: lets them pass."""
+
+    sleep: Callable[[float], None]
+    seconds: float
+
+    def acquire(self, lane: Lane) -> None:
+        self.sleep(self.seconds)
+
+    def throttled(self, until: datetime) -> None: ...
+
+
+@dataclass
 class Clinic:
     simulator: Simulator
     documents: Documents
@@ -143,7 +156,7 @@ class Clinic:
             overlap=True,
         )
 
-    def run(self, job: Callable[[Run], None], seconds: float = 3600) -> Run:
+    def run(self, job: Callable[[Run], object], seconds: float = 3600) -> Run:
         run = Run(self.parts(), deadline=self.now() + timedelta(seconds=seconds))
         job(run)
         return run

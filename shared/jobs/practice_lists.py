@@ -10,7 +10,9 @@ strategies that DrChrono answers, and the kind's checkpoint remembers it:
 4. the lists of single patients (`shared.jobs.children`), by the work queue.
 
 A pass is repeated once a day, or less often where it would exceed its share of the quota. It finds changes that no
-webhook announced. A record that a pass does not show is queued, and a single read decides (`shared.records.absence`).
+webhook announced. If many patients change at once, their lists cost more than two passes, which then replace them (the
+second proves what the first may have missed). A record that a pass does not show is queued, and a single read decides
+(`shared.records.absence`).
 """
 
 from __future__ import annotations
@@ -38,12 +40,13 @@ def start(parts: Parts) -> None:
         parts.checkpoints.change(name, lambda old: replace(begun(old, parts), strategy=None).recovered("reconcile"))
 
 
-def go_on(run: Run) -> None:
+def go_on(run: Run, *, crowded: bool = False) -> None:
     """Continue the passes that are under way, and begin those that are due. Raises Stopped.
 
+    crowded: more lists of single patients are due than the run could read.
     First passes come before the second ones that prove them: until then, the copy has nothing of the kind.
     """
-    due = [name for name in KIND_NAMES if _is_due(run.parts, name)]
+    due = [name for name in KIND_NAMES if _is_due(run.parts, name) or (crowded and _is_cheaper(run.parts, name))]
     due.sort(key=lambda name: run.parts.checkpoints.get(name).filled_at is not None)
     if not due:
         return
@@ -67,6 +70,14 @@ def by_patient(parts: Parts) -> list[str]:
 def _is_due(parts: Parts, name: str) -> bool:
     checkpoint = parts.checkpoints.get(name)
     return pass_is_due(checkpoint, parts.checkpoints.get("patients"), _interval(parts, checkpoint), parts.now())
+
+
+def _is_cheaper(parts: Parts, name: str) -> bool:
+    """Whether two passes, which complete the lists of single patients that are waiting, cost less than these lists."""
+    checkpoint = parts.checkpoints.get(name)
+    if strategy_of(checkpoint).by != "practice" or not checkpoint.pass_requests:
+        return False
+    return parts.queue.count(name, by="patient") > 2 * checkpoint.pass_requests
 
 
 def _interval(parts: Parts, checkpoint: Checkpoint) -> timedelta | None:

@@ -105,15 +105,27 @@ def _covered(parts: Parts, strategy: Strategy) -> Iterator[list[Where]]:
 def _finish(run: Run, kind: Kind, strategy: Strategy, state: Mapping[str, Any]) -> None:
     parts = run.parts
     proven = _proven(parts.checkpoints.get(kind.name), state)
-    # This pass covers the lists that events had queued before it.
     if strategy.by == "practice" and proven is not None:
-        run.counts["completed"] += parts.queue.complete_lists(kind.name, Evidence(shown_until(proven)))
+        _complete_lists(run, kind, Evidence(shown_until(proven)))
     if parts.checkpoints.get(kind.name).filled_at is None and differs(run, kind):
         log("list.incomplete", "WARNING", kind=kind.name)
         use(parts, kind, STRATEGIES[-1])
         _queue_patients(run, kind)
         return
     _done(run, kind, state)
+
+
+def _complete_lists(run: Run, kind: Kind, evidence: Evidence) -> None:
+    """Complete the lists of single patients that events had queued before the pass. Raises Stopped.
+
+    Reading such a list also marks the records of a deleted patient.
+    """
+    parts = run.parts
+    for target in parts.queue.proved_lists(kind.name, evidence):
+        run.check()
+        copy = parts.records.copy(KINDS["patients"], target.id)
+        parts.records.mark_orphans(kind, target.id, deleted=copy is not None and copy.deleted)
+        run.counts["completed"] += parts.queue.complete_all({target: evidence})
 
 
 def _proven(old: Checkpoint, state: Mapping[str, Any]) -> datetime | None:

@@ -128,6 +128,11 @@ class Run:
         if self.parts.now() >= self.deadline:
             raise Stopped("deadline")
 
+    def halfway(self) -> datetime:
+        """Return the middle of the time that is left."""
+        now = self.parts.now()
+        return now + (self.deadline - now) / 2
+
     def may_try(self, job: str, kind: str) -> bool:
         """Whether `job` may continue with `kind` now. If not, the run reports why."""
         checkpoint = self.parts.checkpoints.get(kind)

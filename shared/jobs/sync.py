@@ -57,11 +57,12 @@ def sync(run: Run, *, force: bool = False) -> None:
         # If single records of a kind cannot be read, its list may still show them.
         if (due or kind.name in run.health.unreadable) and kind.name not in listed:
             changes(run, kind, force)
-    work_off(run, Priority.CHILDREN)
+    # However many lists wait, half of the time is left for what comes after them.
+    all_read = work_off(run, Priority.CHILDREN, until=run.halfway())
     retry_failed(run)
     backfill.go_on(run)
     reconcile.go_on(run)
-    practice_lists.go_on(run)
+    practice_lists.go_on(run, crowded=not all_read)
     work_off(run, Priority.BACKFILL)
     slow_round.go_on(run)
     announce(run, MOST_ANNOUNCED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.errors import QuotaExhausted, StoreUnavailable, SyncError, Unforeseen
 from shared.jobs.run import Parts, Run
@@ -23,10 +23,17 @@ MOST_FAILED_RETRIES = 10
 KIND_PAUSE = timedelta(minutes=5)
 
 
-def work_off(run: Run, lowest: Priority) -> None:
-    """Work off entries of priority `lowest` and above until none is due. Raises Stopped."""
-    while entries := run.parts.queue.claim(run.parts.now(), CLAIM_ENTRIES, lowest):
+def work_off(run: Run, lowest: Priority, *, until: datetime | None = None) -> bool:
+    """Work off entries of priority `lowest` and above until none is due. Return whether that is so. Raises Stopped.
+
+    until: begin no more entries after this time.
+    """
+    while until is None or run.parts.now() < until:
+        entries = run.parts.queue.claim(run.parts.now(), CLAIM_ENTRIES, lowest)
+        if not entries:
+            return True
         _work_all(run, entries)
+    return False
 
 
 def retry_failed(run: Run) -> None:

@@ -99,15 +99,16 @@ class WorkQueue(QueueQueries):
 
     def complete_listed(self, kind: str, shown: Mapping[str, Evidence]) -> int:
         """Remove the entries whose events a list has proved. `shown`: evidence by id. Return how many."""
-        return self._complete_all({Target(kind, key): evidence for key, evidence in shown.items()})
+        return self.complete_all({Target(kind, key): evidence for key, evidence in shown.items()})
 
-    def complete_lists(self, kind: str, evidence: Evidence) -> int:
-        """Remove the entries for lists of single patients that a list of the practice has proved. Return how many."""
+    def proved_lists(self, kind: str, evidence: Evidence) -> list[Target]:
+        """Return the lists of single patients whose events a list of the practice has proved."""
         where = [Where("kind", "==", kind), Where("by", "==", "patient")]
-        found = self._documents.query(COLLECTION, where, fields=["kind"])
-        return self._complete_all({target: evidence for key, _ in found if (target := target_of(key)) is not None})
+        found = (from_document(key, data, self._now()) for key, data in self._documents.query(COLLECTION, where))
+        return [entry.target for entry in found if entry is not None and is_done(entry, evidence)]
 
-    def _complete_all(self, proved: Mapping[Target, Evidence]) -> int:
+    def complete_all(self, proved: Mapping[Target, Evidence]) -> int:
+        """Remove the entries whose events are proved, and leave the others as they are. Return how many."""
         completed = 0
         for chunk in _chunks(list(proved)):
 

@@ -164,8 +164,7 @@ class Refresh:
         if known.reason in ABSENT and not missing:
             self._absences.found(kind, returned=False)
         copy = self._look_at_unknown(patient, listed.began)
-        for owner in owners:
-            self._records.mark_orphans(kind, owner, deleted=copy is not None and copy.deleted)
+        self._records.mark_orphans(kind, patient, deleted=copy is not None and copy.deleted)
         return Done(
             Outcome.STORED if listed.stored or missing else Outcome.UNCHANGED, Evidence(shown_until(listed.began))
         )

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.documents import Documents, Transaction, Where
+from shared.drchrono.ids import spellings
 from shared.drchrono.kinds import Kind
 from shared.records.announcing import Announce, Announcing
 from shared.records.changes import Difference, change_of, version_after
@@ -108,11 +109,13 @@ class Records(RecordQueries):
 
         return self._announcing.transact(work)
 
-    def mark_orphans(self, kind: Kind, owner: Where, *, deleted: bool) -> None:
-        """Record in `_sync.patient_deleted` of the owner's records whether their patient is deleted."""
-        for name, document in self._documents.query(kind.name, [owner], fields=JUDGED_FIELDS):
-            if copy_of(document) is not None and bool(document[META].get("patient_deleted")) is not deleted:
-                self._mark_orphan(f"{kind.name}/{name}", deleted=deleted)
+    def mark_orphans(self, kind: Kind, patient: str, *, deleted: bool) -> None:
+        """Record in `_sync.patient_deleted` of the patient's records whether the patient is deleted."""
+        for owner in spellings(patient):
+            where = [Where("patient", "==", owner)]
+            for name, document in self._documents.query(kind.name, where, fields=JUDGED_FIELDS):
+                if copy_of(document) is not None and bool(document[META].get("patient_deleted")) is not deleted:
+                    self._mark_orphan(f"{kind.name}/{name}", deleted=deleted)
 
     def _mark_orphan(self, path: str, *, deleted: bool) -> None:
         def work(transaction: Transaction) -> None:

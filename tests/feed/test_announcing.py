@@ -73,9 +73,7 @@ def test_marks_beside_the_record_are_no_version(documents: Documents) -> None:
     harness = Harness(documents)
     problems = KINDS["problems"]
     harness.records.store(problems, "5", {"id": 5, "patient": 1}, harness.later(60), Source("sync"))
-    from shared.documents import Where
-
-    harness.records.mark_orphans(problems, Where("patient", "==", 1), deleted=True)
+    harness.records.mark_orphans(problems, "1", deleted=True)
 
     assert [one["version"] for one in harness.broker.told] == [1]
     meta = (documents.get("problems/5") or {})["_sync"]

@@ -18,17 +18,18 @@ from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
 from shared.jobs import backfill, reconcile
 from shared.jobs.health import FAILURES_IN_A_ROW
+from shared.jobs.practice_state import KIND_NAMES as CHILD_KINDS
 from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import MANY, changes, sync
 from shared.jobs.worklist import retry_failed
-from shared.queue.entries import Priority, Target
+from shared.queue.entries import Entry, Priority, Target
 from shared.records.outcome import Done, Known
 from shared.records.refresh import Refresh
 from shared.records.store import Source
 from shared.webhooks.events import Change
 from simulator import Simulator
-from tests.clinic import Allowance, Clinic, simulator
+from tests.clinic import Allowance, Clinic, SlowAllowance, simulator
 from tests.functions.test_store_record import push
 from tests.jobs.test_sync import entries, filled
 
@@ -218,6 +219,27 @@ def test_records_that_fail_for_ever_take_a_bounded_part_of_each_run(store: Docum
         runs(clinic, hours=2)
         assert clinic.queue.waiting() == 0
         assert clinic.differences() == []
+
+
+def test_many_lists_of_patients_stop_neither_what_failed_before_nor_a_pass(embedded: Documents) -> None:
+    with simulator(form="guide", patients=60) as running:
+        wide = {"fault": "answer", "status": 400, "body": {}}
+        running.faults.set([{"match": {"kind": name, "wide": True}, **wide} for name in CHILD_KINDS], replace=True)
+        clinic = filled(Clinic(running, embedded))
+        (changed, *_) = sorted(running.truth("patients"))
+        running.change("patients", changed, webhook=False)
+        clinic.queue.enqueue(replace(one, attempts=1, priority=Priority.RETRY) for one in entries(clinic, [changed]))
+        targets = [Target(name, patient, "patient") for name in CHILD_KINDS for patient in running.truth("patients")]
+        clinic.later(minutes=1)
+        now = clinic.now()
+        clinic.queue.enqueue(Entry(one, "follows", Priority.CHILDREN, now, now, now) for one in targets)
+        reconcile.start(clinic.parts(), ("patients",))
+        clinic.drchrono._sender._limiter = SlowAllowance(clinic.sleep, seconds=6)
+        with pytest.raises(Stopped):
+            clinic.run(sync, seconds=600)
+        assert clinic.queue.count("medications", by="patient") > 0  # there was no time for all of them
+        assert clinic.queue.get(Target("patients", changed)) is None
+        assert clinic.positions.get("patients").reconcile is None
 
 
 @both_stores("broken, fault", product(LISTED, ["500", "403", "garbage"]), ("appointments", "403"))

@@ -23,9 +23,12 @@ from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.queue.entries import Entry, Priority, Target
+from shared.records.marks import marks_of_deleted
+from shared.records.storable import META
+from shared.records.store import Source
 from simulator import Simulator
 from simulator.api.paging import Paging
-from tests.clinic import Clinic, simulator
+from tests.clinic import Clinic, SlowAllowance, simulator
 from tests.mortal import Killed, MortalDocuments
 
 REFUSED = {"fault": "answer", "status": 400, "body": {"patient": ["This field is required."]}}
@@ -214,6 +217,46 @@ def test_a_pass_strikes_what_events_had_queued_before_it(clinic: Clinic) -> None
     runs(clinic, hours=0.5)
     assert clinic.queue.waiting() == 0
     assert clinic.differences() == []
+
+
+def test_a_pass_that_replaces_the_lists_of_a_deleted_patient_marks_its_records(clinic: Clinic) -> None:
+    begin(clinic)
+    runs(clinic, hours=0.5)
+    patient = str(next(iter(clinic.simulator.truth("problems").values()))["patient"])
+    now = clinic.now()
+    clinic.records.mark_deleted(KINDS["patients"], patient, now, Source("sync"), "deleted_flag", stated=True)
+    marked = marks_of_deleted(KINDS["patients"], patient, now)
+    clinic.queue.enqueue(replace(one, due=now + timedelta(hours=9)) for one in marked)
+    for _ in range(2):  # a first pass over several pages proves nothing
+        clinic.later(minutes=2)
+        practice_lists.start(clinic.parts())
+        clinic.run(practice_lists.go_on)
+    assert not any(clinic.queue.count(name, by="patient") for name in KIND_NAMES)
+    owned = [
+        document[META].get("patient_deleted")
+        for name in KIND_NAMES
+        for _, document in clinic.documents.query(name)
+        if str(document["patient"]) == patient
+    ]
+    assert owned
+    assert all(owned)
+
+
+def test_passes_replace_the_lists_of_many_patients_who_change_at_once(embedded: Documents) -> None:
+    with simulator(form="live", patients=150) as running:
+        clinic = Clinic(running, embedded)
+        begin(clinic)
+        runs(clinic, hours=1)
+        assert strategies(clinic) == {"practice"}
+        clinic.drchrono._sender._limiter = SlowAllowance(clinic.sleep, seconds=6)
+        before = clinic.requests()
+        now = clinic.now()
+        targets = [Target(name, patient, "patient") for name in KIND_NAMES for patient in running.truth("patients")]
+        clinic.queue.enqueue(Entry(one, "follows", Priority.CHILDREN, now, now, now) for one in targets)
+        runs(clinic, hours=1)
+        assert clinic.queue.waiting() == 0
+        assert clinic.differences() == []
+        assert clinic.requests() - before < len(targets) / 3
 
 
 def test_passes_cost_no_more_than_their_share(clinic: Clinic) -> None:

@@ -216,7 +216,9 @@ def test_a_list_of_the_practice_completes_lists_of_patients_and_no_record(queue:
     for kind in ("medications", "problems"):
         queue.enqueue([entry("1", kind=kind), entry("1", kind=kind, by="patient")])
     queue.enqueue([entry("2", kind="medications", by="patient", seen=NOON + SECOND)])
-    assert queue.complete_lists("medications", Evidence(NOON)) == 1
+    proved = queue.proved_lists("medications", Evidence(NOON))
+    assert proved == [Target("medications", "1", "patient")]
+    assert queue.complete_all(dict.fromkeys([*proved, Target("medications", "2", "patient")], Evidence(NOON))) == 1
     assert queue.get(Target("medications", "1", "patient")) is None
     assert queue.waiting() == 4
 
