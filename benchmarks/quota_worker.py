@@ -32,7 +32,9 @@ LIVE_PER_SECOND = 0.25  # 15 a minute; the reserve for live events is 20
 
 @dataclass(frozen=True)
 class Task:
-    """The work of one process. `store` is a file of the embedded store or a project of the Firestore emulator."""
+    """The work of one process. `store` is a file of the embedded store or a project of the Firestore emulator. begins:
+    the earliest time of a request (Unix time), so that processes that take long to start begin together.
+    """
 
     instance: str
     gate: str
@@ -41,6 +43,7 @@ class Task:
     store: str
     quota: str
     seconds: float
+    begins: float = 0.0
     threads: int = THREADS
     skew_seconds: float = 0.0
     live_per_second: float = 0.0
@@ -117,21 +120,29 @@ class Sender:
         connection = getattr(self._threads, "connection", None)
         if connection is None:
             connection = self._threads.connection = http.client.HTTPConnection(self._address, timeout=30)
-        connection.request("GET", "/api/doctors", headers=self._headers)
-        answer = connection.getresponse()
+        try:
+            answer = self._request(connection)
+        except ConnectionError:  # the server closes a connection after two minutes without a request
+            connection.close()
+            answer = self._request(connection)
         answer.read()
         return answer.status, float(answer.headers.get("Retry-After", 0))
+
+    def _request(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        connection.request("GET", "/api/doctors", headers=self._headers)
+        return connection.getresponse()
 
 
 def run(task: Task) -> Result:
     """Send requests until the time of the task is over."""
     result = Result()
-    end = time.time() + task.seconds
+    end = max(task.begins, time.time()) + task.seconds
     documents = Counted(_open(task.store))
     skew = timedelta(seconds=task.skew_seconds)
     gate = quota_gates.make(task.gate, documents, task.quota, instance=task.instance, skew=skew)
     sender = Sender(task, gate, result, end)
     threads = [threading.Thread(target=sender.work) for _ in range(task.threads)]
+    time.sleep(max(0.0, task.begins - time.time()))
     for thread in threads:
         thread.start()
     if task.live_per_second:
