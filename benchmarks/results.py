@@ -11,6 +11,10 @@ REASONS: Mapping[tuple[str, str], str] = {
         "The kill comes at the worst moment: a page is stored, its checkpoint is not, and the next page was requested "
         "meanwhile. Both are read again. To repeat only one, storing and fetching would have to take turns."
     ),
+    ("backfill", "into the embedded store"): (
+        "An absolute figure, on a slow machine: the row into nothing, which only reads, is as far below that of a faster "
+        "one."
+    ),
     ("webhook", "p50 at 1 connection, of (b)"): (
         "A bare gRPC call that publishes and does nothing else (e) takes several times (b) already: nothing that waits "
         "for the broker's answer before its own can be within it."
