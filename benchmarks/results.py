@@ -12,8 +12,8 @@ REASONS: Mapping[tuple[str, str], str] = {
         "meanwhile. Both are read again. To repeat only one, storing and fetching would have to take turns."
     ),
     ("backfill", "into the embedded store"): (
-        "An absolute figure, on a slow machine: the row into nothing, which only reads, is as far below that of a faster "
-        "one."
+        "An absolute figure, on a slow machine: the row into nothing, which only reads, is slower by the same factor "
+        "than on the machine where it was met."
     ),
     ("webhook", "p50 at 1 connection, of (b)"): (
         "A bare gRPC call that publishes and does nothing else (e) takes several times (b) already: nothing that waits "
