@@ -44,9 +44,8 @@ SINCE = timedelta(days=400)  # the simulator's records are newer
 SECONDS = 180.0
 
 # After the last fault. The leases of a killed worker expire after two minutes, a record that lagged or failed is due
-# again within one more, and a complete pass takes a minute in the live form. On busy cores, short runs end before they
-# come to what failed before, and a deletion needs three reads, half a minute apart, after that.
-SETTLE_SECONDS = 600.0
+# again within one more, and a complete pass takes a minute in the live form.
+SETTLE_SECONDS = 300.0
 
 # Four minutes in total, in the guide's form. Jobs are killed in the first 45 s only (see `plan`), so less is enough.
 SHORT_SECONDS, SHORT_SETTLE_SECONDS = 75.0, 140.0
