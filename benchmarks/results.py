@@ -12,8 +12,7 @@ REASONS: Mapping[tuple[str, str], str] = {
         "meanwhile. Both are read again. To repeat only one, storing and fetching would have to take turns."
     ),
     ("backfill", "into the embedded store"): (
-        "An absolute figure, on a slow machine: the row into nothing, which only reads, is slower by the same factor "
-        "than on the machine where it was met."
+        "An absolute figure, which depends on the machine: the row into nothing only reads, and shows how fast it is."
     ),
     ("webhook", "p50 at 1 connection, of (b)"): (
         "A bare gRPC call that publishes and does nothing else (e) takes several times (b) already: nothing that waits "
