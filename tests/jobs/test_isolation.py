@@ -234,9 +234,8 @@ def test_many_lists_of_patients_stop_neither_what_failed_before_nor_a_pass(embed
         now = clinic.now()
         clinic.queue.enqueue(Entry(one, "follows", Priority.CHILDREN, now, now, now) for one in targets)
         reconcile.start(clinic.parts(), ("patients",))
-        clinic.drchrono._sender._limiter = SlowAllowance(clinic.sleep, seconds=6)
         with pytest.raises(Stopped):
-            clinic.run(sync, seconds=600)
+            Clinic(running, embedded, SlowAllowance(clinic.sleep, seconds=6)).run(sync, seconds=600)
         assert clinic.queue.count("medications", by="patient") > 0  # there was no time for all of them
         assert clinic.queue.get(Target("patients", changed)) is None
         assert clinic.positions.get("patients").reconcile is None

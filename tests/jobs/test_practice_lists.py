@@ -248,12 +248,11 @@ def test_passes_replace_the_lists_of_many_patients_who_change_at_once(embedded: 
         begin(clinic)
         runs(clinic, hours=1)
         assert strategies(clinic) == {"practice"}
-        clinic.drchrono._sender._limiter = SlowAllowance(clinic.sleep, seconds=6)
         before = clinic.requests()
         now = clinic.now()
         targets = [Target(name, patient, "patient") for name in KIND_NAMES for patient in running.truth("patients")]
         clinic.queue.enqueue(Entry(one, "follows", Priority.CHILDREN, now, now, now) for one in targets)
-        runs(clinic, hours=1)
+        runs(Clinic(running, embedded, SlowAllowance(clinic.sleep, seconds=6)), hours=1)
         assert clinic.queue.waiting() == 0
         assert clinic.differences() == []
         assert clinic.requests() - before < len(targets) / 3
