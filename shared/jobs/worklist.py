@@ -26,7 +26,7 @@ KIND_PAUSE = timedelta(minutes=5)
 def work_off(run: Run, lowest: Priority, *, until: datetime | None = None) -> bool:
     """Work off entries of priority `lowest` and above until none is due. Return whether that is so. Raises Stopped.
 
-    until: begin no more entries after this time.
+    until: claim no more entries after this time.
     """
     while until is None or run.parts.now() < until:
         entries = run.parts.queue.claim(run.parts.now(), CLAIM_ENTRIES, lowest)
