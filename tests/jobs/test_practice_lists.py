@@ -13,7 +13,7 @@ import pytest
 
 from shared.documents import Documents
 from shared.drchrono.kinds import KINDS
-from shared.drchrono.lag import listed_until
+from shared.drchrono.lag import LONGEST_LAG, listed_until
 from shared.jobs import backfill, practice_lists
 from shared.jobs.checkpoint import Checkpoint
 from shared.jobs.practice_sample import SAMPLE
@@ -67,6 +67,19 @@ def wide(kind: str, fault: dict[str, Any]) -> dict[str, Any]:
 
 def strategies(clinic: Clinic) -> set[str]:
     return {strategy_of(clinic.positions.get(name)).name for name in KIND_NAMES}
+
+
+def wait_for_lists(clinic: Clinic) -> int:
+    """Queue the lists of all patients, not due for hours. Return how many."""
+    now, patients = clinic.now(), clinic.simulator.truth("patients")
+    targets = [Target(name, patient, "patient") for name in KIND_NAMES for patient in patients]
+    due = now + timedelta(hours=9)
+    clinic.queue.enqueue(Entry(one, "follows", Priority.CHILDREN, now, now, due) for one in targets)
+    return len(targets)
+
+
+def lists_waiting(clinic: Clinic) -> int:
+    return sum(clinic.queue.count(name, by="patient") for name in KIND_NAMES)
 
 
 def test_a_first_filling_takes_few_lists_of_the_practice_instead_of_three_a_patient(clinic: Clinic) -> None:
@@ -206,13 +219,7 @@ def test_a_pass_that_dies_anywhere_goes_on_and_repeats_a_page_at_most(running: S
 
 def test_a_pass_strikes_what_events_had_queued_before_it(clinic: Clinic) -> None:
     begin(clinic)
-    now = clinic.now()
-    patients = sorted(clinic.simulator.truth("patients"))
-    clinic.queue.enqueue(
-        Entry(Target(name, patient, "patient"), "follows", Priority.CHILDREN, now, now, now + timedelta(hours=9))
-        for name in KIND_NAMES
-        for patient in patients
-    )
+    wait_for_lists(clinic)
     clinic.later(minutes=2)
     runs(clinic, hours=0.5)
     assert clinic.queue.waiting() == 0
@@ -231,7 +238,7 @@ def test_a_pass_that_replaces_the_lists_of_a_deleted_patient_marks_its_records(c
         clinic.later(minutes=2)
         practice_lists.start(clinic.parts())
         clinic.run(practice_lists.go_on)
-    assert not any(clinic.queue.count(name, by="patient") for name in KIND_NAMES)
+    assert lists_waiting(clinic) == 0
     owned = [
         document[META].get("patient_deleted")
         for name in KIND_NAMES
@@ -240,6 +247,59 @@ def test_a_pass_that_replaces_the_lists_of_a_deleted_patient_marks_its_records(c
     ]
     assert owned
     assert all(owned)
+
+
+def test_an_empty_list_of_the_practice_completes_no_list_of_a_patient(clinic: Clinic) -> None:
+    begin(clinic)
+    runs(clinic, hours=1)
+    queued = wait_for_lists(clinic)
+    empty = {"fault": "answer", "status": 200, "body": {"results": [], "next": None, "previous": None}}
+    fail(clinic, *(wide(name, empty) for name in KIND_NAMES))
+    for _ in range(2):
+        clinic.later(minutes=2)
+        practice_lists.start(clinic.parts())
+        clinic.run(practice_lists.go_on)
+    assert lists_waiting(clinic) == queued
+
+
+def test_a_pass_that_may_be_older_than_the_change_completes_no_list(clinic: Clinic) -> None:
+    begin(clinic)
+    runs(clinic, hours=1)
+    queued = wait_for_lists(clinic)
+    clinic.later(seconds=LONGEST_LAG.total_seconds() - 1)
+    practice_lists.start(clinic.parts())
+    clinic.run(practice_lists.go_on)
+    assert lists_waiting(clinic) == queued
+
+
+def test_wherever_a_pass_dies_no_list_of_a_deleted_patient_is_completed_before_its_records_are_marked(
+    running: Simulator, embedded: Documents
+) -> None:
+    clinic = Clinic(running, embedded)
+    begin(clinic)
+    runs(clinic, hours=1)
+    patient = str(next(iter(running.truth("problems").values()))["patient"])
+    now = clinic.now()
+    clinic.records.mark_deleted(KINDS["patients"], patient, now, Source("sync"), "deleted_flag", stated=True)
+    marked = marks_of_deleted(KINDS["patients"], patient, now)
+    clinic.queue.enqueue(replace(one, due=now + timedelta(hours=9)) for one in marked)
+    clinic.later(minutes=2)
+    practice_lists.start(clinic.parts())
+    kills = 0
+    for last in count(1):
+        mortal = Clinic(running, MortalDocuments(embedded, last, after=bool(last % 2)))
+        try:
+            mortal.run(practice_lists.go_on)
+        except Killed:
+            kills += 1
+        for name in KIND_NAMES:
+            owned = [one[META] for _, one in embedded.query(name) if str(one["patient"]) == patient]
+            completed = clinic.queue.get(Target(name, patient, "patient")) is None
+            assert not completed or all(meta.get("patient_deleted") for meta in owned)
+        if not lists_waiting(clinic):
+            break
+        clinic.later(minutes=3)
+    assert kills > 5
 
 
 def test_passes_replace_the_lists_of_many_patients_who_change_at_once(embedded: Documents) -> None:
