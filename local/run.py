@@ -15,7 +15,7 @@ from local import stack
 from local.activity import Activity
 from local.authorize import authorize, verify_webhook
 from local.control import Control, Failed, run_job
-from local.ending import interruptible, watch
+from local.ending import interruptible, watched
 from local.events import EDITS
 from local.feed import Take, from_pubsub, from_queue
 from local.folder import alone, findable, folder_of
@@ -41,8 +41,13 @@ def run(options: Options) -> int:
     keep = options.folder is not None
     try:
         # The processes stop first, so that nothing waits for their answers any longer.
-        with alone(options, folder), interruptible(), ExitStack() as rest, Processes(folder) as processes:
-            watch(processes)
+        with (
+            alone(options, folder),
+            interruptible(),
+            ExitStack() as rest,
+            Processes(folder) as processes,
+            watched(processes),
+        ):
             # Log lines of the system's modules in this process go to a file.
             rest.enter_context(contextlib.redirect_stdout(rest.enter_context((folder / "local.log").open("a"))))
             equal = _run(options, terminal, folder, processes, rest)
