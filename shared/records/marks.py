@@ -28,10 +28,13 @@ def marks(kind: Kind, record: dict[str, Any], seen: datetime, now: datetime) -> 
     return [mark(target, seen) for target in targets]
 
 
-def marks_of_deleted(kind: Kind, key: str, began: datetime) -> list[Entry]:
-    """Return entries for the lists of a deleted patient. Reading these marks their records as orphans."""
+def marks_of_patient(kind: Kind, key: str, now: datetime) -> list[Entry]:
+    """Return entries for the lists of a patient who is deleted, or exists again. Reading these marks their records.
+
+    now: close to the write of the patient. A list that was read before that write must not complete the entry.
+    """
     lists = kind.children if kind.name == "patients" else ()
-    return [mark(Target(child, key, "patient"), began) for child in lists]
+    return [mark(Target(child, key, "patient"), now) for child in lists]
 
 
 def mark(target: Target, seen: datetime) -> Entry:

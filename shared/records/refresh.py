@@ -16,7 +16,7 @@ from shared.errors import LookAgain, NotFound
 from shared.queue.entries import ABSENT, Target
 from shared.queue.work_queue import WorkQueue
 from shared.records.absence import Absences
-from shared.records.marks import mark, marks, marks_of_deleted
+from shared.records.marks import mark, marks, marks_of_patient
 from shared.records.ordering import Copy, Outcome
 from shared.records.outcome import Done, Known, done
 from shared.records.pages import store_page
@@ -80,13 +80,16 @@ class Refresh:
             return self._absent(kind, key, began, known, source)
         answered = self._now()
         if is_deleted(fetched.record):
-            self._queue.enqueue(marks_of_deleted(kind, key, fetched.began))
+            self._queue.enqueue(marks_of_patient(kind, key, self._now()))
             stored = self._records.mark_deleted(kind, key, fetched.began, source, "deleted_flag", stated=True)
             return done(stored, known, fetched.began)
         self._queue.enqueue(marks(kind, fetched.record, known.last_seen, fetched.began))
         # If the record's own key differs from the requested one (a note by its appointment), its own key counts.
         shown = key_of(kind, fetched.record) or key
         stored = self._records.store(kind, shown, fetched.record, fetched.began, source)
+        if stored.returned:
+            # A list that was read meanwhile found the patient still deleted.
+            self._queue.enqueue(marks_of_patient(kind, shown, self._now()))
         if stored.returned or known.reason in ABSENT:
             self._absences.found(kind, returned=stored.returned)
         if kind.listed_by == "patient" and (patient := id_of(fetched.record.get("patient"))):
@@ -121,7 +124,7 @@ class Refresh:
                 kind, key, first, began, lambda other: self._is_shown(kind, other), living=living is not None
             )
         if copy is None or living:
-            self._queue.enqueue(marks_of_deleted(kind, key, began))
+            self._queue.enqueue(marks_of_patient(kind, key, self._now()))
         # An absence proves only the change that caused the read, and none after it: later, the record may exist again
         # and be hidden by a missing permission.
         stored = self._records.mark_deleted(kind, key, began, source, "not_found", until=known.last_seen)

@@ -23,7 +23,7 @@ from shared.jobs.run import Run
 from shared.jobs.stopping import Stopped
 from shared.jobs.sync import sync
 from shared.queue.entries import Entry, Priority, Target
-from shared.records.marks import marks_of_deleted
+from shared.records.marks import marks_of_patient
 from shared.records.storable import META
 from shared.records.store import Source
 from simulator import Simulator
@@ -232,7 +232,7 @@ def test_a_pass_that_replaces_the_lists_of_a_deleted_patient_marks_its_records(c
     patient = str(next(iter(clinic.simulator.truth("problems").values()))["patient"])
     now = clinic.now()
     clinic.records.mark_deleted(KINDS["patients"], patient, now, Source("sync"), "deleted_flag", stated=True)
-    marked = marks_of_deleted(KINDS["patients"], patient, now)
+    marked = marks_of_patient(KINDS["patients"], patient, now)
     clinic.queue.enqueue(replace(one, due=now + timedelta(hours=9)) for one in marked)
     for _ in range(2):  # a first pass over several pages proves nothing
         clinic.later(minutes=2)
@@ -281,7 +281,7 @@ def test_wherever_a_pass_dies_no_list_of_a_deleted_patient_is_completed_before_i
     patient = str(next(iter(running.truth("problems").values()))["patient"])
     now = clinic.now()
     clinic.records.mark_deleted(KINDS["patients"], patient, now, Source("sync"), "deleted_flag", stated=True)
-    marked = marks_of_deleted(KINDS["patients"], patient, now)
+    marked = marks_of_patient(KINDS["patients"], patient, now)
     clinic.queue.enqueue(replace(one, due=now + timedelta(hours=9)) for one in marked)
     clinic.later(minutes=2)
     practice_lists.start(clinic.parts())

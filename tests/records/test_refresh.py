@@ -19,6 +19,7 @@ from shared.records.absence import Absences
 from shared.records.ordering import Outcome
 from shared.records.outcome import Known
 from shared.records.refresh import Refresh
+from shared.records.results import Stored
 from shared.records.storable import META
 from shared.records.store import Records, Source
 
@@ -258,3 +259,46 @@ def test_a_record_that_is_stated_to_be_deleted_is_deleted_at_once_with_the_lists
     practice.gone("patients", "1")
     assert practice.run("patients", "1", deletes=True) is Outcome.GONE
     assert practice.queue.get(Target("problems", "1", "patient")) is not None
+
+
+def work_off_medications(practice: Practice) -> None:
+    """Read the list of the patient's medications if it is due, as a run of the queue does."""
+    target = Target("medications", "1", "patient")
+    entry = practice.queue.get(target)
+    if entry is not None and entry.due <= practice.clock:
+        practice.queue.complete(target, practice.refresh.run(target, Known(entry.last_seen), PENDING).evidence)
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_a_list_that_is_read_just_before_its_patient_is_written_is_read_again(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch, returns: bool
+) -> None:
+    """Its records would say for ever that their patient is not deleted, or still is."""
+    practice.keep("patients", {"id": 1}, {"id": 2})
+    practice.keep("medications", {"id": 11, "patient": 1})
+    practice.listed[Target("medications", "1", "patient")] = [{"id": 11, "patient": 1}]
+    if returns:
+        practice.records.mark_deleted(KINDS["patients"], "1", NOON - 30 * MINUTE, PENDING, "not_found")
+        practice.run("medications", "1", by="patient")
+    else:
+        practice.gone("patients", "1")
+    get, write = practice.get, getattr(practice.records, "store" if returns else "mark_deleted")
+
+    def slow(kind: Kind, id: str) -> Fetched:  # noqa: A002 (as the client calls it)
+        try:
+            return get(kind, id)
+        finally:
+            practice.clock += MINUTE
+
+    def late(*arguments: Any, **named: Any) -> Stored:
+        work_off_medications(practice)
+        stored: Stored = write(*arguments, **named)
+        return stored
+
+    monkeypatch.setattr(practice, "get", slow)
+    monkeypatch.setattr(practice.records, write.__name__, late)
+    practice.run("patients", "1", deletes=not returns, last_seen=NOON - 5 * MINUTE)
+    assert practice.is_deleted("patients", "1") is not returns
+    practice.clock += MINUTE
+    work_off_medications(practice)
+    assert (practice.documents.get("medications/11") or {})[META]["patient_deleted"] is not returns
