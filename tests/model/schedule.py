@@ -525,6 +525,16 @@ class Schedule:
                 if truth.get(key) != stored.get(key) and not self._unreachable(kind, truth.get(key)):
                     self.wrong.append(f"{kind.name}:{key} is {stored.get(key)}, and should be {truth.get(key)}")
         self.wrong += [f"waiting: {data}" for _, data in self.documents.query("sync_pending")]
+        self._compare_owners()
+
+    def _compare_owners(self) -> None:
+        """A record says that its patient is deleted exactly if the copy's patient is."""
+        deleted = {key: data[META]["deleted"] for key, data in self.documents.query("patients", fields=[META])}
+        for kind in (kind for kind in KINDS.values() if kind.listed_by == "patient"):
+            for key, data in self.documents.query(kind.name):
+                said, patient = bool(data[META].get("patient_deleted")), deleted.get(str(data.get("patient")), False)
+                if not data[META]["deleted"] and said is not patient:
+                    self.wrong.append(f"{kind.name}:{key} says {said} of its patient, who is deleted: {patient}")
 
     def _compare_announced(self) -> None:
         """Before the passes that find everything: what an event told of is in the copy, or waits."""
