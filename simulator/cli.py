@@ -8,11 +8,12 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
-from threading import Event
 
 from simulator.config import Config
 from simulator.options import DEFAULT, parser
 from simulator.simulator import Simulator
+
+ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,14 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "" in given:
             options[name] = given.pop("")
         options[f"{name}_of"] = given
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    # Waited for below, not handled: a signal just before a wait, or one that another thread receives, would not end it.
+    # The threads that are started from here inherit the mask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         config = Config(**options, redirect_uris=redirect_uris)
         with Simulator(config) as simulator:
             _print(_ready(simulator, as_json=as_json))
-            stop.wait()
+            signal.sigwait(ENDS)
     except ValueError as error:
         return _fail(str(error))
     except OSError as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from local.secret_manager import SecretManagerStandIn
+
+ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> int:
@@ -16,9 +17,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 (the default) selects a free port")
     parser.add_argument("--file", type=Path, help="file to keep the secrets in, in plain text (default: memory only)")
     asked = parser.parse_args()
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    # Waited for below, not handled: a signal just before a wait, or one that another thread receives, would not end it.
+    # The threads that are started from here inherit the mask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         stand_in = SecretManagerStandIn(port=asked.port, file=asked.file)
     except OSError as error:
@@ -26,7 +27,7 @@ def main() -> int:
         return 1
     with stand_in:
         print(f"secret manager ready on {stand_in.address}", flush=True)
-        ended.wait()
+        signal.sigwait(ENDS)
     return 0
 
 
