@@ -126,7 +126,7 @@ def calm(stage: Stage, seconds: float) -> float | None:
     """Stop all faults and changes. Return the seconds until the copy equals DrChrono's records, or None."""
     stage.control.do("activity", per_second=0)
     stage.control.do("faults", rules=[], replace=True)
-    stage.control.do("visibility", hidden=[])
+    stage.control.do("visibility", hidden=[], only_doctor=None)
     stage.control.do("webhook", **planned.PERFECT_DELIVERY)
     began = time.monotonic()
     time.sleep(2 * planned.LONGEST_LAG_SECONDS)

@@ -21,8 +21,8 @@ UNAUTHORIZED_SECONDS = 8.0
 # limit is earlier, because their lease expires only two minutes later.
 LAST_DEATH, LAST_DEATH_OF_A_JOB = 0.9, 0.6
 
-# How long a kind is hidden (empty lists, and 404 for its records, as without a permission), how long one kind or one
-# record cannot be read, and how long clients send request bodies slowly to the receiver.
+# How long a kind is hidden (empty lists, and 404 for its records, as without a permission), or all patients but one
+# doctor's, how long one kind or one record cannot be read, and how long clients send bodies slowly to the receiver.
 HIDDEN_SECONDS = FAILING_SECONDS = POISONED_SECONDS = 8.0
 DRIPPED_SECONDS = 4.0
 
@@ -34,6 +34,7 @@ ONCE = (
     ("fail", "clinical_notes", 0.40),
     ("drip", "", 0.50),
     ("hide", "appointments", 0.65),
+    ("narrow", "", 0.55),
     ("freeze", FIRESTORE, 0.15),
     ("expire", "", 0.25),
     ("freeze", PUBSUB, 0.35),
@@ -47,7 +48,8 @@ ONCE = (
 @dataclass(frozen=True)
 class Act:
     """what: `kill` (SIGKILL), `term` (SIGTERM), `freeze` (SIGSTOP), `restart`, `expire` or `revoke` (of tokens),
-    `poison` (one record fails), `fail` or `hide` (a kind), `replay` (of deliveries), `drip` (slow bodies).
+    `poison` (one record fails), `fail` or `hide` (a kind), `narrow` (to one doctor's patients), `replay`
+    (of deliveries), `drip` (slow bodies).
 
     at: seconds from the beginning of the run. lasts: seconds.
     """
@@ -87,6 +89,7 @@ def _lasts(what: str, rng: Random) -> float:
 LASTING = {
     "revoke": UNAUTHORIZED_SECONDS,
     "hide": HIDDEN_SECONDS,
+    "narrow": HIDDEN_SECONDS,
     "fail": FAILING_SECONDS,
     "poison": POISONED_SECONDS,
     "drip": DRIPPED_SECONDS,

@@ -118,6 +118,10 @@ class Stage:
                 self.hide(act.whom, {"kind": act.whom, "single": "404"})
                 time.sleep(act.lasts)
                 self.hide(act.whom, None)
+            case "narrow":
+                self.control.do("visibility", only_doctor=min(self.control.truth("doctors"), key=int))
+                time.sleep(act.lasts)
+                self.control.do("visibility", only_doctor=None)
             case "replay":
                 self.control.do("webhook/send", event="PATIENT_MODIFY", copies=REPLAYED)
             case "drip":
