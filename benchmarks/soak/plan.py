@@ -175,7 +175,7 @@ def clocks(seed: int, functions: Sequence[str]) -> dict[str, float]:
     }
 
 
-# Pause between two writes of a program, and how long before the end of the run the last one is requested: an unanswered
-# write is settled in three minutes.
+# Pause between two writes of a program, and the share of the run after which none is requested: an unanswered write is
+# settled in three minutes.
 WRITE_EVERY_SECONDS = (1.0, 3.0)
-SETTLING_WRITES_SECONDS = 200.0
+WRITING_SHARE = 0.6
